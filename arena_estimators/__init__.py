@@ -1,0 +1,32 @@
+"""scikit-learn estimators that predict which of two responses a person prefers.
+
+Every public name is imported when it is first used, so that `import arena_estimators` stays as
+light as `import sklearn` and loads neither torch, transformers, skorch nor nltk.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_MODULE_OF = {
+    "ArenaError": "exceptions",
+    "ArenaWarning": "exceptions",
+    "check_battles": "battles",
+    "check_labels": "battles",
+    "swap": "battles",
+    "swap_proba": "battles",
+}
+
+__all__ = sorted(_MODULE_OF)
+
+
+def __getattr__(name):
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])

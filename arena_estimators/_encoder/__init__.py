@@ -1,0 +1,1 @@
+"""Find, load, tokenise, pack and run a Hugging Face encoder."""

@@ -1,0 +1,281 @@
+"""The data contract: what a battle is, what its labels are, and how to swap its sides.
+
+A battle is one row of a DataFrame with the columns `prompt`, `response_a` and `response_b`. A cell
+is text, missing, or a list or tuple of turns, each text or None. The label says which response the
+person preferred: `"model_a"`, `"model_b"` or `"tie"`.
+"""
+
+import numpy as np
+import pandas as pd
+
+from arena_estimators.exceptions import BattlesError, LabelsError
+
+PROMPT, RESPONSE_A, RESPONSE_B = COLUMNS = ("prompt", "response_a", "response_b")
+CLASSES = ("model_a", "model_b", "tie")
+
+
+def swap(X):
+    """Exchange the two responses of every battle.
+
+    Parameters
+    ----------
+    X : DataFrame of shape (n_battles, n_columns)
+        Battles. Columns other than the two responses are kept as they are.
+
+    Returns
+    -------
+    DataFrame of shape (n_battles, n_columns)
+        A new frame with the same index and column order.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from arena_estimators import swap
+    >>> X = pd.DataFrame({"prompt": ["Hi"], "response_a": ["Hello!"], "response_b": ["Go away."]})
+    >>> swap(X).response_a.tolist()
+    ['Go away.']
+    """
+    _check_columns(X, (RESPONSE_A, RESPONSE_B))
+    return X.assign(**{RESPONSE_A: X[RESPONSE_B], RESPONSE_B: X[RESPONSE_A]})
+
+
+def swap_proba(P):
+    """Exchange the probabilities (or soft labels) of model_a and model_b.
+
+    Parameters
+    ----------
+    P : array-like of shape (n_battles, 3) or (n_battles, 2)
+        Columns in the order of the sorted classes: model_a, model_b and, if present, tie.
+
+    Returns
+    -------
+    ndarray of the same shape
+
+    Examples
+    --------
+    >>> from arena_estimators import swap_proba
+    >>> swap_proba([[0.5, 0.2, 0.3]])
+    array([[0.2, 0.5, 0.3]])
+    """
+    P = np.asarray(P)
+    if P.ndim != 2 or P.shape[1] not in (2, 3):
+        raise LabelsError(
+            f"swap_proba expects shape (n_battles, 3) or (n_battles, 2), got {P.shape}."
+        )
+    return P[:, [1, 0, 2][: P.shape[1]]]
+
+
+def swap_labels(y):
+    """Exchange model_a and model_b in labels of any kind `check_labels` takes.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_battles,) or (n_battles, n_classes)
+
+    Returns
+    -------
+    ndarray of the same shape
+    """
+    y = np.asarray(y)
+    if y.ndim == 2:
+        return swap_proba(y)
+    classes, codes = check_labels(y)
+    return classes[np.array([1, 0, 2])[codes]]
+
+
+def check_battles(X, *, columns=COLUMNS, name="X"):
+    """Check that `X` keeps the data contract, and return it unchanged.
+
+    Parameters
+    ----------
+    X : DataFrame
+        Battles. Columns other than `columns` are allowed and not looked at.
+    columns : sequence of str, default=("prompt", "response_a", "response_b")
+        The columns that must be there and hold text or turns.
+    name : str, default="X"
+        What the error calls the frame.
+
+    Returns
+    -------
+    DataFrame
+        `X` itself, not a copy.
+
+    Raises
+    ------
+    BattlesError
+        If `X` is no DataFrame, lacks a column, or has a cell that is neither text, missing nor a
+        list or tuple of turns. The message names the column, the row and what was expected.
+    """
+    _check_columns(X, columns, name)
+    for column in columns:
+        values = X[column]
+        if pd.api.types.infer_dtype(values, skipna=True) in ("string", "empty"):
+            continue
+        for position, cell in enumerate(values.array):
+            found = _not_text(cell)
+            if found:
+                raise BattlesError(
+                    f"{name} has {found} in column {column!r}, row {position} "
+                    f"(index {X.index.tolist()[position]!r}). Expected text, None, or a list or "
+                    "tuple of turns, each text or None."
+                )
+    return X
+
+
+def check_labels(y, *, n_battles=None):
+    """Check labels and return their classes beside codes or probabilities.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_battles,), (n_battles, 3) or (n_battles, 2)
+        `"model_a"`, `"model_b"`, `"tie"`, or the integers 0, 1, 2 that mean the same; or, in two
+        dimensions, the probabilities of the classes in that order (soft labels). Two classes
+        without ties are a task of their own. A DataFrame of soft labels must name its columns
+        after the classes, with or without the prefix `winner_`.
+    n_battles : int, optional
+        The number of labels expected.
+
+    Returns
+    -------
+    classes : ndarray of shape (n_classes,)
+        The sorted classes, of the labels' own type.
+    target : ndarray of shape (n_battles,) of int, or (n_battles, n_classes) of float64
+        Positions in `classes`, or the soft labels.
+
+    Raises
+    ------
+    LabelsError
+        On an unknown or missing label, on a task without both model_a and model_b, on soft labels
+        that are no probabilities, and on a wrong number of labels.
+
+    Examples
+    --------
+    >>> from arena_estimators import check_labels
+    >>> classes, codes = check_labels(["tie", "model_a", "model_b"])
+    >>> classes.tolist(), codes.tolist()
+    (['model_a', 'model_b', 'tie'], [2, 0, 1])
+    """
+    if isinstance(y, pd.DataFrame):
+        y = _named_soft_labels(y)
+    values = np.asarray(y)
+    if n_battles is not None and len(np.atleast_1d(values)) != n_battles:
+        raise LabelsError(f"X has {n_battles} battles but y has {len(values)} labels.")
+    if values.ndim == 2 and values.shape[1] > 1:
+        return np.array(CLASSES[: values.shape[1]]), _check_soft_labels(values)
+    if values.ndim != 1:
+        raise LabelsError(f"y must have one or two dimensions, got shape {values.shape}.")
+    if values.dtype.kind in "iuf":
+        known = np.arange(3)
+        codes = np.where(np.isin(values, known), values, -1).astype(np.intp)
+    else:
+        known = np.array(CLASSES)
+        codes = pd.Index(CLASSES, dtype=object).get_indexer(pd.Index(values, dtype=object))
+    if (codes < 0).any():
+        row = int(np.flatnonzero(codes < 0)[0])
+        raise LabelsError(
+            f"Unknown label {values.tolist()[row]!r} in y, row {row}. Expected 'model_a', "
+            "'model_b' or 'tie', or the integers 0, 1, 2 that mean the same."
+        )
+    present = np.unique(codes)
+    if present.tolist() not in ([0, 1], [0, 1, 2]):
+        raise LabelsError(
+            f"y holds only the classes {[CLASSES[i] for i in present]}; a fit needs both 'model_a' "
+            "and 'model_b' (and 'tie', if the task has ties)."
+        )
+    return known[: len(present)], codes
+
+
+def turns_of(cell):
+    """Give the turns of one cell as a list of text or None.
+
+    Text is one turn and a missing cell is one null turn; lists and tuples are taken as they are.
+    """
+    if isinstance(cell, list | tuple):
+        return list(cell)
+    return [cell if isinstance(cell, str) else None]
+
+
+def text_of(cell, separator="\n\n"):
+    """Join the turns of one cell to a text; null turns and missing cells add nothing."""
+    if isinstance(cell, str):
+        return cell
+    if isinstance(cell, list | tuple):
+        return separator.join(turn for turn in cell if turn)
+    return ""
+
+
+def texts(column, separator="\n\n"):
+    r"""Join the turns of each cell of a column; see `text_of`.
+
+    Parameters
+    ----------
+    column : Series or sequence of cells
+    separator : str, default="\n\n"
+
+    Returns
+    -------
+    list of str
+    """
+    return [text_of(cell, separator) for cell in column]
+
+
+def _check_columns(X, columns, name="X"):
+    if not isinstance(X, pd.DataFrame):
+        raise BattlesError(
+            f"{name} must be a pandas DataFrame with the columns {', '.join(map(repr, columns))}; "
+            f"got {type(X).__name__}. load_arena reads one from a file."
+        )
+    for column in columns:
+        count = int((X.columns == column).sum())
+        if count != 1:
+            problem = "has no column" if count == 0 else f"has {count} columns named"
+            raise BattlesError(
+                f"{name} {problem} {column!r}. Expected one each of "
+                f"{', '.join(map(repr, columns))}; found {', '.join(map(repr, X.columns))}."
+            )
+
+
+def _is_missing(value):
+    return value is None or value is pd.NA or (isinstance(value, float) and value != value)
+
+
+def _not_text(cell):
+    """Describe what is wrong with a cell, or return an empty text."""
+    if isinstance(cell, str) or _is_missing(cell):
+        return ""
+    if isinstance(cell, list | tuple):
+        for number, turn in enumerate(cell):
+            if not (isinstance(turn, str) or turn is None):
+                return f"turn {number} of type {type(turn).__name__} ({turn!r:.60})"
+        return ""
+    return f"a cell of type {type(cell).__name__} ({cell!r:.60})"
+
+
+def _named_soft_labels(y):
+    names = [str(column).removeprefix("winner_") for column in y.columns]
+    expected = CLASSES[: max(len(names), 2)]
+    if sorted(names) != sorted(expected):
+        raise LabelsError(
+            f"Soft labels have the columns {list(y.columns)}; expected {list(CLASSES)} (or the "
+            "first two), with or without the prefix 'winner_'."
+        )
+    return y.to_numpy()[:, [names.index(column) for column in expected]]
+
+
+def _check_soft_labels(values):
+    if values.shape[1] not in (2, 3):
+        raise LabelsError(
+            f"Soft labels must have 3 columns (or 2, no ties), got {values.shape[1]}."
+        )
+    try:
+        values = values.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise LabelsError(f"Soft labels must be numbers: {error}") from None
+    wrong = ~(np.isfinite(values).all(1) & (values >= 0).all(1))
+    wrong |= ~(np.abs(values.sum(1) - 1) <= 1e-4)
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise LabelsError(
+            f"Soft labels must be probabilities that sum to one; row {row} is {values[row]}."
+        )
+    return values / values.sum(1, keepdims=True)

@@ -1,0 +1,1 @@
+"""Battles from files and from a known model, and submissions to files."""

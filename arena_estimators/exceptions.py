@@ -1,0 +1,37 @@
+"""The errors and warnings of arena_estimators.
+
+Every error is an `ArenaError`, which is a `ValueError`, so code that catches what scikit-learn
+raises on bad input catches these too.
+"""
+
+
+class ArenaError(ValueError):
+    """Base of every error this library raises on purpose."""
+
+
+class BattlesError(ArenaError):
+    """The battles `X` break the data contract: type, column or cell."""
+
+
+class LabelsError(ArenaError):
+    """The labels `y` are not the arena's, or do not fit `X`."""
+
+
+class FileFormatError(ArenaError):
+    """A file of battles cannot be read; the message names file, row and column."""
+
+
+class SubmissionError(ArenaError):
+    """A submission would be malformed; nothing was written."""
+
+
+class ResourceNotFoundError(ArenaError, LookupError):
+    """A model or a language resource is not on this machine; the message says how to get it."""
+
+
+class MissingExtraError(ArenaError, ImportError):
+    """An optional package is not installed; the message names the extra that brings it."""
+
+
+class ArenaWarning(UserWarning):
+    """Base of every warning this library gives on purpose."""

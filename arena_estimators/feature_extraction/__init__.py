@@ -1,0 +1,1 @@
+"""Pair transformers: battles in, numbers out."""

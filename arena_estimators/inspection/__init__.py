@@ -1,0 +1,1 @@
+"""What a fitted model has learned, told in words and pictures."""

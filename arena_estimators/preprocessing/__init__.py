@@ -1,0 +1,1 @@
+"""Cleaning of battles before features are read from them."""

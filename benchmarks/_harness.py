@@ -1,0 +1,77 @@
+"""What every benchmark shares: where the data is, fresh processes, and tables in two formats."""
+
+import argparse
+import json
+import multiprocessing
+import os
+import pathlib
+import platform
+import resource
+import time
+
+RESULTS = pathlib.Path(__file__).parent / "results"
+
+
+def data_folder(argv=None):
+    """Read `--data FOLDER` (default: the environment variable ARENA_DATA); None when absent."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data", default=os.environ.get("ARENA_DATA"))
+    folder = parser.parse_args(argv).data
+    if folder and not pathlib.Path(folder).is_dir():
+        parser.error(f"--data {folder}: no such folder")
+    return pathlib.Path(folder) if folder else None
+
+
+def _child(connection, function, arguments):
+    base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.perf_counter()
+    result = function(*arguments)
+    seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    connection.send((result, seconds, peak / 1024, base / 1024))
+
+
+def in_fresh_process(function, *arguments):
+    """Call a module-level function in a new process.
+
+    Returns
+    -------
+    result : object
+        What the function returned (it is pickled).
+    seconds : float
+        Wall time of the call, without starting Python and importing the function's module.
+    peak : float
+        Peak resident memory of the process in MiB.
+    base : float
+        Resident memory before the call in MiB, so that `peak - base` is what the call added.
+    """
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_child, args=(sender, function, arguments))
+    process.start()
+    sender.close()
+    try:
+        return receiver.recv()
+    except EOFError:
+        process.join()
+        raise RuntimeError(f"{function.__name__} ended with exit code {process.exitcode}") from None
+    finally:
+        process.join()
+
+
+def report(name, rows, note=""):
+    """Print rows as a Markdown table and write results/NAME.md and results/NAME.json."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
+    lines += ["| " + " | ".join(_cell(row.get(key, "")) for key in columns) + " |" for row in rows]
+    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
+    text = "\n".join([f"# {name}", "", *lines, "", f"{note} Measured on {machine}.".strip(), ""])
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.md").write_text(text, encoding="utf-8")
+    content = {"name": name, "machine": machine, "note": note, "rows": rows}
+    (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    print(text, flush=True)
+
+
+def _cell(value):
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

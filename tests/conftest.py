@@ -1,0 +1,29 @@
+"""Fixtures shared by all tests: where the real battles are, and small frames to start from."""
+
+import os
+import pathlib
+
+import pandas as pd
+import pytest
+
+
+@pytest.fixture(scope="session")
+def arena_data():
+    """Give the folder of real battles, or skip and say so."""
+    folder = os.environ.get("ARENA_DATA")
+    if not folder or not pathlib.Path(folder).is_dir():
+        pytest.skip("real battles: set ARENA_DATA to the folder that holds judge_unique.parquet")
+    return pathlib.Path(folder)
+
+
+@pytest.fixture
+def battles():
+    """Six battles that meet every kind of cell: text, turns, null turns, empty and missing."""
+    return pd.DataFrame(
+        {
+            "prompt": ["What is 2+2?", ["Hi", "And now?"], "Say something", "", None, ["Why?"]],
+            "response_a": ["4", ["Hello!", None], "**Bold** words", "text", "", [None]],
+            "response_b": ["Five, I think.", ["Hey", "Done."], [""], [], None, ("Because.",)],
+        },
+        index=[10, 7, 3, 99, 5, 1],
+    )

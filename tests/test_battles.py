@@ -1,0 +1,133 @@
+import numpy as np
+import pandas as pd
+import pytest
+from pandas.testing import assert_frame_equal
+
+from arena_estimators import check_battles, check_labels, swap, swap_proba
+from arena_estimators.battles import swap_labels, text_of, texts, turns_of
+from arena_estimators.exceptions import BattlesError, LabelsError
+
+
+def test_swap_exchanges_the_responses_and_nothing_else(battles):
+    X = battles.assign(id=range(6))
+    swapped = swap(X)
+    assert swapped.columns.tolist() == X.columns.tolist()
+    assert swapped.response_a.tolist() == X.response_b.tolist()
+    assert swapped.prompt.tolist() == X.prompt.tolist()
+    assert swapped.index.tolist() == X.index.tolist()
+    assert_frame_equal(swap(swapped), X)
+
+
+def test_check_battles_returns_the_frame_itself(battles):
+    assert check_battles(battles) is battles
+
+
+@pytest.mark.parametrize("frame", [np.zeros((2, 3)), ["text"], None])
+def test_check_battles_wants_a_frame(frame):
+    with pytest.raises(BattlesError, match="must be a pandas DataFrame with the columns 'prompt'"):
+        check_battles(frame)
+
+
+def test_missing_and_doubled_columns_are_named(battles):
+    with pytest.raises(BattlesError, match="no column 'prompt'.*found 'response_a', 'response_b'"):
+        check_battles(battles.drop(columns="prompt"))
+    with pytest.raises(BattlesError, match="2 columns named 'prompt'"):
+        check_battles(pd.concat([battles, battles[["prompt"]]], axis=1))
+
+
+@pytest.mark.parametrize(
+    ("cell", "found"),
+    [
+        (3, "a cell of type int"),
+        (True, "a cell of type bool"),
+        (b"bytes", "a cell of type bytes"),
+        ({"role": "user"}, "a cell of type dict"),
+        (["ok", 3], "turn 1 of type int"),
+        ([["nested"]], "turn 0 of type list"),
+    ],
+)
+def test_a_cell_that_is_no_text_is_named(battles, cell, found):
+    cells = battles["response_b"].tolist()
+    cells[2] = cell
+    X = battles.assign(response_b=pd.Series(cells, index=battles.index, dtype=object))
+    with pytest.raises(BattlesError, match=rf"{found}.*'response_b', row 2 \(index 3\)"):
+        check_battles(X)
+
+
+@pytest.mark.parametrize(
+    "missing", [pd.Series(["a", None, "b"]), pd.Series(["a", pd.NA, "b"], dtype="string")]
+)
+def test_missing_cells_are_allowed(missing):
+    check_battles(pd.DataFrame(dict.fromkeys(("prompt", "response_a", "response_b"), missing)))
+
+
+def test_labels_of_every_kind():
+    y = ["tie", "model_b", "model_a"]
+    for labels in (y, np.array(y), np.array(y, dtype=object), pd.Series(y, index=[5, 6, 7])):
+        classes, codes = check_labels(labels)
+        assert classes.tolist() == ["model_a", "model_b", "tie"]
+        assert codes.tolist() == [2, 1, 0]
+    classes, codes = check_labels([2, 1, 0])
+    assert classes.tolist() == [0, 1, 2]
+    assert codes.tolist() == [2, 1, 0]
+    classes, _ = check_labels(["model_a", "model_b"])
+    assert classes.tolist() == ["model_a", "model_b"]
+    assert check_labels(pd.Categorical(y))[1].tolist() == [2, 1, 0]
+
+
+@pytest.mark.parametrize(
+    "label", ["Tie", "tie (bothbad)", "a", None, float("nan"), 3, -1, 0.5, True]
+)
+def test_an_unknown_label_is_named_with_its_row(label):
+    y = np.array([0, 1, label]) if isinstance(label, int | float) else ["model_a", "model_b", label]
+    if label is True:
+        y = np.array([True, False, True])
+    with pytest.raises(LabelsError, match="Unknown label .* in y, row [02]"):
+        check_labels(y)
+
+
+@pytest.mark.parametrize("y", [["model_a"] * 3, ["model_a", "tie"], [1, 2], []])
+def test_a_task_needs_both_sides(y):
+    with pytest.raises(LabelsError, match="needs both 'model_a' and 'model_b'"):
+        check_labels(y)
+
+
+def test_label_count_must_match():
+    with pytest.raises(LabelsError, match="X has 3 battles but y has 2 labels"):
+        check_labels(["model_a", "model_b"], n_battles=3)
+
+
+def test_soft_labels_by_position_and_by_name():
+    soft = np.array([[0.5, 0.25, 0.25], [0, 1, 0]])
+    classes, target = check_labels(soft)
+    assert classes.tolist() == ["model_a", "model_b", "tie"]
+    np.testing.assert_array_equal(target, soft)
+    frame = pd.DataFrame(soft, columns=["winner_model_a", "winner_model_b", "winner_tie"])
+    np.testing.assert_array_equal(check_labels(frame.iloc[:, ::-1])[1], soft)
+    with pytest.raises(LabelsError, match="columns"):
+        check_labels(frame.rename(columns={"winner_tie": "x"}))
+
+
+@pytest.mark.parametrize("row", [[0.5, 0.6, 0.1], [-0.1, 0.6, 0.5], [np.nan, 0.5, 0.5]])
+def test_soft_labels_must_be_probabilities(row):
+    with pytest.raises(LabelsError, match="row 1"):
+        check_labels([[1, 0, 0], row])
+
+
+def test_swap_proba_and_swap_labels():
+    P = np.array([[0.1, 0.2, 0.7]])
+    np.testing.assert_array_equal(swap_proba(P), [[0.2, 0.1, 0.7]])
+    np.testing.assert_array_equal(swap_proba([[0.1, 0.9]]), [[0.9, 0.1]])
+    with pytest.raises(LabelsError, match="shape"):
+        swap_proba([0.1, 0.9])
+    assert swap_labels(["model_a", "model_b", "tie"]).tolist() == ["model_b", "model_a", "tie"]
+    assert swap_labels([0, 1]).tolist() == [1, 0]
+    np.testing.assert_array_equal(swap_labels(P), [[0.2, 0.1, 0.7]])
+
+
+def test_turns_and_texts():
+    assert turns_of("a") == ["a"]
+    assert turns_of(None) == [None]
+    assert turns_of(("a", None)) == ["a", None]
+    assert text_of(["a", None, "", "b"]) == "a\n\nb"
+    assert texts(["a", None, [None], float("nan")]) == ["a", "", "", ""]
