@@ -13,6 +13,7 @@ _MODULE_OF = {
     "ArenaWarning": "exceptions",
     "check_battles": "battles",
     "check_labels": "battles",
+    "make_battles": "datasets",
     "swap": "battles",
     "swap_proba": "battles",
 }

@@ -1,1 +1,5 @@
-"""Battles from files and from a known model, and submissions to files."""
+"""Read battles from files, write synthetic ones, and make submissions."""
+
+from arena_estimators.datasets._make_battles import make_battles
+
+__all__ = ["make_battles"]
