@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 _MODULE_OF = {
     "ArenaError": "exceptions",
     "ArenaWarning": "exceptions",
+    "PairStyleFeatures": "feature_extraction",
     "check_battles": "battles",
     "check_labels": "battles",
     "make_battles": "datasets",

@@ -1,0 +1,274 @@
+"""PairStyleFeatures: the style of two responses as named numbers."""
+
+import numpy as np
+from joblib import Parallel, delayed, effective_n_jobs
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from arena_estimators._validation import Integral, StrOptions, fit_context, validate_battles
+from arena_estimators.battles import PROMPT, RESPONSE_A, RESPONSE_B
+from arena_estimators.exceptions import ArenaError
+from arena_estimators.feature_extraction._style_counts import measure_text
+from arena_estimators.feature_extraction._style_relations import (
+    ANSWER_MEASURES,
+    SIMILARITY_MEASURES,
+    content_words,
+    measure_answer,
+    measure_prompt,
+    similarity,
+)
+
+BLOCKS = ("difference", "ratio", "tanh", "absolute", "sum", "similarity", "prompt")
+_MEASURES = (*measure_text("x")[0], *ANSWER_MEASURES)
+_PROMPT_MEASURES = tuple(measure_prompt(*measure_text("x")))
+
+
+class PairStyleFeatures(TransformerMixin, BaseEstimator):
+    """The style of two responses as dense, named numbers.
+
+    Length, markdown, characters, wording, loops, ending and fit to the prompt are measured on the
+    raw text of each response (clean the text after this step, not before it), the same way on
+    either side. The blocks say how the measures of a and b become columns.
+
+    Parameters
+    ----------
+    blocks : str, or list or tuple of str, default=("difference", "ratio", "tanh")
+        What to give, in this order:
+
+        - `"difference"`: a - b.
+        - `"ratio"`: (a - b) / (abs(a) + abs(b)), and 0 where both are 0.
+        - `"tanh"`: tanh((a - b) / scale), scale being the root mean square of the differences
+          seen in `fit`.
+        - `"absolute"`: abs(a - b).
+        - `"sum"`: a + b.
+        - `"similarity"`: how alike the two responses are: the Jaccard index of their words and
+          whether they are identical.
+        - `"prompt"`: size, characters and kind of the prompt.
+
+        The first three are odd: swapping the responses negates every column exactly, which is
+        what `DavidsonClassifier` needs. The others are symmetric: swapping changes nothing.
+    n_jobs : int, default=None
+        Processes to measure with; None means one, -1 all cores.
+
+    Attributes
+    ----------
+    scale_ : ndarray of shape (n_measures,)
+        Root mean square of a - b in the fitted battles, 1 for a measure that never differed. It is
+        the same for swapped battles.
+    n_features_in_ : int
+        3: the prompt and the two responses.
+    feature_names_in_ : ndarray of shape (3,)
+        Their names, in the order of the fitted frame.
+
+    Raises
+    ------
+    BattlesError
+        If `X` is no DataFrame of battles.
+    ArenaError
+        If `blocks` is empty, repeats a block or names an unknown one.
+
+    See Also
+    --------
+    PairTfidfVectorizer : Which words the responses use.
+    DavidsonClassifier : Reads the odd blocks.
+
+    Notes
+    -----
+    Counts enter as log(1 + count). A response without text (missing, `[]`, null turns, blanks) has
+    `empty` = 1 and 0 for all else. Turns are joined by a blank line.
+
+    References
+    ----------
+    Headers, list items and bold follow Arena's style control: Li, Angelopoulos and Chiang, "Does
+    style matter? Disentangling style and substance in Chatbot Arena" (2024),
+    https://lmsys.org/blog/2024-08-28-style-control/, which also normalises differences by sums.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from arena_estimators import PairStyleFeatures, swap
+    >>> X = pd.DataFrame({
+    ...     "prompt": ["Name two colours."],
+    ...     "response_a": ["Sure! **Red** and **blue**."],
+    ...     "response_b": ["red"],
+    ... })
+    >>> style = PairStyleFeatures().set_output(transform="pandas").fit(X)
+    >>> D = style.transform(X)
+    >>> D[["difference__bold", "ratio__log_words"]].round(2)
+       difference__bold  ratio__log_words
+    0               1.1               0.4
+    >>> bool((style.transform(swap(X)) == -D).all(axis=None))
+    True
+    """
+
+    _parameter_constraints = {
+        "blocks": [StrOptions(set(BLOCKS)), list, tuple],
+        "n_jobs": [Integral, None],
+    }
+
+    def __init__(self, blocks=("difference", "ratio", "tanh"), *, n_jobs=None):
+        self.blocks = blocks
+        self.n_jobs = n_jobs
+
+    def fit(self, X, y=None):
+        """Learn the scale of the differences.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_battles, n_columns)
+            Battles.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        PairStyleFeatures
+            Itself.
+        """
+        self.fit_transform(X)
+        return self
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit_transform(self, X, y=None):
+        """Learn the scale and transform in one pass; equal to `fit(X).transform(X)`.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_battles, n_columns)
+            Battles.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        ndarray of shape (n_battles, n_features)
+            As in `transform`.
+        """
+        validate_battles(self, X)
+        self.blocks_ = _check_blocks(self.blocks)
+        measured = self._measure(X)
+        difference = measured["a"] - measured["b"]
+        scale = np.sqrt(np.mean(difference**2, axis=0)) if len(X) else np.zeros(len(_MEASURES))
+        self.scale_ = np.where(scale > 0, scale, 1.0)
+        return self._combine(measured)
+
+    def transform(self, X):
+        """Measure battles.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_battles, n_columns)
+            Battles.
+
+        Returns
+        -------
+        ndarray of shape (n_battles, n_features) of float32
+            The blocks side by side, in the order of `get_feature_names_out`.
+        """
+        check_is_fitted(self)
+        validate_battles(self, X, reset=False)
+        return self._combine(self._measure(X))
+
+    def get_feature_names_out(self, input_features=None):
+        """Name the columns: block, two underscores, measure; such as `difference__log_words`.
+
+        Parameters
+        ----------
+        input_features : None
+            Ignored.
+
+        Returns
+        -------
+        ndarray of str
+        """
+        check_is_fitted(self)
+        special = {"similarity": SIMILARITY_MEASURES, "prompt": _PROMPT_MEASURES}
+        names = [
+            f"{block}__{measure}"
+            for block in self.blocks_
+            for measure in special.get(block, _MEASURES)
+        ]
+        return np.array(names, dtype=object)
+
+    def _measure(self, X):
+        """Measure prompts and responses, each distinct response of a prompt once."""
+        cells = [list(map(_hashable, X[column])) for column in (PROMPT, RESPONSE_A, RESPONSE_B)]
+        seen = {}
+        order = np.argsort([seen.setdefault(key, len(seen)) for key in cells[0]], kind="stable")
+        n_parts = max(1, min(effective_n_jobs(self.n_jobs), len(X) // 200))
+        parts = Parallel(n_jobs=n_parts)(
+            delayed(_measure_rows)(*[[column[i] for i in part] for column in cells])
+            for part in np.array_split(order, n_parts)
+        )
+        back = np.argsort(order)
+        return {name: np.concatenate([part[name] for part in parts])[back] for name in parts[0]}
+
+    def _combine(self, measured):
+        a, b = measured["a"], measured["b"]
+        make = {
+            "difference": lambda: a - b,
+            "ratio": lambda: _ratio(a, b),
+            "tanh": lambda: np.tanh((a - b) / self.scale_),
+            "absolute": lambda: np.abs(a - b),
+            "sum": lambda: a + b,
+            "similarity": lambda: measured["similarity"],
+            "prompt": lambda: measured["prompt"],
+        }
+        return np.hstack([make[block]().astype(np.float32) for block in self.blocks_])
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+
+def _check_blocks(blocks):
+    blocks = (blocks,) if isinstance(blocks, str) else tuple(blocks)
+    unknown = [block for block in blocks if block not in BLOCKS]
+    if unknown or not blocks or len(set(blocks)) < len(blocks):
+        raise ArenaError(
+            f"blocks={blocks!r} must hold one or more of {', '.join(map(repr, BLOCKS))}, each once."
+        )
+    return blocks
+
+
+def _ratio(a, b):
+    total = np.abs(a) + np.abs(b)
+    return (a - b) / np.where(total > 0, total, 1.0)
+
+
+def _hashable(cell):
+    if isinstance(cell, str):
+        return cell
+    return tuple(cell) if isinstance(cell, list | tuple) else None
+
+
+def _measure_rows(prompts, firsts, seconds):
+    """Measure rows that are sorted by prompt; nothing is remembered beyond a prompt."""
+    rows, index_a, index_b, of_prompt, of_pair = [], [], [], [], []
+    current = known = None
+    for prompt, first, second in zip(prompts, firsts, seconds, strict=True):
+        if known is None or prompt != current:
+            current, known = prompt, {}
+            values, counts = measure_text(prompt)
+            asked, prompt_words = measure_prompt(values, counts), content_words(counts)
+        for response in (first, second):
+            if response not in known:
+                values, counts = measure_text(response)
+                answer = measure_answer(asked, prompt_words, values, counts)
+                known[response] = len(rows), counts
+                rows.append([*values.values(), *answer.values()])
+        (a, counts_a), (b, counts_b) = known[first], known[second]
+        index_a.append(a)
+        index_b.append(b)
+        of_prompt.append(list(asked.values()))
+        of_pair.append(similarity(counts_a, counts_b, first == second))
+    table = np.array(rows).reshape(len(rows), len(_MEASURES))
+    return {
+        "a": table[np.array(index_a, dtype=np.intp)],
+        "b": table[np.array(index_b, dtype=np.intp)],
+        "prompt": np.array(of_prompt).reshape(len(of_prompt), len(_PROMPT_MEASURES)),
+        "similarity": np.array(of_pair).reshape(len(of_pair), len(SIMILARITY_MEASURES)),
+    }

@@ -1,0 +1,201 @@
+import pickle
+import re
+from math import log1p
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+
+from arena_estimators import ArenaError, PairStyleFeatures, swap
+from arena_estimators.datasets import make_battles
+from arena_estimators.feature_extraction._style_counts import measure_text, split_words
+
+ODD = ("difference", "ratio", "tanh")
+SYMMETRIC = ("absolute", "sum", "similarity", "prompt")
+MARKDOWN = """# Title
+Some **bold** and __also bold__ text.
+
+1. one
+2. two
+- three
+* four
+   + five
+
+```python
+# no header
+- no item
+```
+See [a link](http://example.org), `inline` and
+| a | b |
+"""
+
+
+@pytest.fixture(scope="module")
+def made():
+    return make_battles(n_samples=300, random_state=0).X
+
+
+def frame(response_a, response_b="", prompt="What?"):
+    return pd.DataFrame(
+        {"prompt": [prompt], "response_a": [response_a], "response_b": [response_b]}
+    )
+
+
+def column(X, name, **parameters):
+    block = name.split("__")[0]
+    style = PairStyleFeatures(block, **parameters).set_output(transform="pandas")
+    return style.fit_transform(X)[name]
+
+
+def test_markdown_counts_are_those_of_style_control():
+    values, _ = measure_text(MARKDOWN)
+    expected = {"headers": 1, "ordered_items": 2, "bullet_items": 3, "bold": 2, "code_blocks": 1}
+    expected |= {"links": 1, "inline_code": 1, "table_rows": 1}
+    assert {name: values[name] for name in expected} == pytest.approx(
+        {name: log1p(count) for name, count in expected.items()}
+    )
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(alphabet="#1.-*+_ \n\txé", max_size=40))
+def test_list_and_header_patterns_find_what_anchored_ones_find(text):
+    values, _ = measure_text(text)
+    text = text.strip()
+    patterns = {
+        "headers": r"^#{1,6}\s",
+        "ordered_items": r"^\s*\d+\.\s",
+        "bullet_items": r"^\s*[-*+]\s",
+    }
+    for name, pattern in patterns.items():
+        assert values[name] == pytest.approx(log1p(len(re.findall(pattern, text, re.MULTILINE))))
+
+
+@given(st.text(max_size=60))
+def test_words_are_runs_of_word_characters(text):
+    assert split_words(text.lower()) == re.findall(r"\w+", text.lower())
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "other"),
+    [
+        ("log_characters", "four words are here", "two words"),
+        ("log_words", "four words are here", "two words"),
+        ("log_sentences", "One. Two! Three?", "Only one."),
+        ("log_paragraphs", "One.\n\nTwo.", "One. Two."),
+        ("log_turns", ["Hello.", "Bye."], ["Hello."]),
+        ("type_token_ratio", "all words differ", "word word word"),
+        ("digits", "1 2 3", "a b c"),
+        ("non_ascii", "Привет, мир", "Hello, world"),
+        ("questions", "Why? How?", "So it is."),
+        ("exclamations", "Great!", "Great."),
+        ("refusals", "I’m sorry, but I can’t help with that.", "Here is how to do that."),
+        ("apologies", "Sorry about that.", "Here is how to do that."),
+        ("repeated_lines", "again\nagain\nagain", "one\ntwo\nthree"),
+        ("repeated_triples", "a b c a b c a b c", "a b c d e f g h i"),
+        ("finished", "It is done.", "It is"),
+        ("cut_off", "This sentence goes on and on until it is", "This sentence ends here."),
+        ("cut_off", "```python\nprint(1)", "```python\nprint(1)\n```"),
+        ("emoji", "Hello 😀", "Hello"),
+        ("capitals", "HELLO", "hello"),
+        ("offers_more", "Yes. Let me know if you need more.", "Yes."),
+        ("empty", None, "text"),
+    ],
+)
+def test_measure_is_larger_for_the_text_that_shows_it(name, text, other):
+    assert column(frame(text, other), f"difference__{name}")[0] > 0
+
+
+def test_prompt_overlap_and_format_match():
+    X = frame("- the red fox\n- a dog", "nothing alike", prompt="List animals: fox, dog, cat")
+    assert column(X, "difference__prompt_overlap")[0] == pytest.approx(2 / 5)
+    assert column(X, "difference__format_match")[0] == 1
+    assert column(X, "prompt__asks_list")[0] == 1
+
+
+def test_similarity_is_symmetric_and_one_for_equal_texts():
+    assert column(frame("a b", "a c"), "similarity__shared_words")[0] == pytest.approx(1 / 3)
+    assert column(frame("a b", "a b"), "similarity__identical")[0] == 1
+    assert column(frame("", None), "similarity__shared_words")[0] == 1
+
+
+@pytest.mark.parametrize("nothing", [None, float("nan"), "", " \n", [], [""], [None, " "], (None,)])
+def test_nothing_measures_zero_but_for_empty(nothing):
+    total = PairStyleFeatures("sum").set_output(transform="pandas")
+    total = total.fit_transform(frame(nothing, nothing).astype(object))
+    assert total.pop("sum__empty")[0] == 2
+    assert (total.to_numpy() == 0).all()
+
+
+def test_blocks_follow_their_formulas(made):
+    blocks = {block: PairStyleFeatures(block).fit_transform(made) for block in (*ODD, *SYMMETRIC)}
+    difference, total = blocks["difference"], blocks["sum"]
+    np.testing.assert_array_equal(blocks["absolute"], np.abs(difference))
+    safe = np.where(total > 0, total, 1)
+    np.testing.assert_allclose(blocks["ratio"], difference / safe, atol=1e-5)
+    scale = np.sqrt((difference.astype(float) ** 2).mean(0))
+    expected = np.tanh(difference / np.where(scale > 0, scale, 1))
+    np.testing.assert_allclose(blocks["tanh"], expected, atol=1e-5)
+
+
+def test_odd_blocks_negate_exactly_and_the_others_stay(made):
+    swapped = swap(made)
+    odd = PairStyleFeatures(ODD).fit(made)
+    assert np.array_equal(odd.transform(swapped), -odd.transform(made))
+    assert np.array_equal(PairStyleFeatures(ODD).fit(swapped).scale_, odd.scale_)
+    even = PairStyleFeatures(SYMMETRIC).fit(made)
+    assert np.array_equal(even.transform(swapped), even.transform(made))
+
+
+@pytest.mark.real_data
+def test_odd_blocks_negate_exactly_on_real_battles(arena_data):
+    X = pd.read_parquet(arena_data / "pandalm_human.parquet")
+    style = PairStyleFeatures().fit(X)
+    D = style.transform(X)
+    assert np.isfinite(D).all() and D.any()
+    assert np.array_equal(style.transform(swap(X)), -D)
+
+
+def test_processes_and_row_order_do_not_matter(made):
+    style = PairStyleFeatures((*ODD, *SYMMETRIC)).fit(made)
+    expected = style.transform(made)
+    order = np.random.default_rng(0).permutation(len(made))
+    assert np.array_equal(style.transform(made.iloc[order]), expected[order])
+    many = pd.concat([made] * 2)
+    got = clone(style).set_params(n_jobs=2).fit(made).transform(many)
+    assert np.array_equal(got, np.vstack([expected, expected]))
+
+
+def test_output_is_named_and_keeps_the_index(battles):
+    style = PairStyleFeatures(["difference", "similarity", "prompt"])
+    out = style.set_output(transform="pandas").fit_transform(battles)
+    assert out.index.tolist() == battles.index.tolist()
+    assert out.columns.tolist() == style.get_feature_names_out().tolist()
+    assert out.columns.is_unique
+    assert (out.dtypes == np.float32).all()
+
+
+def test_survives_pickle_and_zero_rows(battles):
+    style = PairStyleFeatures().fit(battles)
+    again = pickle.loads(pickle.dumps(style))
+    assert np.array_equal(again.transform(battles), style.transform(battles))
+    assert style.transform(battles[:0]).shape == (0, len(style.get_feature_names_out()))
+
+
+@pytest.mark.parametrize("blocks", [[], ["difference", "difference"], ("odd",), [1]])
+def test_wrong_blocks_are_refused(battles, blocks):
+    with pytest.raises(ArenaError, match="must hold one or more of 'difference'"):
+        PairStyleFeatures(blocks).fit(battles)
+
+
+def test_unfitted_is_refused(battles):
+    with pytest.raises(NotFittedError):
+        PairStyleFeatures().transform(battles)
+
+
+def test_lone_surrogates_are_measured():
+    values, _ = measure_text("broken \ud83d text")
+    assert values["non_ascii"] == pytest.approx(1 / 13)
