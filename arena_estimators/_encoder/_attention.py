@@ -1,0 +1,136 @@
+"""Attention over sequences packed end to end, as a transformers attention function.
+
+One function, registered under `NAME`, serves both kinds of input: packed, where the caller gives
+cumulative lengths, and padded, where a mask is built and torch's own attention runs.
+"""
+
+import torch
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+
+from arena_estimators.exceptions import ArenaError
+
+try:
+    from torch.nn.attention.varlen import varlen_attn
+except ImportError:  # torch < 2.10
+    varlen_attn = None
+
+NAME = "arena_packed"
+
+# Families whose attention is plain softmax(QK) over absolute or rotary positions, tested one by
+# one. The others add a bias per pair of positions (DeBERTa, T5, MPNet) or cap logits (Gemma 2).
+_PACKING = frozenset(
+    "bert roberta xlm-roberta camembert distilbert electra modernbert "
+    "gpt2 qwen2 qwen3 llama mistral gemma".split()
+)
+_OFFSET_BY_PADDING = ("roberta", "xlm-roberta", "camembert", "mpnet")
+
+
+def position_offset(config):
+    """Give the position of a sequence's first token (RoBERTa counts from padding_idx + 1)."""
+    return config.pad_token_id + 1 if config.model_type in _OFFSET_BY_PADDING else 0
+
+
+def supports_packing(model):
+    """Tell whether a loaded encoder gives the same result for packed and for padded input."""
+    return model.config.model_type in _PACKING and getattr(
+        model, "_supports_attention_backend", False
+    )
+
+
+def can_pack(model, device, dtype):
+    """Tell whether packed input is also fast: a CUDA device, half precision, torch's kernel."""
+    if not supports_packing(model) or varlen_attn is None:
+        return False
+    return torch.device(device).type == "cuda" and dtype in (torch.bfloat16, torch.float16)
+
+
+def enable(model, *, required=False):
+    """Let a model take packed input beside padded input, where its family supports it."""
+    if supports_packing(model):
+        model.set_attn_implementation(NAME)
+    elif required:
+        raise ArenaError(
+            f"attention='packed' is not possible for the family {model.config.model_type!r}; "
+            "pass attention='auto'."
+        )
+
+
+def packed_attention(module, query, key, value, attention_mask, scaling=None, **kwargs):
+    """Attend within each sequence of a packed row; padded input goes to torch's attention."""
+    ends = kwargs.get("cu_seq_lens_q")
+    if ends is None:
+        return sdpa_attention_forward(
+            module, query, key, value, attention_mask, scaling=scaling, **kwargs
+        )
+    causal = kwargs.get("is_causal")
+    causal = getattr(module, "is_causal", True) if causal is None else causal
+    window = kwargs.get("sliding_window")
+    left = -1 if window is None else window - 1
+    # (1, heads, tokens, size) -> (tokens, heads, size)
+    query, key, value = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
+    run = varlen_attn if _has_kernel(query) else reference_varlen
+    attended = run(
+        query.to(value.dtype),
+        key.to(value.dtype),
+        value,
+        ends,
+        ends,
+        kwargs["max_length_q"],
+        kwargs["max_length_q"],
+        scale=scaling,
+        window_size=(left, 0 if causal else left),
+        enable_gqa=query.shape[1] != key.shape[1],
+    )
+    return attended.unsqueeze(0), None
+
+
+def reference_varlen(query, key, value, ends, _, max_q, max_k, *, scale, window_size, enable_gqa):
+    """Do what `torch.nn.attention.varlen.varlen_attn` does, one sequence after the other."""
+    pieces = []
+    bounds = ends.tolist()
+    for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+        if stop == start:
+            continue
+        q, k, v = (tensor[start:stop].transpose(0, 1) for tensor in (query, key, value))
+        attended = torch.nn.functional.scaled_dot_product_attention(
+            q[None],
+            k[None],
+            v[None],
+            attn_mask=_window_mask(stop - start, window_size, query.device),
+            scale=scale,
+            enable_gqa=enable_gqa,
+        )
+        pieces.append(attended[0].transpose(0, 1))
+    return torch.cat(pieces)
+
+
+def _window_mask(length, window_size, device):
+    left, right = window_size
+    if left < 0 and right < 0:
+        return None
+    place = torch.arange(length, device=device)
+    ahead = place[None, :] - place[:, None]  # key position less query position
+    mask = torch.ones_like(ahead, dtype=torch.bool)
+    if left >= 0:
+        mask &= ahead >= -left
+    if right >= 0:
+        mask &= ahead <= right
+    return mask
+
+
+def _has_kernel(query):
+    half = query.dtype in (torch.bfloat16, torch.float16)
+    return varlen_attn is not None and query.is_cuda and half and query.shape[-1] % 8 == 0
+
+
+def _mask(*args, attention_mask=None, **kwargs):
+    """Build torch's mask for padded input; packed input has no mask and needs none."""
+    if attention_mask is None:
+        return None
+    return sdpa_mask(*args, attention_mask=attention_mask, **kwargs)
+
+
+AttentionInterface.register(NAME, packed_attention)
+AttentionMaskInterface.register(NAME, _mask)

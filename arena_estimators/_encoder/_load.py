@@ -1,0 +1,101 @@
+"""Load a tokenizer and an encoder of any supported family from a folder."""
+
+import contextlib
+
+import torch
+from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, AutoTokenizer
+from transformers.models.auto import modeling_auto
+from transformers.utils import logging
+
+from arena_estimators._encoder import _attention
+from arena_estimators.exceptions import ArenaError
+
+
+def load_tokenizer(folder):
+    """Load the tokenizer of a folder and give it a padding token if it has none."""
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token or tokenizer.bos_token
+    return tokenizer
+
+
+def load_encoder(folder, *, attention="auto", dtype=None):
+    """Load the encoder of a folder, in eval mode on the CPU.
+
+    Parameters
+    ----------
+    folder : str
+    attention : {"auto", "packed", "sdpa", "eager"}, default="auto"
+        "packed" makes the model take packed input beside padded input and is what "auto" gives
+        where the family supports it; "auto" falls back to "sdpa" and that to "eager".
+    dtype : torch.dtype, optional
+        Type of the weights, float32 by default.
+
+    Returns
+    -------
+    torch.nn.Module
+        The bare encoder without pooler or head; its forward gives `last_hidden_state`.
+    """
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    if hasattr(config, "reference_compile"):
+        config.reference_compile = False
+    config.use_cache = False
+    kind = AutoModelForTextEncoding if config.is_encoder_decoder else AutoModel
+    with _quiet():
+        model, info = kind.from_pretrained(
+            folder,
+            config=config,
+            dtype=dtype or torch.float32,
+            local_files_only=True,
+            output_loading_info=True,
+            **({"attn_implementation": attention} if attention in ("sdpa", "eager") else {}),
+        )
+    missing = [key for key in info["missing_keys"] if "pooler" not in key]
+    if missing:
+        raise ArenaError(
+            f"The weights in {folder!r} lack {len(missing)} of the encoder's tensors "
+            f"({missing[0]!r}, ...): they belong to another kind of model."
+        )
+    if getattr(model, "pooler", None) is not None:
+        model.pooler = None
+    if model.config.pad_token_id is None:
+        model.config.pad_token_id = load_tokenizer(folder).pad_token_id
+    if attention in ("auto", "packed"):
+        _attention.enable(model, required=attention == "packed")
+    return model.eval()
+
+
+def is_decoder(config):
+    """Tell whether a family reads from left to right only, so that the last token sees all."""
+    causal = modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    masked = modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    kind = config.model_type
+    return kind in causal and kind not in masked and not config.is_encoder_decoder
+
+
+def default_pooling(config, folder=None):
+    """Give the pooling that suits a family: the last token of a decoder, else the mean."""
+    return "last" if is_decoder(config) else "mean"
+
+
+def longest_input(config):
+    """Give the largest number of tokens a family can read, or None where nothing limits it."""
+    for name in ("max_position_embeddings", "n_positions"):
+        longest = getattr(config, name, None)
+        if longest and config.model_type not in ("t5", "mt5", "umt5"):
+            return longest - _attention.position_offset(config)
+    return None
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Silence the bar and the reports on unused weights, the heads this library drops."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()

@@ -1,0 +1,247 @@
+"""Run an encoder over sequences, padded or packed, and pool one vector a sequence."""
+
+import contextlib
+import hashlib
+
+import numpy as np
+import torch
+
+from arena_estimators._encoder import _attention
+from arena_estimators._encoder._batches import batches
+
+POOLINGS = ("mean", "cls", "last", "max")
+
+
+def pad(sequences, indices, *, pad_id=0):
+    """Make padded tensors of some sequences.
+
+    Parameters
+    ----------
+    sequences : Sequences
+    indices : array-like of int
+        Which of them, in which order.
+    pad_id : int, default=0
+        `model.config.pad_token_id`.
+
+    Returns
+    -------
+    dict of str to Tensor
+        `input_ids`, `attention_mask` and, where the tokenizer makes them, `token_type_ids`.
+    """
+    lengths, take = _gather(sequences, indices)
+    mask = np.arange(lengths.max(initial=1)) < lengths[:, None]
+    inputs = {"input_ids": np.full(mask.shape, pad_id), "attention_mask": mask.astype(np.int64)}
+    inputs["input_ids"][mask] = sequences.ids[take]
+    if sequences.types is not None:
+        inputs["token_type_ids"] = np.zeros(mask.shape, dtype=np.int64)
+        inputs["token_type_ids"][mask] = sequences.types[take]
+    return {name: torch.from_numpy(array) for name, array in inputs.items()}
+
+
+def pack(sequences, indices, budget=None, *, max_sequences=None, max_length=None, pad_id=0):
+    """Lay some sequences end to end in one row.
+
+    Parameters
+    ----------
+    sequences : Sequences
+    indices : array-like of int
+    budget : int, optional
+        Tokens of the row; the rest is filled with padding, so that every batch has one shape and
+        torch.compile compiles once. By default the row is as long as its sequences.
+    max_sequences : int, optional
+        Number of sequences in the row, the padding's included, to keep that shape fixed too.
+    max_length : int, optional
+        The longest sequence there may be; by default the longest there is.
+    pad_id : int, default=0
+
+    Returns
+    -------
+    dict
+        `input_ids`, `position_ids` and `token_type_ids` of shape (1, budget), `cu_seqlens` of
+        shape (max_sequences + 1,), all tensors, and the int `max_length`. The sequences asked for
+        come first.
+    """
+    lengths, take = _gather(sequences, indices)
+    max_length = int(max_length or lengths.max(initial=1))
+    total = int(lengths.sum())
+    rest = (total if budget is None else budget) - total
+    if rest < 0:
+        raise ValueError(f"{total} tokens do not fit into a budget of {budget}.")
+    filler = [max_length] * (rest // max_length) + [rest % max_length] * (rest % max_length > 0)
+    pieces = np.concatenate([lengths, np.array(filler, dtype=lengths.dtype)])
+    empty = 0 if max_sequences is None else max_sequences - len(pieces)
+    if empty < 0:
+        raise ValueError(f"{len(pieces)} sequences do not fit into {max_sequences}.")
+    ends = np.cumsum(np.concatenate([[0], pieces, np.zeros(empty, dtype=pieces.dtype)]))
+    ids = np.full((1, total + rest), pad_id, dtype=np.int64)
+    ids[0, :total] = sequences.ids[take]
+    positions = np.arange(total + rest) - np.repeat(ends[:-1], np.diff(ends))
+    inputs = {"input_ids": ids, "position_ids": positions[None]}
+    if sequences.types is not None:
+        inputs["token_type_ids"] = np.zeros_like(ids)
+        inputs["token_type_ids"][0, :total] = sequences.types[take]
+    inputs["cu_seqlens"] = ends.astype(np.int32)
+    tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
+    return {**tensors, "max_length": max_length}
+
+
+def _gather(sequences, indices):
+    indices = np.asarray(indices, dtype=np.int64)
+    starts, lengths = sequences.offsets[:-1][indices], sequences.lengths[indices]
+    within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return lengths, np.repeat(starts, lengths) + within
+
+
+def forward(model, inputs, *, pooling):
+    """Run a model on what `pad` or `pack` made and pool one vector a sequence.
+
+    Parameters
+    ----------
+    model : Module
+        From `load_encoder`, in any mode, compiled or not.
+    inputs : dict
+        On the model's device.
+    pooling : {"mean", "cls", "last", "max"}
+
+    Returns
+    -------
+    Tensor of shape (n_sequences, hidden), float32
+        For packed input as many rows as `cu_seqlens` has sequences; the first are those asked for.
+    """
+    arguments = {name: inputs[name] for name in ("input_ids", "attention_mask") if name in inputs}
+    types = getattr(model.config, "type_vocab_size", None) or 0
+    if types and "token_type_ids" in inputs:
+        arguments["token_type_ids"] = inputs["token_type_ids"].clamp(max=types - 1)
+    if "cu_seqlens" not in inputs:
+        hidden = model(**arguments).last_hidden_state
+        return _pool_padded(hidden, inputs["attention_mask"], pooling)
+    ends = inputs["cu_seqlens"]
+    hidden = model(
+        **arguments,
+        position_ids=inputs["position_ids"] + _attention.position_offset(model.config),
+        cu_seq_lens_q=ends,
+        cu_seq_lens_k=ends,
+        max_length_q=inputs["max_length"],
+        max_length_k=inputs["max_length"],
+    ).last_hidden_state
+    return _pool_packed(hidden[0], ends.long(), pooling)
+
+
+def _pool_padded(hidden, mask, pooling):
+    if pooling == "cls":
+        return hidden[:, 0].float()
+    if pooling == "last":
+        rows = torch.arange(len(hidden), device=hidden.device)
+        return hidden[rows, mask.sum(1) - 1].float()
+    real = mask.bool().unsqueeze(-1)
+    if pooling == "max":
+        return hidden.masked_fill(~real, -torch.inf).amax(1).float()
+    summed = (hidden.float() * real).sum(1)
+    return summed / mask.sum(1, keepdim=True)
+
+
+def _pool_packed(hidden, ends, pooling):
+    starts, stops = ends[:-1], ends[1:]
+    if pooling == "cls":
+        return hidden[starts.clamp(max=len(hidden) - 1)].float()
+    if pooling == "last":
+        return hidden[(stops - 1).clamp(min=0)].float()
+    place = torch.arange(len(hidden), device=hidden.device)
+    lengths = stops - starts
+    if pooling == "max":
+        segment = torch.searchsorted(stops, place, right=True)
+        pooled = hidden.new_full((len(starts), hidden.shape[1]), -torch.inf)
+        index = segment.unsqueeze(1).expand_as(hidden)
+        pooled = pooled.scatter_reduce(0, index, hidden, "amax", include_self=True)
+        return pooled.masked_fill((lengths == 0).unsqueeze(1), 0).float()
+    # A product with 0/1 rows: deterministic on every device, which adding by index is not.
+    member = (place >= starts.unsqueeze(1)) & (place < stops.unsqueeze(1))
+    with torch.autocast(hidden.device.type, enabled=False):
+        summed = member.float() @ hidden.float()
+    return summed / lengths.clamp(min=1).unsqueeze(1)
+
+
+def resolve_device(device):
+    """Give a torch device; "auto" is CUDA, then Apple's, then the CPU."""
+    if device != "auto":
+        return torch.device(device)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def encode(
+    model,
+    sequences,
+    *,
+    pooling="mean",
+    device="cpu",
+    batch_tokens=8192,
+    precision="fp32",
+    packed="auto",
+    progress=False,
+):
+    """Pool one vector for each sequence, without gradients, in eval mode.
+
+    Batches are made of sequences of similar length in an order that only their content decides,
+    so the result does not depend on the order they are given in.
+
+    Parameters
+    ----------
+    model : Module
+        From `load_encoder`; it is moved to `device` and left there.
+    sequences : Sequences
+    pooling : {"mean", "cls", "last", "max"}, default="mean"
+    device : str or torch.device, default="cpu"
+        "auto" takes the GPU if there is one.
+    batch_tokens : int, default=8192
+        Tokens of a batch, padding included.
+    precision : {"fp32", "bf16", "fp16"}, default="fp32"
+    packed : bool or "auto", default="auto"
+        "auto" packs where torch's kernel for it runs: CUDA in half precision.
+    progress : bool, default=False
+        Show a progress bar.
+
+    Returns
+    -------
+    ndarray of shape (len(sequences), hidden), float32
+    """
+    from tqdm.auto import tqdm
+
+    device = resolve_device(device)
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    if packed == "auto":
+        packed = _attention.can_pack(model, device, dtype)
+    make = pack if packed else pad
+    pad_id = model.config.pad_token_id or 0
+    was_training = model.training
+    model.to(device).eval()
+    pooled = None
+    order = _canonical(sequences)
+    dealt = batches(sequences.lengths[order], batch_tokens=batch_tokens, packed=packed)
+    bar = tqdm(total=len(sequences), disable=not progress, unit="text", desc="encode")
+    half = torch.autocast(device.type, dtype=dtype) if precision != "fp32" else _nothing()
+    with torch.inference_mode(), half, bar:
+        for batch in dealt:
+            inputs = make(sequences, order[batch], pad_id=pad_id)
+            moved = {k: v.to(device) if torch.is_tensor(v) else v for k, v in inputs.items()}
+            vectors = forward(model, moved, pooling=pooling).cpu().numpy()
+            if pooled is None:
+                pooled = np.empty((len(sequences), vectors.shape[1]), dtype=np.float32)
+            pooled[order[batch]] = vectors
+            bar.update(len(batch))
+    model.train(was_training)
+    return np.empty((0, model.config.hidden_size), np.float32) if pooled is None else pooled
+
+
+_nothing = contextlib.nullcontext
+
+
+def _canonical(sequences):
+    """Order sequences by their content, so that the same set always makes the same batches."""
+    bounds = sequences.offsets
+    digests = [
+        hashlib.blake2b(sequences.ids[start:stop].tobytes(), digest_size=8).digest()
+        for start, stop in zip(bounds[:-1], bounds[1:], strict=True)
+    ]
+    return np.argsort(np.array(digests, dtype="S8"), kind="stable")
