@@ -11,11 +11,18 @@ __version__ = "0.1.0"
 _MODULE_OF = {
     "ArenaError": "exceptions",
     "ArenaWarning": "exceptions",
+    "DavidsonClassifier": "linear_model",
     "PairStyleFeatures": "feature_extraction",
+    "PromptGroupKFold": "model_selection",
+    "SwapSymmetricClassifier": "ensemble",
     "check_battles": "battles",
     "check_labels": "battles",
+    "expected_calibration_error": "metrics",
+    "make_arena_pipeline": "pipelines",
     "make_battles": "datasets",
+    "prompt_groups": "model_selection",
     "swap": "battles",
+    "swap_inconsistency": "metrics",
     "swap_proba": "battles",
 }
 

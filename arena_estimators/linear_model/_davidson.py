@@ -1,0 +1,312 @@
+"""The Davidson model of paired comparisons with ties, on one odd feature matrix."""
+
+import warnings
+from numbers import Integral, Real
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.sparse import issparse
+from scipy.special import log_softmax, softmax
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+
+from arena_estimators._validation import Interval, fit_context, validate_data
+from arena_estimators.battles import CLASSES, check_labels
+
+
+class DavidsonClassifier(ClassifierMixin, BaseEstimator):
+    r"""Bradley-Terry-Davidson regression of who wins, or whether it is a tie.
+
+    It reads one odd matrix :math:`D`, whose rows change sign when the two sides are exchanged. With
+    the strength gap :math:`d = D w` and the tie term :math:`t = |D| v + c`, the probabilities of
+    model_a, model_b and tie are proportional to :math:`e^{d/2}, e^{-d/2}, e^{t}`. Minimised is the
+    weighted mean of the log loss plus :math:`\frac{\alpha}{2} \|w\|^2 + \frac{\alpha_t}{2}
+    \|v\|^2`. Because both terms come from one matrix, `predict_proba(-D)` is `predict_proba(D)`
+    with the first two columns exchanged, bit for bit.
+
+    Parameters
+    ----------
+    alpha : float, default=1e-5
+        Strength of the penalty on `coef_`.
+    tie_alpha : float, default=1e-4
+        Strength of the penalty on `tie_coef_`.
+    fit_intercept : bool, default=True
+        Whether the tie term has a constant `c`. The strength gap never has one: that would prefer
+        a side.
+    max_iter : int, default=500
+        The most iterations of L-BFGS.
+    tol : float, default=1e-4
+        Stop when no component of the gradient is larger, each scaled by the square root of the
+        curvature it meets.
+    warm_start : bool, default=False
+        Start from the solution of the last call of `fit`.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The sorted labels: side a, side b and, with three classes, tie.
+    coef_ : ndarray of shape (n_features,)
+        The weights `w` of the strength gap.
+    tie_coef_ : ndarray of shape (n_features,)
+        The weights `v` of the tie term; zeros with two classes.
+    tie_intercept_ : float
+        The constant `c` of the tie term; minus infinity with two classes, where no tie can be.
+    n_iter_ : int
+        The iterations that were made.
+    n_features_in_ : int
+        The number of features seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        The names of the features, when `D` was a frame.
+
+    Raises
+    ------
+    LabelsError
+        If the labels are those of the arena but lack model_a or model_b, or if soft labels are no
+        probabilities.
+    ValueError
+        If there are fewer than two or more than three classes.
+
+    See Also
+    --------
+    arena_estimators.PairTfidfVectorizer : Sparse odd features of texts.
+    arena_estimators.PairStyleFeatures : Dense odd features of texts.
+
+    Notes
+    -----
+    The matrix is not centred, since that would destroy its symmetry. Scale its columns with
+    `StandardScaler(with_mean=False)` or `MaxAbsScaler()`.
+
+    References
+    ----------
+    .. [1] R. R. Davidson, "On extending the Bradley-Terry model to accommodate ties in paired
+       comparison experiments", JASA 65 (1970), 317-328.
+    .. [2] R. A. Bradley and M. E. Terry, "Rank analysis of incomplete block designs: I. The method
+       of paired comparisons", Biometrika 39 (1952), 324-345.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from arena_estimators import DavidsonClassifier
+    >>> D = np.array([[1.0], [-1.0], [0.1], [2.0], [-2.0], [0.0]])
+    >>> y = ["model_a", "model_b", "tie", "model_a", "model_b", "tie"]
+    >>> model = DavidsonClassifier().fit(D, y)
+    >>> model.predict([[1.5], [-1.5], [0.05]]).tolist()
+    ['model_a', 'model_b', 'tie']
+    """
+
+    _parameter_constraints = {
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "tie_alpha": [Interval(Real, 0, None, closed="left")],
+        "fit_intercept": ["boolean"],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="neither")],
+        "warm_start": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        alpha=1e-5,
+        *,
+        tie_alpha=1e-4,
+        fit_intercept=True,
+        max_iter=500,
+        tol=1e-4,
+        warm_start=False,
+    ):
+        self.alpha = alpha
+        self.tie_alpha = tie_alpha
+        self.fit_intercept = fit_intercept
+        self.max_iter = max_iter
+        self.tol = tol
+        self.warm_start = warm_start
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, D, y, sample_weight=None):
+        """Fit the weights.
+
+        Parameters
+        ----------
+        D : {array-like, sparse matrix} of shape (n_battles, n_features)
+            Odd features.
+        y : array-like of shape (n_battles,), (n_battles, 3) or (n_battles, 2)
+            Labels, or soft labels: the probabilities of a, b and tie.
+        sample_weight : array-like of shape (n_battles,), optional
+            Weights of the battles.
+
+        Returns
+        -------
+        self
+        """
+        soft = np.asarray(y).ndim == 2 and np.asarray(y).shape[1] > 1
+        D, checked = validate_data(
+            self, D, y, accept_sparse="csr", dtype=[np.float64, np.float32], multi_output=soft
+        )
+        classes, Y = check_labels(y) if soft else _one_hot(checked)
+        weight = _check_sample_weight(sample_weight, D, dtype=np.float64, ensure_non_negative=True)
+        if not weight.sum() > 0:
+            raise ValueError("sample_weight is zero for every battle; at least one must count.")
+        weight = weight / weight.sum()
+        loss = _DavidsonLoss(D, Y, weight, self.alpha, self.tie_alpha, self.fit_intercept)
+        start = self._start(D.shape[1], classes)
+        solution, self.n_iter_, converged = loss.minimise(start, self.max_iter, self.tol)
+        self.classes_ = classes
+        self.coef_, self.tie_coef_, self.tie_intercept_ = loss.split(solution)
+        if not converged:
+            warnings.warn(
+                f"No convergence after {self.n_iter_} iterations. Scale the features "
+                "(StandardScaler(with_mean=False)), raise alpha, or raise max_iter.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        return self
+
+    def decision_function(self, D):
+        """Compute the logits.
+
+        Parameters
+        ----------
+        D : {array-like, sparse matrix} of shape (n_battles, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_battles, 3) or (n_battles,)
+            `(d/2, -d/2, t)`; with two classes `-d`, which is positive where side b is favoured.
+        """
+        check_is_fitted(self)
+        d, t = self._gap_and_tie(D)
+        if len(self.classes_) == 2:
+            return -d
+        return np.stack([d / 2, -d / 2, t], axis=1)
+
+    def predict_proba(self, D):
+        """Compute the probabilities of the classes.
+
+        Parameters
+        ----------
+        D : {array-like, sparse matrix} of shape (n_battles, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_battles, n_classes) of float64
+        """
+        check_is_fitted(self)
+        d, t = self._gap_and_tie(D)
+        return softmax(_logits(d, t, len(self.classes_)), axis=1)
+
+    def predict(self, D):
+        """Give the most probable class of each battle.
+
+        Parameters
+        ----------
+        D : {array-like, sparse matrix} of shape (n_battles, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_battles,)
+        """
+        check_is_fitted(self)
+        return self.classes_[self.predict_proba(D).argmax(axis=1)]
+
+    def _gap_and_tie(self, D):
+        D = validate_data(self, D, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
+        return D @ self.coef_, abs(D) @ self.tie_coef_ + self.tie_intercept_
+
+    def _start(self, n_features, classes):
+        if self.warm_start and hasattr(self, "coef_"):
+            if len(self.coef_) != n_features or not np.array_equal(self.classes_, classes):
+                raise ValueError(
+                    "warm_start=True, but the features or classes differ from the last fit; use "
+                    "a clone or warm_start=False."
+                )
+            intercept = self.tie_intercept_ if len(classes) == 3 else 0.0
+            return np.concatenate([self.coef_, self.tie_coef_, [intercept]])
+        return np.zeros(2 * n_features + 1)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.classifier_tags.poor_score = True
+        return tags
+
+
+def _logits(d, t, n_classes):
+    return np.stack([d / 2, -d / 2, t][:n_classes], axis=1)
+
+
+def _one_hot(y):
+    check_classification_targets(y)
+    classes, codes = np.unique(y, return_inverse=True)
+    if classes.dtype.kind in "OU" and set(classes) <= set(CLASSES):
+        classes, codes = check_labels(y)
+    if len(classes) not in (2, 3):
+        raise ValueError(
+            f"A battle has two classes (a, b) or three (a, b, tie); y contains {len(classes)} "
+            f"class{'' if len(classes) == 1 else 'es'}."
+        )
+    return classes, np.eye(len(classes))[codes]
+
+
+class _DavidsonLoss:
+    """The penalised mean log loss and its gradient, as L-BFGS wants them.
+
+    The products with `D` are made in its own precision, everything else in float64.
+    """
+
+    def __init__(self, D, Y, weight, alpha, tie_alpha, fit_intercept):
+        self.D = D
+        self.ties = Y.shape[1] == 3
+        self.absolute = abs(D) if self.ties else None
+        self.Y = Y
+        self.weight = weight
+        p = D.shape[1]
+        self.penalty = np.concatenate([np.full(p, alpha), np.full(p, tie_alpha), [0.0]])
+        self.free = np.ones(2 * p + 1, dtype=bool)
+        self.free[p:] = self.ties
+        self.free[-1] = self.ties and fit_intercept
+
+    def split(self, theta):
+        p = self.D.shape[1]
+        return theta[:p].copy(), theta[p:-1].copy(), float(theta[-1]) if self.ties else -np.inf
+
+    def __call__(self, theta):
+        """Return the loss and its gradient at `theta`, the weights `w`, `v` and `c` in a row."""
+        w, v, c = self.split(theta)
+        dtype = self.D.dtype
+        d = (self.D @ w.astype(dtype)).astype(np.float64)
+        t = (self.absolute @ v.astype(dtype)).astype(np.float64) + c if self.ties else None
+        log_proba = log_softmax(_logits(d, t, self.Y.shape[1]), axis=1)
+        loss = -(self.weight @ (self.Y * log_proba).sum(axis=1))
+        residual = self.weight[:, None] * (np.exp(log_proba) - self.Y)
+        gradient = self.penalty * theta
+        loss += theta @ gradient / 2
+        p = len(w)
+        gradient[:p] += self.D.T @ ((residual[:, 0] - residual[:, 1]) / 2).astype(dtype)
+        if self.ties:
+            gradient[p:-1] += self.absolute.T @ residual[:, 2].astype(dtype)
+            gradient[-1] += residual[:, 2].sum()
+        return loss, np.where(self.free, gradient, 0.0)
+
+    def scale(self):
+        """Bound the curvature at zero by its diagonal, so that all steps are of one size."""
+        squares = self.D.multiply(self.D) if issparse(self.D) else self.D**2
+        moments = np.asarray(squares.T @ self.weight.astype(self.D.dtype), dtype=np.float64)
+        curvature = np.concatenate([moments / 6, moments * 2 / 9, [2 / 9]]) + self.penalty
+        return 1 / np.sqrt(np.where(curvature > 0, curvature, 1.0))
+
+    def minimise(self, start, max_iter, tol):
+        scale = self.scale()
+
+        def scaled(theta):
+            loss, gradient = self(theta * scale)
+            return loss, gradient * scale
+
+        result = minimize(
+            scaled,
+            start / scale,
+            jac=True,
+            method="L-BFGS-B",
+            options={"maxiter": max_iter, "gtol": tol, "ftol": 0, "maxcor": 10},
+        )
+        return result.x * scale, result.nit, result.success or result.status == 2

@@ -1,0 +1,105 @@
+"""How symmetric and how calibrated predictions are; for the loss itself use scikit-learn's."""
+
+from numbers import Integral
+
+import numpy as np
+
+from arena_estimators._validation import Interval, StrOptions, validate_params
+from arena_estimators.battles import swap, swap_proba
+from arena_estimators.exceptions import LabelsError
+
+
+def swap_inconsistency(estimator, X):
+    """Measure how far predictions depend on which response is called a.
+
+    Parameters
+    ----------
+    estimator : object
+        A fitted classifier of battles with `predict_proba`.
+    X : DataFrame of shape (n_battles, n_columns)
+        Battles.
+
+    Returns
+    -------
+    float
+        The mean total variation distance, from 0 to 1, between the prediction for a battle and
+        the exchanged prediction for the exchanged battle. It is 0 for a symmetric classifier.
+
+    Examples
+    --------
+    >>> from arena_estimators import make_arena_pipeline, make_battles, swap_inconsistency
+    >>> data = make_battles(100, random_state=0)
+    >>> model = make_arena_pipeline("linear").fit(data.X, data.y)
+    >>> swap_inconsistency(model, data.X)
+    0.0
+    """
+    given = estimator.predict_proba(X)
+    swapped = swap_proba(estimator.predict_proba(swap(X)))
+    return float(np.abs(given - swapped).sum(axis=1).mean() / 2)
+
+
+@validate_params(
+    {
+        "y_true": ["array-like"],
+        "y_proba": ["array-like"],
+        "n_bins": [Interval(Integral, 1, None, closed="left")],
+        "strategy": [StrOptions({"uniform", "quantile"})],
+        "labels": ["array-like", None],
+    },
+    prefer_skip_nested_validation=True,
+)
+def expected_calibration_error(y_true, y_proba, *, n_bins=15, strategy="uniform", labels=None):
+    """Measure how far confidence is from accuracy.
+
+    The battles are binned by the probability of their most probable class; the error is the mean,
+    weighted by the size of the bins, of the distance between that probability and how often the
+    class was right.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_battles,)
+        The true labels.
+    y_proba : array-like of shape (n_battles, n_classes)
+        Probabilities, columns in the order of the sorted labels.
+    n_bins : int, default=15
+        The number of bins.
+    strategy : {"uniform", "quantile"}, default="uniform"
+        Bins of equal width, or of equal size.
+    labels : array-like of shape (n_classes,), optional
+        The sorted labels, if not all of them occur in `y_true`.
+
+    Returns
+    -------
+    float
+        From 0 (calibrated) to 1.
+
+    References
+    ----------
+    .. [1] C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, "On calibration of modern neural
+       networks", ICML 2017.
+
+    Examples
+    --------
+    >>> from arena_estimators import expected_calibration_error
+    >>> float(expected_calibration_error(["model_a", "model_b"], [[0.9, 0.1], [0.1, 0.9]]))
+    0.1...
+    """
+    y_true, y_proba = np.asarray(y_true), np.asarray(y_proba, dtype=np.float64)
+    classes = np.unique(y_true if labels is None else labels)
+    if y_proba.shape != (len(y_true), len(classes)):
+        raise LabelsError(
+            f"y_proba has shape {y_proba.shape}; expected ({len(y_true)}, {len(classes)}) for "
+            f"{len(y_true)} labels of the classes {classes.tolist()}. If not all classes occur in "
+            "y_true, pass labels."
+        )
+    if not np.isin(y_true, classes).all():
+        raise LabelsError(f"y_true has labels that are not among {classes.tolist()}.")
+    confidence = y_proba.max(axis=1)
+    right = classes[y_proba.argmax(axis=1)] == y_true
+    if strategy == "quantile":
+        edges = np.quantile(confidence, np.linspace(0, 1, n_bins + 1)[1:-1])
+    else:
+        edges = np.linspace(0, 1, n_bins + 1)[1:-1]
+    bins = np.searchsorted(edges, confidence)
+    gaps = np.bincount(bins, weights=right - confidence, minlength=n_bins)
+    return float(np.abs(gaps).sum() / len(y_true))

@@ -1,0 +1,115 @@
+"""Splits that keep all battles of a prompt on one side."""
+
+import re
+
+import numpy as np
+from sklearn.model_selection import BaseCrossValidator, GroupKFold
+
+from arena_estimators.battles import PROMPT, check_battles, texts
+from arena_estimators.exceptions import BattlesError
+
+
+def prompt_groups(X):
+    """Give one number to all battles of a prompt.
+
+    Prompts are compared without regard to case and white space. The numbers follow the sorted
+    prompts and so do not depend on the order of the rows.
+
+    Parameters
+    ----------
+    X : DataFrame of shape (n_battles, n_columns)
+        Battles; only the column `prompt` is read.
+
+    Returns
+    -------
+    ndarray of shape (n_battles,) of int
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from arena_estimators import prompt_groups
+    >>> prompt_groups(pd.DataFrame({"prompt": ["Why?", "How?", " why? "]}))
+    array([1, 0, 1])
+    """
+    check_battles(X, columns=[PROMPT])
+    normal = [re.sub(r"\s+", " ", text).strip().casefold() for text in texts(X[PROMPT])]
+    return np.unique(np.array(normal, dtype=object), return_inverse=True)[1]
+
+
+class PromptGroupKFold(BaseCrossValidator):
+    """K folds with no prompt in two of them, as the groups are read from `X` itself.
+
+    In arena data many battles share a prompt, and a model that has seen the prompt does better on
+    it than it will on new ones. Because no `groups` need to be passed, this splitter also works
+    where scikit-learn does not hand them on: as the `cv` of GridSearchCV, CalibratedClassifierCV
+    or StackingClassifier, nested as deep as you like.
+
+    Parameters
+    ----------
+    n_splits : int, default=5
+        The number of folds, at least 2.
+    shuffle : bool, default=False
+        Whether to deal the prompts out at random. Otherwise folds are balanced by size.
+    random_state : int, RandomState instance or None, default=None
+        Determines the folds when `shuffle=True`.
+
+    See Also
+    --------
+    prompt_groups : The groups this splitter makes.
+    sklearn.model_selection.GroupKFold : The splitter that does the work.
+
+    Examples
+    --------
+    >>> from arena_estimators import PromptGroupKFold, make_battles, prompt_groups
+    >>> X = make_battles(50, random_state=0).X
+    >>> groups = prompt_groups(X)
+    >>> train, test = next(PromptGroupKFold(5).split(X))
+    >>> set(groups[train]) & set(groups[test])
+    set()
+    """
+
+    def __init__(self, n_splits=5, *, shuffle=False, random_state=None):
+        self.n_splits = n_splits
+        self.shuffle = shuffle
+        self.random_state = random_state
+
+    def split(self, X, y=None, groups=None):
+        """Generate the positions of training and test battles.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_battles, n_columns)
+            Battles.
+        y : array-like of shape (n_battles,), optional
+            Not used.
+        groups : array-like of shape (n_battles,), optional
+            Groups to use in place of the prompts.
+
+        Yields
+        ------
+        train, test : ndarray of int
+        """
+        if groups is None:
+            try:
+                groups = prompt_groups(X)
+            except BattlesError as error:
+                raise BattlesError(
+                    f"PromptGroupKFold reads the prompts from X. {error} Split before features "
+                    "are made: pass the battles to a pipeline that holds all steps."
+                ) from None
+        folds = GroupKFold(self.n_splits, shuffle=self.shuffle, random_state=self.random_state)
+        yield from folds.split(np.zeros(len(groups)), None, groups)
+
+    def get_n_splits(self, X=None, y=None, groups=None):
+        """Give the number of folds.
+
+        Parameters
+        ----------
+        X, y, groups : object, optional
+            Not used.
+
+        Returns
+        -------
+        int
+        """
+        return self.n_splits

@@ -1,0 +1,63 @@
+"""What the checks share: battles, seeded clones, and comparisons of outputs of any kind."""
+
+import copy
+import functools
+
+import numpy as np
+import pandas as pd
+from pandas.testing import assert_frame_equal
+from scipy.sparse import issparse
+from sklearn.base import clone, is_classifier
+
+from arena_estimators.datasets import make_battles
+
+
+@functools.lru_cache(maxsize=4)
+def _make(n_samples, tie_rate):
+    return make_battles(n_samples, tie_rate=tie_rate, random_state=0)
+
+
+def sample_battles(n_samples=60, tie_rate=0.3):
+    return copy.deepcopy(_make(n_samples, tie_rate))
+
+
+def seeded(estimator):
+    estimator = clone(estimator)
+    seeds = [name for name in estimator.get_params() if name.split("__")[-1] == "random_state"]
+    return estimator.set_params(**dict.fromkeys(seeds, 0))
+
+
+def fit_clone(estimator, data=None):
+    data = data or sample_battles()
+    return seeded(estimator).fit(data.X, data.y)
+
+
+def output_of(estimator, X):
+    return estimator.predict_proba(X) if is_classifier(estimator) else estimator.transform(X)
+
+
+def assert_equal(first, second, **tolerance):
+    assert type(first) is type(second)
+    if isinstance(first, pd.DataFrame):
+        assert_frame_equal(first, second, check_dtype=False)
+        return
+    first, second = (m.toarray() if issparse(m) else m for m in (first, second))
+    np.testing.assert_allclose(first, second, **{"rtol": 0, "atol": 1e-6, **tolerance})
+
+
+def assert_same(first, second):
+    assert_equal(first, second, rtol=0, atol=0)
+
+
+def take(output, rows):
+    return output.iloc[rows] if isinstance(output, pd.DataFrame) else output[rows]
+
+
+def raises(errors, function, *arguments, match=()):
+    try:
+        function(*arguments)
+    except errors as error:
+        missing = [part for part in match if part not in str(error)]
+        assert not missing, f"the message {error} does not name {missing}"
+        return
+    raise AssertionError(f"{function} did not raise {errors}")

@@ -1,0 +1,128 @@
+import numpy as np
+import pytest
+from sklearn.compose import ColumnTransformer
+from sklearn.dummy import DummyClassifier
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+from arena_estimators import SwapSymmetricClassifier, make_battles, swap, swap_inconsistency
+from arena_estimators.battles import swap_labels
+from arena_estimators.exceptions import BattlesError, LabelsError
+
+
+class Recorder(DummyClassifier):
+    """Keeps what it was fitted on and answers by the length of response_a."""
+
+    def fit(self, X, y, sample_weight=None):
+        self.X_, self.y_, self.weight_ = X, y, sample_weight
+        return super().fit(np.zeros(len(y)), y)
+
+    def predict_proba(self, X):
+        self.n_predicted_ = getattr(self, "n_predicted_", 0) + len(X)
+        a = 1 / (2 + np.array([len(str(cell)) for cell in X.response_a]))
+        return np.stack([a, 1 - a - a**2, a**2], axis=1)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_battles(80, random_state=1)
+
+
+def by_columns():
+    text = [
+        (name, TfidfVectorizer(preprocessor=str), name) for name in ("response_a", "response_b")
+    ]
+    return make_pipeline(ColumnTransformer(text), LogisticRegression())
+
+
+def test_both_orders_are_trained_with_their_labels_and_weights(data):
+    weight = np.arange(80.0)
+    model = SwapSymmetricClassifier(Recorder()).fit(data.X, data.y, sample_weight=weight)
+    inner = model.estimator_
+    assert inner.X_.response_a.tolist() == [*data.X.response_a, *data.X.response_b]
+    assert inner.y_.tolist() == [*data.y, *swap_labels(data.y)]
+    np.testing.assert_array_equal(inner.weight_, np.tile(weight, 2))
+    assert inner.X_.index.is_unique
+
+
+def test_random_orders_exchange_rows_whole(data):
+    model = SwapSymmetricClassifier(Recorder(), train="random", random_state=0)
+    inner = model.fit(data.X, data.y, sample_weight=np.arange(80)).estimator_
+    exchanged = np.array(
+        [a != b for a, b in zip(inner.X_.response_a, data.X.response_a, strict=True)]
+    )
+    assert 20 < exchanged.sum() < 60
+    assert inner.X_.response_b[exchanged].tolist() == data.X.response_a[exchanged].tolist()
+    np.testing.assert_array_equal(inner.y_, np.where(exchanged, swap_labels(data.y), data.y))
+    np.testing.assert_array_equal(inner.weight_, np.arange(80))
+
+
+def test_none_trains_and_predicts_as_given(data):
+    model = SwapSymmetricClassifier(Recorder(), train="none", predict_order="none")
+    inner = model.fit(data.X, data.y).estimator_
+    assert inner.X_.response_a.tolist() == data.X.response_a.tolist()
+    np.testing.assert_array_equal(model.predict_proba(data.X), Recorder().predict_proba(data.X))
+
+
+def test_average_is_exactly_symmetric_and_the_inner_model_is_not(data):
+    model = SwapSymmetricClassifier(by_columns(), train="none").fit(data.X, data.y)
+    assert swap_inconsistency(model.estimator_, data.X) > 0.01
+    assert swap_inconsistency(model, data.X) == 0
+
+
+def test_uncertain_reads_a_share_of_the_battles_twice(data):
+    model = SwapSymmetricClassifier(Recorder(), predict_order="uncertain").fit(data.X, data.y)
+    proba = model.predict_proba(data.X)
+    assert model.estimator_.n_predicted_ == 80 + 28
+    given = Recorder().predict_proba(data.X)
+    changed = (proba != given).any(axis=1)
+    assert changed.sum() <= 28
+    assert given[changed].max(axis=1).max() <= given[~changed].max(axis=1).min()
+    model.set_params(uncertain_fraction=0.0)
+    np.testing.assert_array_equal(model.predict_proba(data.X), given)
+
+
+def test_weights_reach_the_last_step_of_a_pipeline(data):
+    weight = (data.y != "tie").astype(float)
+    model = SwapSymmetricClassifier(by_columns())
+    heavy = model.fit(data.X, data.y, sample_weight=weight).predict_proba(data.X)
+    assert heavy[:, 2].mean() < model.fit(data.X, data.y).predict_proba(data.X)[:, 2].mean() / 2
+
+
+def test_soft_labels_are_exchanged_too(data):
+    soft = np.random.default_rng(0).dirichlet([1, 1, 1], size=80)
+
+    class Soft(Recorder):
+        def fit(self, X, y, sample_weight=None):
+            self.y_, self.classes_ = y, np.array(["model_a", "model_b", "tie"])
+            return self
+
+    inner = SwapSymmetricClassifier(Soft()).fit(data.X, soft).estimator_
+    np.testing.assert_array_equal(inner.y_[80:], soft[:, [1, 0, 2]])
+
+
+def test_bad_input_is_refused_before_any_fit(data):
+    with pytest.raises(ValueError, match="predict_proba"):
+        SwapSymmetricClassifier(TfidfVectorizer()).fit(data.X, data.y)
+    with pytest.raises(LabelsError, match="80 battles but y has 79"):
+        SwapSymmetricClassifier(Recorder()).fit(data.X, data.y[1:])
+    with pytest.raises(BattlesError, match="DataFrame"):
+        SwapSymmetricClassifier(Recorder()).fit(data.X.to_numpy(), data.y)
+
+
+def test_classes_that_differ_are_refused(data):
+    class Other(Recorder):
+        def fit(self, X, y):
+            self.classes_ = np.array(["a", "b", "c"])
+            return self
+
+    with pytest.raises(LabelsError, match="Other learned the classes"):
+        SwapSymmetricClassifier(Other()).fit(data.X, data.y)
+
+
+def test_swapped_frames_predict_the_swapped_classes(data):
+    model = SwapSymmetricClassifier(by_columns()).fit(data.X, data.y)
+    decided = model.predict(data.X) != "tie"
+    swapped = swap_labels(model.predict(swap(data.X))) if decided.any() else None
+    np.testing.assert_array_equal(swapped, model.predict(data.X))

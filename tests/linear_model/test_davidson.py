@@ -1,0 +1,178 @@
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.optimize import check_grad
+from scipy.sparse import csr_array, csr_matrix
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import log_loss
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from arena_estimators import DavidsonClassifier, make_battles, swap_proba
+from arena_estimators.exceptions import LabelsError
+from arena_estimators.linear_model._davidson import _DavidsonLoss
+
+CLASSES = np.array(["model_a", "model_b", "tie"])
+
+
+def draw(n=400, p=5, seed=0, ties=True):
+    rng = np.random.default_rng(seed)
+    D = rng.normal(size=(n, p))
+    d = D @ rng.normal(size=p)
+    logits = np.stack([d / 2, -d / 2, np.full(n, 0.1)][: 2 + ties], axis=1)
+    P = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    return D, CLASSES[[rng.choice(len(row), p=row) for row in P]]
+
+
+FOUR_CLASSES = "the check makes four classes; a battle has two or three"
+
+
+@parametrize_with_checks(
+    [DavidsonClassifier()],
+    expected_failed_checks=lambda _: dict.fromkeys(
+        ["check_dtype_object", "check_estimator_sparse_array", "check_estimator_sparse_matrix"],
+        FOUR_CLASSES,
+    ),
+)
+def test_sklearn_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.parametrize("container", [csr_matrix, csr_array])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, object])
+def test_sparse_and_object_input_equal_dense(container, dtype):
+    D, y = draw()
+    D[np.abs(D) < 1] = 0
+    dense = DavidsonClassifier(tol=1e-8).fit(D, y)
+    X = container(D.astype(dtype)) if dtype is not object else D.astype(object)
+    other = DavidsonClassifier(tol=1e-8 if dtype is not np.float32 else 1e-5).fit(X, y)
+    np.testing.assert_allclose(other.predict_proba(X), dense.predict_proba(D), atol=1e-4)
+
+
+@pytest.mark.parametrize("container", [np.asarray, csr_matrix])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("ties", [True, False])
+def test_swapping_is_exact(container, dtype, ties):
+    D, y = draw(ties=ties)
+    D = D.astype(dtype)
+    model = DavidsonClassifier().fit(container(D), y)
+    P = model.predict_proba(container(D))
+    np.testing.assert_array_equal(model.predict_proba(container(-D)), swap_proba(P))
+
+
+@pytest.mark.parametrize("ties", [True, False])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_gradient_agrees_with_finite_differences(ties, fit_intercept):
+    D, y = draw(60, 4, ties=ties)
+    rng = np.random.default_rng(1)
+    Y = np.eye(2 + ties)[np.unique(y, return_inverse=True)[1]]
+    weight = rng.random(60)
+    loss = _DavidsonLoss(D, Y, weight / weight.sum(), 0.1, 0.3, fit_intercept)
+    for _ in range(3):
+        theta = np.where(loss.free, rng.normal(size=9), 0.0)
+
+        def value(free, theta=theta):
+            return loss(np.where(loss.free, free, theta))[0]
+
+        error = check_grad(value, lambda t: loss(t)[1], theta)
+        assert error < 1e-6
+
+
+def test_truth_is_recovered_within_its_standard_error():
+    data = make_battles(4000, random_state=0)
+    model = DavidsonClassifier(alpha=0, tie_alpha=0, tol=1e-8).fit(data.D, data.y)
+    D, P = data.D.to_numpy(), model.predict_proba(data.D)
+    # Fisher information of w: d enters the logits as (d/2, -d/2, 0)
+    variance = (P[:, 0] + P[:, 1] - (P[:, 0] - P[:, 1]) ** 2) / 4
+    error = np.sqrt(np.diag(np.linalg.inv((D * variance[:, None]).T @ D)))
+    z = (model.coef_ - data.coef_) / error
+    assert np.abs(z).max() < 3
+    assert np.sqrt((z**2).mean()) < 1.6
+    assert log_loss(data.y, P) < log_loss(data.y, data.proba)
+
+
+def test_soft_labels_are_weighted_hard_labels():
+    D, y = draw(50)
+    soft = np.random.default_rng(2).dirichlet([1, 1, 1], size=50)
+    model = DavidsonClassifier(0.01, tol=1e-9).fit(D, soft)
+    repeated = DavidsonClassifier(0.01, tol=1e-9).fit(
+        np.repeat(D, 3, axis=0), np.tile(CLASSES, 50), sample_weight=soft.ravel()
+    )
+    np.testing.assert_allclose(model.coef_, repeated.coef_, atol=1e-6)
+    assert model.classes_.tolist() == CLASSES.tolist()
+    hard = DavidsonClassifier().fit(D, y)
+    frame = pd.DataFrame(np.eye(3), index=CLASSES).loc[y].set_axis(CLASSES, axis=1)
+    np.testing.assert_array_equal(DavidsonClassifier().fit(D, frame).coef_, hard.coef_)
+
+
+def test_any_sorted_labels_mean_a_b_and_tie():
+    D, y = draw()
+    codes = np.unique(y, return_inverse=True)[1]
+    expected = DavidsonClassifier().fit(D, y).coef_
+    for labels in (codes, codes * 10 - 3, np.array(["x", "y", "z"])[codes]):
+        np.testing.assert_array_equal(DavidsonClassifier().fit(D, labels).coef_, expected)
+
+
+@pytest.mark.parametrize(
+    ("y", "match"),
+    [
+        (["model_a", "tie", "tie"], "needs both"),
+        (["a", "a", "a"], "contains 1 class"),
+        ([1, 2, 3, 4], "contains 4 classes"),
+        ([[0.5, 0.6, 0.1]] * 3, "sum to one"),
+    ],
+)
+def test_labels_that_are_no_battle_are_refused(y, match):
+    with pytest.raises(ValueError, match=match):
+        DavidsonClassifier().fit(np.ones((len(y), 1)), y)
+
+
+def test_two_classes_have_no_tie():
+    D, y = draw(ties=False)
+    model = DavidsonClassifier().fit(D, y)
+    assert model.predict_proba(D).shape == (len(D), 2)
+    assert not model.tie_coef_.any()
+    assert model.tie_intercept_ == -np.inf
+    np.testing.assert_array_equal(
+        model.predict(D), model.classes_[(model.decision_function(D) > 0) * 1]
+    )
+
+
+def test_fit_intercept():
+    D, y = draw()
+    assert DavidsonClassifier(fit_intercept=False).fit(D, y).tie_intercept_ == 0
+    assert DavidsonClassifier().fit(D, y).tie_intercept_ != 0
+
+
+def test_no_convergence_warns_and_names_the_fix():
+    D, y = draw()
+    with pytest.warns(ConvergenceWarning, match="No convergence after 1 iterations.*max_iter"):
+        DavidsonClassifier(max_iter=1).fit(D * [1, 100, 1, 1e-3, 1], y)
+
+
+def test_warm_start_continues():
+    D, y = draw()
+    model = DavidsonClassifier(warm_start=True).fit(D, y)
+    assert model.n_iter_ > 1
+    assert model.fit(D, y).n_iter_ <= 1
+    with pytest.raises(ValueError, match="warm_start"):
+        model.fit(D[:, :3], y)
+    with pytest.raises(LabelsError):
+        DavidsonClassifier().fit(D, ["model_a", "tie"] * 200)
+
+
+@pytest.mark.parametrize("ties", [True, False])
+def test_warm_start_with_and_without_ties(ties):
+    D, y = draw(ties=ties)
+    model = DavidsonClassifier(warm_start=True).fit(D, y)
+    coef = model.coef_
+    np.testing.assert_allclose(model.fit(D, y).coef_, coef, atol=1e-3)
+
+
+def test_zero_weights_are_refused_and_single_zeros_drop_rows():
+    D, y = draw()
+    with pytest.raises(ValueError, match="(?i)zero"):
+        DavidsonClassifier().fit(D, y, sample_weight=np.zeros(len(y)))
+    weight = np.r_[np.ones(300), np.zeros(100)]
+    kept = DavidsonClassifier(tol=1e-9).fit(D[:300], y[:300])
+    weighted = DavidsonClassifier(tol=1e-9).fit(D, y, sample_weight=weight)
+    np.testing.assert_allclose(weighted.coef_, kept.coef_, atol=1e-6)

@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+
+from arena_estimators import expected_calibration_error, swap_inconsistency
+from arena_estimators.exceptions import LabelsError
+
+
+class _Always:
+    """Predicts the same probabilities for every battle, whichever response is a."""
+
+    def __init__(self, *proba):
+        self.proba = proba
+
+    def predict_proba(self, X):
+        return np.tile(self.proba, (len(X), 1))
+
+
+def test_swap_inconsistency_is_the_mean_total_variation(battles):
+    assert swap_inconsistency(_Always(0.3, 0.3, 0.4), battles) == 0
+    assert swap_inconsistency(_Always(0.6, 0.1, 0.3), battles) == pytest.approx(0.5)
+    assert swap_inconsistency(_Always(1.0, 0.0), battles) == 1
+
+
+def test_calibration_error_of_known_cases():
+    y = np.array([0, 0, 0, 1] * 25)
+    assert expected_calibration_error(y, np.tile([0.75, 0.25], (100, 1))) == pytest.approx(0)
+    assert expected_calibration_error(y, np.tile([0.95, 0.05], (100, 1))) == pytest.approx(0.2)
+    assert expected_calibration_error([0, 0], [[1, 0], [1, 0]], labels=[0, 1]) == 0
+
+
+@pytest.mark.parametrize("strategy", ["uniform", "quantile"])
+def test_calibration_error_of_calibrated_predictions_is_small(strategy):
+    rng = np.random.default_rng(0)
+    P = rng.dirichlet([1, 1, 1], size=20_000)
+    y = np.array([rng.choice(3, p=p) for p in P])
+    assert expected_calibration_error(y, P, strategy=strategy) < 0.02
+    assert (
+        expected_calibration_error(y, P**3 / (P**3).sum(1, keepdims=True), strategy=strategy) > 0.1
+    )
+
+
+def test_calibration_error_refuses_what_does_not_fit():
+    with pytest.raises(LabelsError, match="pass labels"):
+        expected_calibration_error(["a", "a"], [[0.5, 0.5], [0.5, 0.5]])
+    with pytest.raises(LabelsError, match="not among"):
+        expected_calibration_error(["c", "a"], [[0.5, 0.5], [0.5, 0.5]], labels=["a", "b"])
