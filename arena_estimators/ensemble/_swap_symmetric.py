@@ -146,7 +146,7 @@ class SwapSymmetricClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator
         """
         check_is_fitted(self)
         validate_battles(self, X, reset=False)
-        proba = np.asarray(self.estimator_.predict_proba(X), dtype=np.float64)
+        proba = self._one_order(X)
         if self.predict_order == "none":
             return proba
         again = np.arange(len(X))
@@ -154,8 +154,8 @@ class SwapSymmetricClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator
             count = int(np.ceil(self.uncertain_fraction * len(X)))
             again = np.sort(np.argsort(proba.max(axis=1), kind="stable")[:count])
         if len(again):
-            swapped = swap_proba(self.estimator_.predict_proba(swap(X.iloc[again])))
-            proba[again] = (proba[again] + swapped) / 2
+            swapped = self._one_order(swap(X.iloc[again]))
+            proba[again] = (proba[again] + swap_proba(swapped)) / 2
         return proba
 
     def predict(self, X):
@@ -172,6 +172,11 @@ class SwapSymmetricClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator
         """
         check_is_fitted(self)
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+    def _one_order(self, X):
+        """Predict in the given order; float32 probabilities are brought to a sum of one."""
+        proba = np.asarray(self.estimator_.predict_proba(X), dtype=np.float64)
+        return proba / proba.sum(axis=1, keepdims=True)
 
     def _orders(self, n_battles):
         """Choose rows of the battles as given (the first half) and exchanged (the second)."""

@@ -238,8 +238,8 @@ def _logits(d, t, n_classes):
 def _one_hot(y):
     check_classification_targets(y)
     classes, codes = np.unique(y, return_inverse=True)
-    if classes.dtype.kind in "OU" and set(classes) <= set(CLASSES):
-        classes, codes = check_labels(y)
+    if classes.dtype.kind in "OU" and set(classes) & set(CLASSES):
+        classes, codes = check_labels(y)  # the arena's own labels: a misspelt one is named
     if len(classes) not in (2, 3):
         raise ValueError(
             f"A battle has two classes (a, b) or three (a, b, tie); y contains {len(classes)} "

@@ -62,7 +62,7 @@ def test_none_trains_and_predicts_as_given(data):
     model = SwapSymmetricClassifier(Recorder(), train="none", predict_order="none")
     inner = model.fit(data.X, data.y).estimator_
     assert inner.X_.response_a.tolist() == data.X.response_a.tolist()
-    np.testing.assert_array_equal(model.predict_proba(data.X), Recorder().predict_proba(data.X))
+    np.testing.assert_allclose(model.predict_proba(data.X), Recorder().predict_proba(data.X))
 
 
 def test_average_is_exactly_symmetric_and_the_inner_model_is_not(data):
@@ -76,11 +76,11 @@ def test_uncertain_reads_a_share_of_the_battles_twice(data):
     proba = model.predict_proba(data.X)
     assert model.estimator_.n_predicted_ == 80 + 28
     given = Recorder().predict_proba(data.X)
-    changed = (proba != given).any(axis=1)
+    changed = ~np.isclose(proba, given).all(axis=1)
     assert changed.sum() <= 28
     assert given[changed].max(axis=1).max() <= given[~changed].max(axis=1).min()
     model.set_params(uncertain_fraction=0.0)
-    np.testing.assert_array_equal(model.predict_proba(data.X), given)
+    np.testing.assert_allclose(model.predict_proba(data.X), given)
 
 
 def test_weights_reach_the_last_step_of_a_pipeline(data):
