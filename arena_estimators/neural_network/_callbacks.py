@@ -1,0 +1,135 @@
+"""skorch callbacks of this library: the progress bar, the best epoch, the checkpoints."""
+
+import time
+
+import numpy as np
+import torch
+from skorch.callbacks import Callback
+from tqdm.auto import tqdm
+
+_SHARE = 20  # a checkpoint is due when this many times its own duration has passed
+
+
+class Progress(Callback):
+    """Show the loss, the pairs per second and the time left."""
+
+    def __init__(self, n_pairs):
+        self.n_pairs = n_pairs
+
+    def on_train_begin(self, net, **kwargs):
+        """Open the bar."""
+        self.bar_ = tqdm(total=self.n_pairs, unit="pair", desc="fit")
+        self.recent_, self.valid_ = None, ""
+
+    def on_epoch_begin(self, net, **kwargs):
+        """Move to the place where a resumed epoch begins."""
+        row = net.history[-1]
+        done = sum(b["train_batch_size"] for b in row.get("batches", []) if "train_loss" in b)
+        self.bar_.update(done)
+
+    def on_batch_end(self, net, batch=None, training=None, **kwargs):
+        """Move on by one step."""
+        if not training:
+            return
+        loss = net.history[-1, "batches", -1, "train_loss"]
+        self.recent_ = loss if self.recent_ is None else 0.95 * self.recent_ + 0.05 * loss
+        self.bar_.set_postfix_str(f"loss {self.recent_:.4f}{self.valid_}", refresh=False)
+        self.bar_.update(len(batch))
+
+    def on_epoch_end(self, net, **kwargs):
+        """Say what the validation gave."""
+        if "valid_loss" in net.history[-1]:
+            self.valid_ = f", validation {net.history[-1, 'valid_loss']:.4f}"
+
+    def on_train_end(self, net, **kwargs):
+        """Close the bar."""
+        self.bar_.close()
+        del self.bar_
+
+
+class KeepBest(Callback):
+    """Stop when the validation loss has not improved for a while, and restore the best epoch."""
+
+    def __init__(self, patience=None):
+        self.patience = patience
+
+    def on_train_begin(self, net, **kwargs):
+        """Begin with what a checkpoint knew, or with nothing."""
+        resume = net.run_.resume or {}
+        self.best_ = resume.get("best") or {"loss": float("inf"), "epoch": -1}
+
+    def on_epoch_end(self, net, **kwargs):
+        """Remember the weights and the validation logits of the best epoch."""
+        row = net.history[-1]
+        if "valid_loss" not in row:
+            return
+        if row["valid_loss"] < self.best_["loss"]:
+            self.best_ = {
+                "loss": float(row["valid_loss"]),
+                "epoch": int(row["epoch"]),
+                "logits": torch.from_numpy(np.array(net.valid_logits_)),
+                "parameters": trainable(net) if row["epoch"] < net.max_epochs else {},
+            }
+        elif self.patience and row["epoch"] - self.best_["epoch"] >= self.patience:
+            raise KeyboardInterrupt  # how skorch's callbacks end a training early
+
+    def on_train_end(self, net, **kwargs):
+        """Put the best weights back."""
+        named = dict(net.module_.named_parameters())
+        if self.best_["epoch"] >= 0 and (
+            net.interrupted_ or net.history[-1]["epoch"] != self.best_["epoch"]
+        ):
+            with torch.no_grad():
+                for name, value in self.best_["parameters"].items():
+                    named[name].copy_(value)
+
+
+class SaveCheckpoints(Callback):
+    """Write a checkpoint whenever one is due, so that they cost about a twentieth of the time."""
+
+    def __init__(self, checkpoint, keep_best):
+        self.checkpoint, self.keep_best = checkpoint, keep_best
+
+    def on_train_begin(self, net, **kwargs):
+        """Make the first one due at once."""
+        self.due_ = 0.0
+
+    def on_batch_end(self, net, training=None, **kwargs):
+        """Save within an epoch."""
+        if training:
+            self._save_if_due(net, epoch=len(net.history) - 1)
+
+    def on_epoch_end(self, net, **kwargs):
+        """Save between epochs."""
+        self._save_if_due(net, epoch=len(net.history))
+
+    def _save_if_due(self, net, epoch):
+        if not net.run_.workers.is_main or time.monotonic() < self.due_:
+            return
+        began = time.monotonic()
+        rows = list(net.history)
+        self.checkpoint.save(
+            {
+                "epoch": epoch,
+                "seed": net.run_.seed,
+                "step": net.step_,
+                "epoch_step": net.epoch_step_,
+                "parameters": trainable(net),
+                "optimizer": net.optimizer_.state_dict(),
+                "scaler": net.run_.scaler.state_dict(),
+                "history": rows[:epoch],
+                "batches": rows[epoch]["batches"] if epoch < len(rows) else [],
+                "best": self.keep_best.best_,
+            }
+        )
+        ended = time.monotonic()
+        self.due_ = ended + _SHARE * (ended - began)
+
+
+def trainable(net):
+    """Copy the weights that training changes to the CPU."""
+    return {
+        name: parameter.detach().to("cpu", copy=True)
+        for name, parameter in net.module_.named_parameters()
+        if parameter.requires_grad
+    }

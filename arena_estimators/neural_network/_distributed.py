@@ -1,0 +1,110 @@
+"""One process or several that share the work: the sums between them."""
+
+import multiprocessing
+import os
+
+import numpy as np
+import torch
+
+from arena_estimators._encoder._run import resolve_device
+from arena_estimators.exceptions import ArenaError, MissingExtraError
+
+_BUCKET = 2**26  # numbers summed at once
+
+
+class Workers:
+    """The processes that share one fit or prediction; by default there is only this one."""
+
+    rank, size = 0, 1
+
+    def __init__(self, device):
+        self.device = device
+
+    @property
+    def is_main(self):
+        """Whether this process is the one that writes and prints."""
+        return self.rank == 0
+
+    def sum(self, value):
+        """Add up an array or a number over all processes."""
+        return value
+
+    def sum_gradients(self, parameters):
+        """Add up the gradients over all processes, in place."""
+
+    def wait(self):
+        """Wait until every process is here."""
+
+
+class _Several(Workers):
+    def __init__(self, accelerator):
+        super().__init__(accelerator.device)
+        self._accelerator = accelerator
+        self.rank, self.size = accelerator.process_index, accelerator.num_processes
+
+    def sum(self, value):
+        array = np.asarray(value)
+        tensor = torch.from_numpy(np.array(array, ndmin=1)).to(self.device)
+        return self._accelerator.reduce(tensor, "sum").cpu().numpy().reshape(array.shape)
+
+    def sum_gradients(self, parameters):
+        group, size = [], 0
+        for parameter in parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            group.append(parameter.grad)
+            size += parameter.numel()
+            if size >= _BUCKET:
+                self._sum_in_place(group)
+                group, size = [], 0
+        if group:
+            self._sum_in_place(group)
+
+    def _sum_in_place(self, tensors):
+        flat = self._accelerator.reduce(torch.cat([t.flatten() for t in tensors]), "sum")
+        for tensor, part in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
+            tensor.copy_(part.view_as(tensor))
+
+    def wait(self):
+        self._accelerator.wait_for_everyone()
+
+
+def join_workers(device):
+    """Join the processes that `accelerate launch` or torchrun started; alone, just this one.
+
+    Parameters
+    ----------
+    device : str
+        "auto", or a torch device.
+
+    Returns
+    -------
+    Workers
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        try:
+            from accelerate import Accelerator
+        except ImportError as error:
+            raise MissingExtraError(
+                f"WORLD_SIZE={os.environ['WORLD_SIZE']} asks for several processes, which needs "
+                "accelerate: pip install accelerate"
+            ) from error
+        return _Several(Accelerator(cpu=device == "cpu"))
+    try:
+        device = resolve_device(device)
+    except RuntimeError as error:
+        raise ArenaError(f"device={device!r} is no torch device: {error}") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ArenaError(f"device={str(device)!r}, but torch sees no GPU; pass device='auto'.")
+    return Workers(device)
+
+
+def refuse_parallel_jobs(device):
+    """Refuse a GPU inside a joblib worker: its siblings would fill the same memory."""
+    in_worker = type(multiprocessing.current_process()).__name__ == "LokyProcess"
+    if in_worker and device.type == "cuda":
+        raise ArenaError(
+            "BertPairClassifier was asked to use the GPU inside a parallel joblib worker, where "
+            "several fits would share its memory and fail. Pass n_jobs=1 to the search or "
+            "cross-validation (one fit fills the GPU anyway), or device='cpu' to this estimator."
+        )

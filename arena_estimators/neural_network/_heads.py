@@ -1,0 +1,82 @@
+"""The small networks on top of the encoder's vectors, and the loss on their logits.
+
+Logits have the shape (n_readings, n_battles, n_classes): one reading when each response was encoded
+on its own, two when both orders were read. A reading's classes are in the order of the battle's
+sides, so that readings can be averaged.
+"""
+
+import torch
+from torch import nn
+
+_HIDDEN = 256
+_DROPOUT = 0.1
+
+
+class SiameseHeads(nn.Module):
+    """Three logits g(a, b), g(b, a) and h(a, b) of two vectors, where h is symmetric.
+
+    Swapping a and b exchanges the first two logits and leaves the third, bit for bit: each is
+    computed by the same products on the same numbers.
+    """
+
+    n_readings = 1
+
+    def __init__(self, width, n_odd, n_even, n_classes):
+        super().__init__()
+        self.prefer = _mlp(4 * width + n_odd + n_even)
+        self.tie = _mlp(3 * width + n_even) if n_classes == 3 else None
+
+    def forward(self, vectors, odd, even):
+        """Give logits of shape (1, n_battles, n_classes); `vectors` has shape (n, 2, width)."""
+        a, b = vectors.unbind(1)
+        product = a * b
+        logits = [
+            self.prefer(torch.cat([a, b, product, a - b, odd, even], 1)),
+            self.prefer(torch.cat([b, a, product, b - a, -odd, even], 1)),
+        ]
+        if self.tie is not None:
+            logits.append(self.tie(torch.cat([a + b, (a - b).abs(), product, even], 1)))
+        return torch.cat(logits, 1).unsqueeze(0)
+
+
+class CrossHeads(nn.Module):
+    """The logits of two vectors that each saw both responses, one in each order."""
+
+    n_readings = 2
+
+    def __init__(self, width, n_odd, n_even, n_classes):
+        super().__init__()
+        self.read = _mlp(width + n_odd + n_even, n_classes)
+
+    def forward(self, vectors, odd, even):
+        """Give logits of shape (2, n_battles, n_classes); `vectors` has shape (n, 2, width)."""
+        given, exchanged = vectors.unbind(1)
+        first = self.read(torch.cat([given, odd, even], 1))
+        second = self.read(torch.cat([exchanged, -odd, even], 1))
+        return torch.stack([first, second[:, [1, 0, 2][: second.shape[1]]]])
+
+
+class PairLoss(nn.Module):
+    """Cross-entropy against soft labels, summed over battles by weight, averaged over readings.
+
+    Division by the weight of the whole optimizer step, of which a batch may be a part, makes the
+    sum over parts the mean of the step.
+    """
+
+    def __init__(self, label_smoothing=0.0):
+        super().__init__()
+        self.label_smoothing = label_smoothing
+
+    def forward(self, logits, truth):
+        """Give the loss; `truth` holds `target`, `weight` and the float `total`."""
+        target = truth["target"]
+        if self.label_smoothing and self.training:
+            target = torch.lerp(target, torch.full_like(target, 1 / target.shape[1]), self.label_smoothing)
+        losses = -(torch.log_softmax(logits.float(), -1) * target).sum(-1).mean(0)
+        return (losses * truth["weight"]).sum() / truth["total"]
+
+
+def _mlp(n_inputs, n_outputs=1):
+    return nn.Sequential(
+        nn.Linear(n_inputs, _HIDDEN), nn.GELU(), nn.Dropout(_DROPOUT), nn.Linear(_HIDDEN, n_outputs)
+    )

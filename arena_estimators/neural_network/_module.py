@@ -1,0 +1,142 @@
+"""The whole network: an encoder, the pooling of its tokens, and the heads."""
+
+import re
+
+import torch
+from torch import nn
+
+from arena_estimators._encoder import _run
+from arena_estimators._encoder._load import default_pooling, load_encoder
+from arena_estimators.exceptions import ArenaError, MissingExtraError
+from arena_estimators.neural_network._heads import CrossHeads, SiameseHeads
+
+# bert.encoder.layer.3., gpt2 h.3., t5 block.3., llama layers.3.
+_LAYER = re.compile(r"(?:^|\.)(?:layers?|h|block|blocks)\.(\d+)\.")
+HEADS = {"siamese": SiameseHeads, "cross": CrossHeads}
+
+
+class PairModule(nn.Module):
+    """Encode each sequence of a batch once and give the logits of its battles."""
+
+    def __init__(self, encoder, heads, pooling):
+        super().__init__()
+        self.encoder, self.heads, self.pooling = encoder, heads, pooling
+        self._compiled = None
+
+    def forward(self, inputs, rows, odd, even):
+        """Give logits of shape (n_readings, n_battles, n_classes).
+
+        Parameters
+        ----------
+        inputs : list of dict
+            What `pad` or `pack` made; together they hold the batch's sequences.
+        rows : Tensor of shape (n_battles, 2)
+            The two sequences of each battle.
+        odd, even : Tensor of shape (n_battles, n_columns)
+            Style features.
+        """
+        encoder = self._compiled or self.encoder
+        pooled = torch.cat([_run.forward(encoder, i, pooling=self.pooling) for i in inputs])
+        with torch.autocast(pooled.device.type, enabled=False):
+            return self.heads(pooled[rows], odd, even)
+
+    @property
+    def n_readings(self):
+        """How many times each battle is read."""
+        return self.heads.n_readings
+
+    def compile_encoder(self):
+        """Run a compiled encoder from now on, until `forget_compiled`."""
+        self.__dict__["_compiled"] = torch.compile(self.encoder, dynamic=False)
+
+    def forget_compiled(self):
+        """Run the plain encoder again."""
+        self.__dict__["_compiled"] = None
+
+
+def build_module(folder, *, architecture, pooling, attention, n_odd, n_even, n_classes):
+    """Load an encoder and put new heads on it.
+
+    Parameters
+    ----------
+    folder : str
+        From `find_encoder`, or one that `unpack_folder` wrote.
+    architecture : {"siamese", "cross"}
+    pooling : {"auto", "mean", "cls", "last", "max"}
+    attention : {"auto", "packed", "sdpa", "eager"}
+    n_odd, n_even : int
+        Style columns.
+    n_classes : int
+
+    Returns
+    -------
+    PairModule
+        On the CPU, in eval mode.
+    """
+    encoder = load_encoder(folder, attention=attention)
+    if pooling == "auto":
+        pooling = default_pooling(encoder.config, folder)
+    heads = HEADS[architecture](width_of(encoder.config), n_odd, n_even, n_classes)
+    return PairModule(encoder, heads, pooling).eval()
+
+
+def width_of(config):
+    """Give the size of an encoder's vectors."""
+    return getattr(config, "hidden_size", None) or config.d_model
+
+
+def depths(encoder):
+    """Give for each parameter of an encoder the layer it belongs to; embeddings are in layer 0.
+
+    Returns
+    -------
+    dict of str to int
+        What comes after the last layer is counted into it.
+    """
+    found = {name: _LAYER.search(name) for name, _ in encoder.named_parameters()}
+    layers = {name: int(match.group(1)) + 1 for name, match in found.items() if match}
+    last = max(layers.values(), default=0)
+    deep, seen = {}, False
+    for name in found:
+        seen = seen or name in layers
+        before = not seen or "embed" in name or name.startswith(("wte", "wpe"))
+        deep[name] = layers.get(name, 0 if before else last)
+    return deep
+
+
+def freeze(encoder, what):
+    """Fix a part of an encoder: None, "embeddings", "encoder", or so many of its lowest layers."""
+    if what is None:
+        return
+    of = depths(encoder)
+    upto = {"embeddings": 0, "encoder": max(of.values(), default=0)}.get(what, what)
+    for name, parameter in encoder.named_parameters():
+        parameter.requires_grad_(of[name] > upto)
+
+
+def add_lora(encoder, rank, alpha):
+    """Put low-rank adapters on every linear layer and fix all else.
+
+    Returns
+    -------
+    LoraModel
+        Its `merge_and_unload()` folds the adapters into the weights again.
+    """
+    try:
+        from peft import LoraConfig
+        from peft.tuners.lora import LoraModel
+    except ImportError as error:
+        raise MissingExtraError(
+            "lora_rank needs peft: pip install 'arena-estimators[lora]'"
+        ) from error
+    config = LoraConfig(r=rank, lora_alpha=alpha, target_modules="all-linear", lora_dropout=0.0)
+    return LoraModel(encoder, {"default": config}, "default")
+
+
+def enable_checkpointing(encoder):
+    """Make an encoder recompute its activations in the backward pass to save memory."""
+    if not getattr(encoder, "supports_gradient_checkpointing", False):
+        raise ArenaError(
+            f"gradient_checkpointing=True: the family {encoder.config.model_type!r} cannot do it."
+        )
+    encoder.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})

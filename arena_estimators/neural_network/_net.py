@@ -1,0 +1,167 @@
+"""A skorch net whose batch is one optimizer step, on one process or several."""
+
+import contextlib
+import dataclasses
+from typing import Any
+
+import numpy as np
+import torch
+from skorch import NeuralNet
+from skorch.utils import TeeGenerator
+
+from arena_estimators.exceptions import ArenaError
+from arena_estimators.neural_network._calibration import log_loss_of, probabilities
+from arena_estimators.neural_network._data import apply
+from arena_estimators.neural_network._optimizer import make_optimizer, rate_at
+
+
+@dataclasses.dataclass
+class Run:
+    """What a fit needs and the fitted net does not keep."""
+
+    workers: Any
+    seed: int
+    dtype: torch.dtype
+    rates: dict
+    warmup: float
+    schedule: str
+    max_grad_norm: float | None
+    resume: dict | None = None
+    scaler: Any = None
+
+    def __post_init__(self):
+        self.scaler = torch.amp.GradScaler(
+            self.workers.device.type, enabled=self.dtype == torch.float16
+        )
+
+    def autocast(self):
+        """Compute in half precision, where asked for, on fp32 weights."""
+        if self.dtype == torch.float32:
+            return contextlib.nullcontext()
+        return torch.autocast(self.workers.device.type, dtype=self.dtype)
+
+
+class PairNet(NeuralNet):
+    """Trains a PairModule; a batch is a `Step`, whose parts are computed one after the other.
+
+    Callbacks are told what skorch tells them. `run_` is set before `fit` and dropped after it.
+    """
+
+    run_ = None
+    interrupted_ = False
+
+    def initialize_optimizer(self, *args, **kwargs):
+        """Make AdamW over the layers' groups; skorch's one group would be too coarse."""
+        if self.run_ is not None:
+            self.optimizer_ = make_optimizer(
+                self.module_, self.run_.workers.device, **self.run_.rates
+            )
+        return self
+
+    def fit_loop(self, X, y=None, epochs=None, **fit_params):
+        """Run the epochs, from the checkpoint's step on if there is one."""
+        train, valid = self.get_split_datasets(X, y)
+        sets = {"dataset_train": train, "dataset_valid": valid}
+        steps = self.get_iterator(train, training=True)
+        checks = self.get_iterator(valid, training=False) if valid is not None else None
+        self.n_steps_, self.valid_logits_ = steps.n_steps, None
+        first = self._resume(steps)
+        try:
+            for steps.epoch in range(first, self.max_epochs):
+                self.notify("on_epoch_begin", **sets)
+                self._keep_batches(steps)
+                self.run_single_epoch(steps, True, "train", self.train_step)
+                self.run_single_epoch(checks, False, "valid", self.validation_step)
+                self.epoch_step_ = steps.skip = 0
+                try:
+                    self.notify("on_epoch_end", **sets)
+                except KeyboardInterrupt:  # how skorch's callbacks end a training early
+                    break
+        except KeyboardInterrupt:
+            self.interrupted_ = True
+        return self
+
+    def train_step(self, batch, **fit_params):
+        """Add up the gradients of a step's parts and let the optimizer make its step."""
+        run, optimizer = self.run_, self.optimizer_
+        self._set_training(True)
+        self._set_rates()
+        optimizer.zero_grad(set_to_none=True)
+        loss = torch.zeros((), device=run.workers.device)
+        for part in batch.parts:
+            torch.manual_seed(part["seed"])  # the same dropout whatever came before
+            logits, truth = self._compute(part)
+            part_loss = self.criterion_(logits, truth)
+            run.scaler.scale(part_loss).backward()
+            loss += part_loss.detach()
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        run.workers.sum_gradients(parameters)
+        loss = torch.as_tensor(run.workers.sum(loss.item()))
+        if not torch.isfinite(loss):
+            raise ArenaError(
+                f"The training loss became {loss.item()} at step {self.step_ + 1}. Lower "
+                "learning_rate or head_learning_rate, or pass precision='fp32'."
+            )
+        run.scaler.unscale_(optimizer)
+        named = TeeGenerator(self.get_all_learnable_params())
+        self.notify("on_grad_computed", named_parameters=named, batch=batch, training=True)
+        if run.max_grad_norm is not None:
+            torch.nn.utils.clip_grad_norm_(parameters, run.max_grad_norm)
+        run.scaler.step(optimizer)
+        run.scaler.update()
+        self.step_ += 1
+        self.epoch_step_ += 1
+        return {"loss": loss, "y_pred": None}
+
+    def validation_step(self, batch, **fit_params):
+        """Compute the logits and the log loss of all validation battles."""
+        self._set_training(False)
+        positions = [part["positions"] for part in batch.parts]
+        target, weight = self.valid_.target, self.valid_.weight
+        with torch.inference_mode():
+            logits = [self._compute(part)[0].float().cpu().numpy() for part in batch.parts]
+        filled = np.zeros((self.module_.n_readings, *target.shape), dtype=np.float64)
+        for place, values in zip(positions, logits, strict=True):
+            filled[:, place] = values
+        self.valid_logits_ = self.run_.workers.sum(filled)
+        loss = log_loss_of(probabilities(self.valid_logits_), target, weight)
+        return {"loss": torch.tensor(loss), "y_pred": None}
+
+    def _compute(self, part):
+        device = self.run_.workers.device
+        moved = apply(part, lambda tensor: tensor.to(device, non_blocking=True))
+        truth = {name: moved.pop(name) for name in ("target", "weight", "total")}
+        del moved["seed"], moved["positions"]
+        with self.run_.autocast():
+            return self.module_(**moved), truth
+
+    def _set_rates(self):
+        run = self.run_
+        if run.schedule == "constant" and run.warmup == 0:
+            return  # left to callbacks
+        factor = rate_at(self.step_, self.n_steps_, warmup=run.warmup, schedule=run.schedule)
+        for group in self.optimizer_.param_groups:
+            group["lr"] = group["initial_lr"] * factor
+
+    def _resume(self, steps):
+        """Take up a checkpoint; give the epoch to begin with."""
+        self.step_ = self.epoch_step_ = 0
+        state = self.run_.resume
+        if state is None:
+            return 0
+        named = dict(self.module_.named_parameters())
+        with torch.no_grad():
+            for name, value in state["parameters"].items():
+                named[name].copy_(value)
+        self.optimizer_.load_state_dict(state["optimizer"])
+        self.run_.scaler.load_state_dict(state["scaler"])
+        self.step_, self.epoch_step_ = state["step"], state["epoch_step"]
+        steps.skip = state["epoch_step"]
+        for row in state["history"]:
+            self.history.append(row)
+        return state["epoch"]
+
+    def _keep_batches(self, steps):
+        """Put the batches of the interrupted epoch back into its history."""
+        if steps.skip:
+            self.history[-1]["batches"].extend(self.run_.resume["batches"])

@@ -1,0 +1,66 @@
+"""AdamW's parameter groups and the learning rate of each step."""
+
+import math
+
+import torch
+
+from arena_estimators.neural_network._module import depths
+
+SCHEDULES = {
+    "linear": lambda done: 1 - done,
+    "cosine": lambda done: (1 + math.cos(math.pi * done)) / 2,
+    "constant": lambda done: 1.0,
+}
+
+
+def parameter_groups(module, *, learning_rate, head_learning_rate, layer_decay, weight_decay):
+    """Group trainable parameters by learning rate and decay.
+
+    The encoder's last layer learns at `learning_rate`, each layer below at `layer_decay` times
+    the rate of the one above. Vectors (biases, norms) do not decay.
+
+    Returns
+    -------
+    list of dict
+        Each with `params`, `lr`, `initial_lr` and `weight_decay`.
+    """
+    of = depths(module.encoder)
+    last = max(of.values(), default=0)
+    groups = {}
+    for name, parameter in module.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        if name.startswith("encoder."):
+            rate = learning_rate * layer_decay ** (last - of[name.removeprefix("encoder.")])
+        else:
+            rate = head_learning_rate
+        decay = weight_decay if parameter.ndim > 1 else 0.0
+        groups.setdefault((rate, decay), []).append(parameter)
+    return [
+        {"params": parameters, "lr": rate, "initial_lr": rate, "weight_decay": decay}
+        for (rate, decay), parameters in groups.items()
+    ]
+
+
+def make_optimizer(module, device, **settings):
+    """Make AdamW over the groups; one fused kernel on a GPU."""
+    groups = parameter_groups(module, **settings)
+    return torch.optim.AdamW(groups, fused=device.type == "cuda")
+
+
+def rate_at(step, n_steps, *, warmup, schedule):
+    """Give the factor on every learning rate: a linear warm-up, then the schedule.
+
+    Parameters
+    ----------
+    step : int
+        From 0 to n_steps - 1.
+    n_steps : int
+    warmup : float
+        Share of the steps.
+    schedule : {"linear", "cosine", "constant"}
+    """
+    rising = math.ceil(warmup * n_steps)
+    if step < rising:
+        return (step + 1) / rising
+    return SCHEDULES[schedule]((step - rising) / max(1, n_steps - rising))

@@ -1,0 +1,68 @@
+"""What BertPairClassifier's parameters may be, each alone and together."""
+
+import os
+
+from arena_estimators._encoder._load import longest_input
+from arena_estimators._validation import Integral, Interval, Real, StrOptions
+from arena_estimators.exceptions import ArenaError
+
+_POSITIVE = Interval(Real, 0, None, closed="neither")
+_COUNT = Interval(Integral, 1, None, closed="left")
+
+CONSTRAINTS = {
+    "encoder": [str, os.PathLike],
+    "architecture": [StrOptions({"siamese", "cross"})],
+    "pooling": [StrOptions({"auto", "mean", "cls", "last", "max"})],
+    "style_features": ["boolean"],
+    "max_length": [_COUNT],
+    "prompt_share": [Interval(Real, 0, 1, closed="neither")],
+    "truncation": [StrOptions({"head_tail", "middle", "head", "tail"})],
+    "n_epochs": [_COUNT],
+    "learning_rate": [_POSITIVE],
+    "head_learning_rate": [_POSITIVE],
+    "layer_decay": [Interval(Real, 0, 1, closed="right")],
+    "weight_decay": [Interval(Real, 0, None, closed="left")],
+    "warmup": [Interval(Real, 0, 1, closed="both")],
+    "schedule": [StrOptions({"linear", "cosine", "constant"})],
+    "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+    "max_grad_norm": [_POSITIVE, None],
+    "batch_tokens": [_COUNT],
+    "accumulate": [_COUNT],
+    "lora_rank": [_COUNT, None],
+    "lora_alpha": [_POSITIVE, None],
+    "freeze": [StrOptions({"embeddings", "encoder"}), _COUNT, None],
+    "gradient_checkpointing": ["boolean"],
+    "precision": [StrOptions({"auto", "fp32", "bf16", "fp16"})],
+    "compile": ["boolean", StrOptions({"auto"})],
+    "attention": [StrOptions({"auto", "packed", "sdpa", "eager"})],
+    "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+    "patience": [_COUNT, None],
+    "temperature": [_POSITIVE, StrOptions({"fit"})],
+    "predict_order": [StrOptions({"average", "uncertain", "given"})],
+    "device": [str],
+    "checkpoint_dir": [str, os.PathLike, None],
+    "callbacks": [list, None],
+    "random_state": ["random_state"],
+    "verbose": ["verbose"],
+}
+
+
+def check_together(p, config):
+    """Refuse parameters that contradict each other or the encoder.
+
+    Parameters
+    ----------
+    p : BertPairClassifier
+    config : PretrainedConfig
+        The encoder's.
+    """
+    longest = longest_input(config)
+    if longest is not None and p.max_length > longest:
+        raise ArenaError(
+            f"max_length={p.max_length}, but the encoder {str(p.encoder)!r} reads at most "
+            f"{longest} tokens. Pass max_length={longest} or another encoder."
+        )
+    if p.lora_rank and p.freeze is not None:
+        raise ArenaError(
+            f"lora_rank={p.lora_rank} already fixes the encoder's own weights; pass freeze=None."
+        )

@@ -1,0 +1,265 @@
+"""Train a PairModule: the split, the net with its callbacks, and what the fit leaves behind."""
+
+import dataclasses
+import warnings
+
+import numpy as np
+import pandas as pd
+import torch
+from skorch.helper import predefined_split
+from sklearn.model_selection import GroupShuffleSplit
+
+from arena_estimators._encoder import _attention
+from arena_estimators.battles import PROMPT, texts
+from arena_estimators.exceptions import ArenaError, ArenaWarning
+from arena_estimators.neural_network import _calibration
+from arena_estimators.neural_network._callbacks import KeepBest, Progress, SaveCheckpoints
+from arena_estimators.neural_network._data import Dealing, Steps
+from arena_estimators.neural_network._heads import PairLoss
+from arena_estimators.neural_network._module import add_lora, enable_checkpointing, freeze
+from arena_estimators.neural_network._net import PairNet, Run
+
+_UNSURE = 1 / 3  # share of battles that predict_order="uncertain" reads twice
+_WORTH_COMPILING = 1e16  # floating point operations of a fit that repay a minute of compiling
+
+
+def split_by_prompt(X, target, fraction, seed):
+    """Split battles so that no prompt is on both sides.
+
+    Returns
+    -------
+    train, valid : ndarray of int
+        Positions; `valid` is empty when the prompts cannot be split so that training keeps every
+        class.
+    """
+    everything, nothing = np.arange(len(X)), np.arange(0)
+    prompts = np.unique(np.array(texts(X[PROMPT]), dtype=object).astype(str), return_inverse=True)
+    groups = prompts[1]
+    if fraction == 0 or groups.max(initial=0) == 0:
+        return everything, nothing
+    splitter = GroupShuffleSplit(1, test_size=fraction, random_state=seed % 2**32)
+    train, valid = next(splitter.split(everything, groups=groups))
+    if (target[train].sum(0) == 0).any() or not len(valid):
+        return everything, nothing
+    return train, valid
+
+
+def train(module, data, train_rows, valid_rows, *, settings, workers, seed, checkpoint, resume):
+    """Train a module in place.
+
+    Parameters
+    ----------
+    module : PairModule
+    data : PairData
+    train_rows, valid_rows : ndarray of int
+        Positions in `data`.
+    settings : BertPairClassifier
+        Whose parameters are read.
+    workers : Workers
+    seed : int
+    checkpoint : Checkpoint or None
+    resume : dict or None
+        What the checkpoint held.
+
+    Returns
+    -------
+    PairNet
+        Trained, its module on the CPU, trimmed for prediction.
+    found : tuple of float
+        The temperature, and the probability from which a single reading is sure.
+    """
+    p, device = settings, workers.device
+    dtype = resolve_precision(p.precision, device)
+    packed = _attention.can_pack(module.encoder, device, dtype) and p.attention != "sdpa"
+    lora = _prepare(module, p)
+    module.to(device)
+    train_data, valid_data = data.take(train_rows), data.take(valid_rows)
+    compiled = packed and _worth_compiling(p.compile, module, train_data, p.n_epochs)
+    dealing = Dealing(
+        batch_tokens=p.batch_tokens,
+        accumulate=p.accumulate,
+        seed=seed,
+        pad_id=module.encoder.config.pad_token_id or 0,
+        packed=packed,
+        static=compiled,
+        pin=device.type == "cuda",
+        rank=workers.rank,
+        size=workers.size,
+    )
+    run = Run(workers, seed, dtype, _rates(p), p.warmup, p.schedule, p.max_grad_norm, resume)
+    net = make_net(
+        module,
+        n_epochs=p.n_epochs,
+        label_smoothing=p.label_smoothing,
+        dealing=dealing,
+        valid=valid_data if len(valid_data) else None,
+        callbacks=_callbacks(p, len(train_data), workers, checkpoint),
+    )
+    if compiled:
+        module.compile_encoder()
+    _say(p.verbose and workers.is_main, device, dtype, packed, compiled)
+    net.run_, net.valid_ = run, valid_data
+    try:
+        net.initialize()
+        net.fit(train_data)
+    except torch.OutOfMemoryError as error:
+        raise ArenaError(
+            f"The device ran out of memory at batch_tokens={p.batch_tokens}, "
+            f"accumulate={p.accumulate}. Halve batch_tokens and double accumulate for the same "
+            "result, or pass gradient_checkpointing=True, lora_rank=16 or a smaller encoder."
+        ) from error
+    finally:
+        _clear(net, module, device)
+    if lora is not None:
+        lora.merge_and_unload()
+    found = _conclude(net, p, train_data, valid_data)
+    finish(net)
+    return net, found
+
+
+def make_net(module, *, n_epochs=1, label_smoothing=0.0, dealing=None, valid=None, callbacks=None):
+    """Put a module into a skorch net, not initialised yet."""
+    valid_dealing = dealing and dataclasses.replace(dealing, static=False)
+    return PairNet(
+        module,
+        criterion=PairLoss,
+        criterion__label_smoothing=label_smoothing,
+        max_epochs=n_epochs,
+        iterator_train=Steps,
+        iterator_train__dealing=dealing,
+        iterator_train__n_epochs=n_epochs,
+        iterator_valid=Steps,
+        iterator_valid__dealing=valid_dealing,
+        iterator_valid__training=False,
+        train_split=None if valid is None else predefined_split(valid),
+        callbacks=callbacks,
+        callbacks__print_log=None,
+        device=None,
+        verbose=0,
+    )
+
+
+def finish(net):
+    """Drop what only training needs; keep the history."""
+    history = net.history_
+    net.callbacks, net.history = None, type(history)()
+    net.trim_for_prediction()
+    net.iterator_valid = net.run_ = net.valid_ = net.valid_logits_ = None
+    net.history = history
+
+
+def read_history(history):
+    """Give the epochs as a DataFrame and the loss of every step as an array."""
+    epochs = pd.DataFrame(
+        {key: row.get(key, np.nan) for key in ("epoch", "train_loss", "valid_loss", "dur")}
+        for row in history
+        if "train_loss" in row
+    ).rename(columns={"dur": "seconds"})
+    steps = [b["train_loss"] for row in history for b in row["batches"] if "train_loss" in b]
+    return epochs, np.array(steps)
+
+
+def resolve_precision(precision, device):
+    """Give the type to compute in; the weights are float32 in any case."""
+    if precision != "auto":
+        return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    if device.type != "cuda":
+        return torch.float32
+    native = torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.bfloat16 if native else torch.float16
+
+
+def _prepare(module, p):
+    freeze(module.encoder, p.freeze)
+    lora = None
+    if p.lora_rank:
+        lora = add_lora(module.encoder, p.lora_rank, p.lora_alpha or 2 * p.lora_rank)
+    if p.gradient_checkpointing:
+        enable_checkpointing(module.encoder)
+    return lora
+
+
+def _rates(p):
+    return {
+        "learning_rate": p.learning_rate,
+        "head_learning_rate": p.head_learning_rate,
+        "layer_decay": p.layer_decay,
+        "weight_decay": p.weight_decay,
+    }
+
+
+def _callbacks(p, n_battles, workers, checkpoint):
+    best = KeepBest(patience=p.patience)
+    made = list(p.callbacks or []) + [("keep_best", best)]
+    if checkpoint is not None:
+        made.append(("checkpoints", SaveCheckpoints(checkpoint, best)))
+    if p.verbose and workers.is_main:
+        made.append(("progress", Progress(n_battles * p.n_epochs)))
+    return made
+
+
+def _worth_compiling(compile, module, data, n_epochs):
+    if compile != "auto":
+        return compile
+    weights = sum(p.numel() for name, p in module.encoder.named_parameters() if "embed" not in name)
+    return 6.0 * weights * data.lengths(True).sum() * n_epochs > _WORTH_COMPILING
+
+
+def _say(verbose, device, dtype, packed, compiled):
+    if verbose:
+        how = "packed end to end" if packed else "padded, in batches of similar length"
+        how += ", compiled" if compiled else ""
+        print(f"Training on {device} in {str(dtype).removeprefix('torch.')}: sequences {how}.")
+
+
+def _clear(net, module, device):
+    """Leave nothing on the device."""
+    module.forget_compiled()
+    net.optimizer_ = None
+    module.zero_grad(set_to_none=True)
+    if getattr(module.encoder, "is_gradient_checkpointing", False):
+        module.encoder.gradient_checkpointing_disable()
+    module.to("cpu").eval()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def _conclude(net, p, train_data, valid_data):
+    """Calibrate on the held-out battles, and warn of a fit that stopped or learnt nothing."""
+    best = dict(net.callbacks_)["keep_best"].best_
+    temperature = 1.0 if p.temperature == "fit" else float(p.temperature)
+    sure_from = 1.0
+    truth = valid_data.target, valid_data.weight
+    if "logits" in best:
+        logits = best["logits"].numpy()
+        if p.temperature == "fit":
+            temperature = _calibration.fit_temperature(logits, *truth)
+        proba = _calibration.probabilities(logits, temperature)
+        first = _calibration.probabilities(logits[:1], temperature)
+        sure_from = float(np.quantile(first.max(1), _UNSURE))
+        loss, where = _calibration.log_loss_of(proba, *truth), "held-out"
+        prior = _calibration.prior_loss(train_data.target, train_data.weight, *truth)
+    elif not net.interrupted_:
+        loss, where = net.history[-1, "train_loss"], "training"
+        prior = _calibration.prior_loss(*[train_data.target, train_data.weight] * 2)
+    if net.interrupted_:
+        message = (
+            f"The training was interrupted after {net.step_} of {net.n_steps_} steps; the "
+            "estimator can be used with the best weights it had until then."
+        )
+        warnings.warn(message, ArenaWarning, stacklevel=5)
+    elif loss >= prior:
+        message = _no_better(loss, prior, where, len(train_data), p)
+        warnings.warn(message, ArenaWarning, stacklevel=5)
+    return temperature, sure_from
+
+
+def _no_better(loss, prior, where, n_battles, p):
+    return (
+        f"The fit is no better than predicting the class shares: {where} log loss {loss:.4f}, "
+        f"against {prior:.4f}. Usual reasons: too few battles ({n_battles}; an encoder whose "
+        "weights come from masked language modelling alone needs about 10,000, a sentence encoder "
+        f"such as the default far fewer), too short a training (n_epochs={p.n_epochs}), a "
+        f"learning_rate ({p.learning_rate:g}) too low or so high that it diverged, or labels that "
+        "do not depend on the texts."
+    )
