@@ -11,8 +11,10 @@ __version__ = "0.1.0"
 _MODULE_OF = {
     "ArenaError": "exceptions",
     "ArenaWarning": "exceptions",
+    "BlendingClassifier": "ensemble",
     "DavidsonClassifier": "linear_model",
     "PairStyleFeatures": "feature_extraction",
+    "PairTfidfVectorizer": "feature_extraction",
     "PromptGroupKFold": "model_selection",
     "SwapSymmetricClassifier": "ensemble",
     "check_battles": "battles",

@@ -1,5 +1,6 @@
 """Pair transformers: battles in, numbers out."""
 
 from arena_estimators.feature_extraction._pair_style import PairStyleFeatures
+from arena_estimators.feature_extraction._pair_tfidf import PairTfidfVectorizer
 
-__all__ = ["PairStyleFeatures"]
+__all__ = ["PairStyleFeatures", "PairTfidfVectorizer"]

@@ -1,0 +1,397 @@
+"""TF-IDF features of battles over one vocabulary for both responses."""
+
+from itertools import chain, pairwise
+
+import numpy as np
+import scipy.sparse as sp
+from joblib import Parallel, delayed
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
+from sklearn.utils.validation import check_is_fitted
+
+from arena_estimators._validation import (
+    Integral,
+    Interval,
+    Options,
+    Real,
+    StrOptions,
+    fit_context,
+    validate_battles,
+)
+from arena_estimators.battles import COLUMNS, PROMPT, RESPONSE_A, RESPONSE_B, texts
+from arena_estimators.feature_extraction import _units
+from arena_estimators.feature_extraction._vocabulary import Vocabulary
+
+_BLOCKS = {
+    "difference": ("difference",),
+    "difference+absolute": ("difference", "absolute"),
+    "separate": COLUMNS,
+    "joined": ("joined",),
+}
+_CHUNK = 1 << 22  # characters analysed at a time: enough for NumPy, little beside the result
+
+
+class PairTfidfVectorizer(TransformerMixin, BaseEstimator):
+    r"""TF-IDF of the responses of battles over one vocabulary, most often as their difference.
+
+    The result is that of :class:`~sklearn.feature_extraction.text.TfidfVectorizer` fitted to all
+    `response_a` and then all `response_b`, when the rows of the two are subtracted or put side by
+    side, but several times faster: n-grams are counted as integers. The turns of a cell are
+    joined by an empty line.
+
+    Parameters
+    ----------
+    combine : {"difference", "difference+absolute", "separate", "joined"}, default="difference"
+        What becomes of a battle:
+
+        - `"difference"`: a - b. Swapping the responses negates it exactly.
+        - `"difference+absolute"`: a - b and abs(a - b), side by side.
+        - `"separate"`: prompt, a and b side by side, the prompts being part of the vocabulary.
+        - `"joined"`: one text of prompt, a and b, with empty lines between.
+    analyzer : {"word", "char", "char_wb"}, default="word"
+        Whether n-grams are made of words, of characters, or of characters within words.
+    ngram_range : tuple (min_n, max_n), default=(1, 1)
+        The shortest and the longest n-grams.
+    max_features : int, default=None
+        Keep only that many features, the most frequent ones.
+    min_df : float in [0, 1] or int, default=1
+        Drop n-grams found in fewer texts (a share or a number). Each response is a text.
+    max_df : float in [0, 1] or int, default=1.0
+        Drop n-grams found in more texts.
+    sublinear_tf : bool, default=False
+        Replace a count by 1 + log(count).
+    use_idf : bool, default=True
+        Weigh by the inverse document frequency.
+    smooth_idf : bool, default=True
+        Add one to document frequencies.
+    norm : {"l1", "l2"} or None, default="l2"
+        The norm that each text's row is scaled to.
+    binary : bool, default=False
+        Count an n-gram at most once in a text.
+    lowercase : bool, default=True
+        Convert the text to lower case first.
+    strip_accents : {"ascii", "unicode"} or None, default=None
+        Remove accents.
+    token_pattern : str, default=r"(?u)\\b\\w\\w+\\b"
+        The regular expression of a word. The default and ``r"(?u)\b\w+\b"``, which keeps words of
+        one character, are fast; others are as slow as scikit-learn.
+    stop_words : {"english"}, list of str or None, default=None
+        Words to drop.
+    vocabulary : mapping or iterable of str, default=None
+        The n-grams to use, instead of those of the text.
+    dtype : {float32, float64}, default=float32
+        Type of the result.
+    n_jobs : int, default=None
+        Number of threads; see :term:`n_jobs`.
+
+    Attributes
+    ----------
+    vocabulary_ : dict
+        N-grams to columns of a block. Made on each access.
+    idf_ : ndarray of shape (n_ngrams,)
+        Inverse document frequencies; only if `use_idf`.
+    fixed_vocabulary_ : bool
+        Whether the vocabulary was given.
+    ngrams_ : Vocabulary
+        The vocabulary as integers.
+    weights_ : TfidfTransformer
+        What turns counts to TF-IDF.
+    n_features_in_ : int
+        Number of columns read.
+    feature_names_in_ : ndarray of str
+        Names of these columns.
+
+    Raises
+    ------
+    BattlesError
+        If `X` is no frame of battles.
+    ValueError
+        If the vocabulary is empty, or nothing is left of it.
+
+    See Also
+    --------
+    PairStyleFeatures : What a response looks like, in a few named columns.
+    sklearn.feature_extraction.text.TfidfVectorizer : The same for single texts.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from arena_estimators import PairTfidfVectorizer, swap
+    >>> X = pd.DataFrame(
+    ...     {
+    ...         "prompt": ["Hi", "2+2?"],
+    ...         "response_a": ["Hello there", "It is four"],
+    ...         "response_b": ["Go away", "It is five"],
+    ...     }
+    ... )
+    >>> vectorizer = PairTfidfVectorizer()
+    >>> D = vectorizer.fit_transform(X)
+    >>> D.shape
+    (2, 8)
+    >>> vectorizer.get_feature_names_out()[:3].tolist()
+    ['difference__away', 'difference__five', 'difference__four']
+    >>> bool((vectorizer.transform(swap(X)) != -D).nnz)
+    False
+    """
+
+    _parameter_constraints = {
+        "combine": [StrOptions(set(_BLOCKS))],
+        "dtype": [Options(type, {np.float32, np.float64}), StrOptions({"float32", "float64"})],
+        "n_jobs": [Integral, None],
+        "sublinear_tf": ["boolean"],
+        "use_idf": ["boolean"],
+        "smooth_idf": ["boolean"],
+        "norm": [StrOptions({"l1", "l2"}), None],
+        "analyzer": [StrOptions({"word", "char", "char_wb"})],
+        "strip_accents": [StrOptions({"ascii", "unicode"}), None],
+        "lowercase": ["boolean"],
+        "binary": ["boolean"],
+        "token_pattern": [str],
+        "ngram_range": [tuple],
+        "stop_words": [StrOptions({"english"}), list, None],
+        "max_features": [Interval(Integral, 1, None, closed="left"), None],
+        "min_df": [
+            Interval(Real, 0, 1, closed="both"),
+            Interval(Integral, 1, None, closed="left"),
+        ],
+        "max_df": [
+            Interval(Real, 0, 1, closed="both"),
+            Interval(Integral, 1, None, closed="left"),
+        ],
+    }
+
+    def __init__(
+        self,
+        combine="difference",
+        *,
+        analyzer="word",
+        ngram_range=(1, 1),
+        max_features=None,
+        min_df=1,
+        max_df=1.0,
+        sublinear_tf=False,
+        use_idf=True,
+        smooth_idf=True,
+        norm="l2",
+        binary=False,
+        lowercase=True,
+        strip_accents=None,
+        token_pattern=r"(?u)\b\w\w+\b",
+        stop_words=None,
+        vocabulary=None,
+        dtype=np.float32,
+        n_jobs=None,
+    ):
+        self.combine = combine
+        self.analyzer = analyzer
+        self.ngram_range = ngram_range
+        self.max_features = max_features
+        self.min_df = min_df
+        self.max_df = max_df
+        self.sublinear_tf = sublinear_tf
+        self.use_idf = use_idf
+        self.smooth_idf = smooth_idf
+        self.norm = norm
+        self.binary = binary
+        self.lowercase = lowercase
+        self.strip_accents = strip_accents
+        self.token_pattern = token_pattern
+        self.stop_words = stop_words
+        self.vocabulary = vocabulary
+        self.dtype = dtype
+        self.n_jobs = n_jobs
+
+    def fit(self, X, y=None):
+        """Learn the vocabulary and the document frequencies.
+
+        Parameters
+        ----------
+        X : DataFrame of battles
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self
+        """
+        self.fit_transform(X)
+        return self
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit_transform(self, X, y=None):
+        """Learn the vocabulary and transform the same battles, reading the text once.
+
+        Parameters
+        ----------
+        X : DataFrame of battles
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        sparse matrix of shape (n_battles, n_features)
+            In CSR format.
+        """
+        validate_battles(self, X)
+        given = self._check_parameters()
+        self.fixed_vocabulary_ = given is not None
+        documents = self._texts(X)
+        segments = self._call(self._split, _chunks(documents))
+        if given is None:
+            ngrams = self._new_vocabulary(set().union(*(part.names for part in segments)))
+            walks = ngrams.learn(segments, self._call)
+            del segments
+            ngrams.select(
+                walks,
+                min_df=_number(self.min_df, len(documents)),
+                max_df=_number(self.max_df, len(documents)),
+                max_features=self.max_features,
+                dtype=self.dtype,
+                binary=self.binary,
+            )
+        else:
+            as_units = {"word": lambda term: term.split(" ")}.get(self.analyzer, list)
+            terms = _units.terms(given, as_units if self._is_fast() else lambda term: [term])
+            ngrams = self._new_vocabulary(terms.names)
+            ngrams.assign(terms)
+            walks = self._call(ngrams.walk, segments)
+        counts = self._counts(walks, ngrams)
+        if given is None:
+            ngrams.prune()
+        self.ngrams_ = ngrams
+        self.weights_ = TfidfTransformer(
+            norm=self.norm,
+            use_idf=self.use_idf,
+            smooth_idf=self.smooth_idf,
+            sublinear_tf=self.sublinear_tf,
+        ).fit(counts)
+        return self._combine(self.weights_.transform(counts, copy=False))
+
+    def transform(self, X):
+        """Transform battles with what was learned.
+
+        Parameters
+        ----------
+        X : DataFrame of battles
+
+        Returns
+        -------
+        sparse matrix of shape (n_battles, n_features)
+            In CSR format.
+        """
+        check_is_fitted(self)
+        validate_battles(self, X, reset=False)
+        chunks = _chunks(self._texts(X))
+        walks = self._call(lambda chunk: self.ngrams_.walk(self._split(chunk)), chunks)
+        return self._combine(self.weights_.transform(self._counts(walks, self.ngrams_), copy=False))
+
+    def get_feature_names_out(self, input_features=None):
+        """Name the columns: the block, two underscores, the n-gram.
+
+        Parameters
+        ----------
+        input_features : None
+            Ignored.
+
+        Returns
+        -------
+        ndarray of str objects
+        """
+        check_is_fitted(self)
+        names = self.ngrams_.names()
+        return np.concatenate([f"{block}__" + names for block in _BLOCKS[self.combine]])
+
+    @property
+    def vocabulary_(self):
+        """N-grams to columns of a block."""
+        check_is_fitted(self)
+        return {name: column for column, name in enumerate(self.ngrams_.names().tolist())}
+
+    @property
+    def idf_(self):
+        """Inverse document frequencies."""
+        check_is_fitted(self)
+        return self.weights_.idf_
+
+    def _vectorizer(self, vocabulary=None):
+        """Make the vectorizer whose parts and errors are used here."""
+        names = CountVectorizer().get_params().keys() & self.get_params().keys() - {"vocabulary"}
+        return CountVectorizer(
+            vocabulary=vocabulary, **{name: getattr(self, name) for name in names}
+        )
+
+    def _check_parameters(self):
+        """Let scikit-learn check and warn; give the terms of the vocabulary, if there is one."""
+        if self.vocabulary is None:
+            self._vectorizer([""]).fit([""])
+            return None
+        columns = self._vectorizer(self.vocabulary).fit([""]).vocabulary_
+        return sorted(columns, key=columns.get)
+
+    def _texts(self, X):
+        """List the documents in the order that a composition by hand would."""
+        columns = {name: texts(X[name]) for name in COLUMNS}
+        if self.combine == "joined":
+            return ["\n\n".join(battle) for battle in zip(*columns.values(), strict=True)]
+        names = [RESPONSE_A, RESPONSE_B, PROMPT][: 3 if self.combine == "separate" else 2]
+        return list(chain.from_iterable(columns[name] for name in names))
+
+    def _combine(self, rows):
+        """Make one row a battle of the rows of its texts."""
+        if self.combine == "joined":
+            return rows
+        n = rows.shape[0] // (3 if self.combine == "separate" else 2)
+        a, b, prompts = rows[:n], rows[n : 2 * n], rows[2 * n :]
+        if self.combine == "separate":
+            return sp.hstack([prompts, a, b], format="csr")
+        difference = a - b
+        if self.combine == "difference":
+            return difference
+        return sp.hstack([difference, abs(difference)], format="csr")
+
+    def _is_fast(self):
+        return self.analyzer != "word" or self.token_pattern in _units.WORD_PATTERNS
+
+    def _split(self, documents):
+        """Turn documents to units."""
+        vectorizer = self._vectorizer()
+        if not self._is_fast():
+            return _units.terms(documents, vectorizer.build_analyzer())
+        documents = list(map(vectorizer.build_preprocessor(), documents))
+        if self.analyzer == "char":
+            return _units.characters(documents)
+        if self.analyzer == "char_wb":
+            return _units.characters_in_words(documents)
+        min_length = _units.WORD_PATTERNS[self.token_pattern]
+        return _units.words(documents, min_length, vectorizer.get_stop_words() or ())
+
+    def _new_vocabulary(self, units):
+        return Vocabulary(
+            sorted(units),
+            joiner=" " if self.analyzer == "word" else "",
+            ngram_range=self.ngram_range if self._is_fast() else (1, 1),
+            count_short=self.analyzer == "char_wb",
+        )
+
+    def _counts(self, walks, ngrams):
+        """Count n-grams in one matrix of all documents."""
+        parts = self._call(lambda walk: walk.matrix(ngrams.columns, ngrams.n_columns), walks)
+        counts = sp.csr_matrix(sp.vstack(parts, format="csr", dtype=self.dtype))
+        if self.binary:
+            counts.data.fill(1)
+        return counts
+
+    def _call(self, function, items):
+        parallel = Parallel(n_jobs=self.n_jobs, require="sharedmem")
+        return parallel(delayed(function)(item) for item in items)
+
+
+def _number(limit, n_documents):
+    return limit if isinstance(limit, Integral) else limit * n_documents
+
+
+def _chunks(documents):
+    """Cut a list of texts to lists of some million characters, at least one list."""
+    numbers = np.cumsum([0, *map(len, documents)])[:-1] // _CHUNK
+    borders = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(documents)]
+    return [documents[i:j] for i, j in pairwise(borders)]

@@ -1,0 +1,104 @@
+"""Text to integers: the units (words or characters) that n-grams are made of."""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import scipy.sparse as sp
+
+# Token patterns that match whole runs of word characters, and the shortest run each accepts.
+WORD_PATTERNS = {
+    r"(?u)\b\w\w+\b": 2,
+    r"\b\w\w+\b": 2,
+    r"(?u)\b\w+\b": 1,
+    r"\b\w+\b": 1,
+    r"\w+": 1,
+}
+_SPACES = re.compile(r"\s\s+")
+
+
+@dataclass
+class Units:
+    """Segments of text as integers.
+
+    `ids` are positions in `names` (distinct, in any order), segment after segment; `lengths` says
+    how many belong to each segment. Segments are texts, unless `repeats`, of shape
+    (n_texts, n_segments), says how often each text holds each segment.
+    """
+
+    names: list
+    ids: np.ndarray
+    lengths: np.ndarray
+    repeats: sp.csc_array | None = None
+
+
+def terms(texts, analyze):
+    """Take what a function from text to a list of strings finds."""
+    names, ids, lengths = {}, [], []
+    for text in texts:
+        found = [names.setdefault(term, len(names)) for term in analyze(text)]
+        ids.append(np.array(found, dtype=np.int32))
+        lengths.append(len(found))
+    ids = np.concatenate([np.empty(0, dtype=np.int32), *ids])
+    return Units(list(names), ids, np.array(lengths, dtype=np.int64))
+
+
+def words(texts, min_length, stop_words):
+    """Take the runs of word characters, but short ones and stop words."""
+    runs = _runs(texts, r"\w")
+    wanted = [len(name) >= min_length and name not in stop_words for name in runs.names]
+    kept = np.array(wanted, dtype=bool)[runs.ids]
+    n_kept = np.concatenate([[0], np.cumsum(kept)])
+    borders = np.concatenate([[0], np.cumsum(runs.lengths)])
+    return Units(runs.names, runs.ids[kept], np.diff(n_kept[borders]))
+
+
+def characters(texts):
+    """Take all characters, runs of white space counting as one space."""
+    return _characters([_SPACES.sub(" ", text) for text in texts])
+
+
+def characters_in_words(texts):
+    """Take the characters of each distinct word, with a space before and after."""
+    runs = _runs(texts, r"\S")
+    units = _characters([f" {name} " for name in runs.names])
+    indptr = np.concatenate([[0], np.cumsum(runs.lengths)])
+    ones = np.ones(len(runs.ids), dtype=np.float32)
+    repeats = sp.csr_array((ones, runs.ids, indptr), shape=(len(texts), len(runs.names)))
+    units.repeats = repeats.tocsc()
+    units.repeats.sum_duplicates()
+    return units
+
+
+def _characters(texts):
+    codes = "".join(texts).encode("utf-32-le", "surrogatepass")
+    codes = np.frombuffer(codes, dtype="<u4")
+    present = np.zeros(0x110000, dtype=bool)
+    present[codes] = True
+    ids = (np.cumsum(present, dtype=np.int32) - 1)[codes]
+    lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
+    return Units([chr(code) for code in np.flatnonzero(present)], ids, lengths)
+
+
+def _runs(texts, kind):
+    r"""Find the maximal runs of characters of a kind, `\w` or `\S`.
+
+    In UTF-8 all bytes of a character beyond ASCII are beyond ASCII. So, when the characters beyond
+    ASCII that are not of the kind have become spaces, every byte says by itself whether it is in a
+    run, and the edges of all runs are found at once.
+    """
+    outside = re.compile(rf"[^{kind}\x00-\x7f]")
+    texts = [text if text.isascii() else outside.sub(" ", text) for text in texts]
+    texts = [text.encode("utf-8", "surrogatepass") for text in texts]
+    data = np.frombuffer(b" ".join([b"", *texts, b""]), dtype=np.uint8)
+    in_run = np.array([i > 127 or bool(re.match(kind, chr(i))) for i in range(256)])[data]
+    edges = np.flatnonzero(in_run[1:] != in_run[:-1]) + 1
+    begins, ends = edges[::2], edges[1::2]
+    offsets = np.concatenate([[0], np.cumsum(ends - begins)]).astype(np.int32)
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(data[in_run])]
+    runs = pa.Array.from_buffers(pa.binary(), len(begins), buffers).dictionary_encode()
+    names = [name.decode("utf-8", "surrogatepass") for name in runs.dictionary.to_pylist()]
+    borders = np.cumsum([0, *(len(text) + 1 for text in texts)])
+    lengths = np.diff(np.searchsorted(begins, borders))
+    return Units(names, runs.indices.to_numpy(zero_copy_only=False), lengths)

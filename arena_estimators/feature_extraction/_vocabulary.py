@@ -1,0 +1,144 @@
+"""Which n-grams are features: learned from text, or given by the user."""
+
+import numpy as np
+
+from arena_estimators.feature_extraction._ngrams import Walk, group
+
+
+class Vocabulary:
+    """N-grams and the column of each.
+
+    Parameters
+    ----------
+    units : iterable of str
+        What n-grams are made of, in sorted order.
+    joiner : str
+        What stands between the units of an n-gram in its name.
+    ngram_range : tuple of int
+    count_short : bool
+        Count a segment shorter than `ngram_range[0]` as one n-gram.
+
+    Attributes
+    ----------
+    known : dict
+        Units to integers.
+    levels : list of ndarray of int64
+        The trie; see `_ngrams`.
+    columns : list of ndarray of int32
+        The column of each n-gram of each level, -1 if it is only the beginning of others.
+    n_columns : int
+    """
+
+    def __init__(self, units, *, joiner, ngram_range, count_short):
+        self.known = {unit: i for i, unit in enumerate(units)}
+        self.joiner, self.ngram_range, self.count_short = joiner, ngram_range, count_short
+        self.levels, self.columns, self.n_columns = [], [], 0
+
+    def walk(self, text):
+        """Find the n-grams of some text."""
+        walk = Walk(text, self.known, self.ngram_range, self.count_short)
+        for level in self.levels[: self.ngram_range[1]]:
+            walk.extend()
+            walk.settle(level)
+        return walk
+
+    def learn(self, texts, call=map):
+        """Find all n-grams of some texts, level by level."""
+        walks = list(call(self.walk, texts))
+        for _ in range(self.ngram_range[1]):
+            level = group(np.concatenate(list(call(Walk.extend, walks))))[1]
+            if not len(level):
+                break
+            list(call(lambda walk, level=level: walk.settle(level), walks))
+            self.levels.append(level)
+        return walks
+
+    def select(self, walks, *, min_df, max_df, max_features, dtype, binary):
+        """Give columns to the n-grams that the limits leave, in the order of their names."""
+        ranks = self._ranks()
+        rank_of = np.concatenate([np.empty(0, np.int64), *ranks])
+        df = np.zeros(len(rank_of), dtype=np.int64)
+        tf = np.zeros(len(rank_of), dtype=np.float64)
+        for walk in walks:
+            for rank, places, counts in zip(ranks, walk.found, walk.counts, strict=True):
+                df[rank[places]] += np.diff(counts.indptr)
+                if max_features is not None:
+                    tf[rank[places]] += counts.sum(axis=0)
+        if not df.any():
+            raise ValueError("empty vocabulary; perhaps the documents only contain stop words")
+        if max_df < min_df:
+            raise ValueError("max_df corresponds to < documents than min_df")
+        kept = (df > 0) & (df >= min_df) & (df <= max_df)
+        if max_features is not None and np.count_nonzero(kept) > max_features:
+            # As scikit-learn: its sort is not stable, so type and order decide between equals.
+            frequencies = (df if binary else tf).astype(dtype)[kept]
+            kept = np.flatnonzero(kept)[(-frequencies).argsort()[:max_features]]
+            kept = np.isin(np.arange(len(df)), kept)
+        if not kept.any():
+            raise ValueError(
+                "After pruning, no terms remain. Try a lower min_df or a higher max_df."
+            )
+        columns = np.where(kept, np.cumsum(kept) - 1, -1).astype(np.int32)
+        self.columns = [columns[rank] for rank in ranks]
+        self.n_columns = int(np.count_nonzero(kept))
+
+    def assign(self, text):
+        """Give the n-grams that whole segments are the columns 0, 1, 2, ..."""
+        asked, longest = self.ngram_range, int(text.lengths.max(initial=0))
+        short, self.count_short = self.count_short, True
+        self.ngram_range = (longest + 1, longest)
+        (walk,) = self.learn([text])
+        self.ngram_range, self.count_short = asked, short
+        for level, counts in zip(self.levels, walk.counts, strict=True):
+            whole = counts.tocoo()
+            columns = np.full(len(level), -1, dtype=np.int32)
+            columns[whole.col] = whole.row
+            self.columns.append(columns)
+        self.n_columns = len(text.lengths)
+
+    def prune(self):
+        """Forget the units and n-grams that no column needs."""
+        n_units = len(self.known)
+        needed = [columns >= 0 for columns in self.columns]
+        for n in range(len(self.levels) - 1, 0, -1):
+            needed[n - 1][self.levels[n][needed[n]] // n_units] = True
+        needed = [kept for kept in needed if kept.any()]
+        levels = [level[kept] for level, kept in zip(self.levels, needed, strict=False)]
+        used = np.zeros(n_units, dtype=bool)
+        for level in levels:
+            used[level % n_units] = True
+        unit_of, place_of, self.levels = np.cumsum(used) - 1, np.zeros(1, dtype=np.int64), []
+        for level, kept in zip(levels, needed, strict=True):
+            keys = place_of[level // n_units] * np.count_nonzero(used) + unit_of[level % n_units]
+            self.levels.append(keys)
+            place_of = np.cumsum(kept) - 1
+        self.columns = [columns[kept] for columns, kept in zip(self.columns, needed, strict=False)]
+        names = [name for name, is_used in zip(self.known, used, strict=True) if is_used]
+        self.known = {name: i for i, name in enumerate(names)}
+
+    def names(self):
+        """Make the names of the columns."""
+        names = np.full(self.n_columns, "", dtype=object)
+        units, prefixes = list(self.known), [""]
+        for level, columns in zip(self.levels, self.columns, strict=True):
+            pairs = zip(*(part.tolist() for part in np.divmod(level, len(units))), strict=True)
+            prefixes = [prefixes[prefix] + units[unit] for prefix, unit in pairs]
+            kept = columns >= 0
+            names[columns[kept]] = np.array(prefixes, dtype=object)[kept]
+            prefixes = [name + self.joiner for name in prefixes]
+        return names
+
+    def _ranks(self):
+        """Rank the n-grams of all levels by name: a beginning first, then what continues it."""
+        prefixes = [level // len(self.known) for level in self.levels]
+        sizes = [np.ones(len(level), dtype=np.int64) for level in self.levels]
+        for n in range(len(sizes) - 1, 0, -1):
+            np.add.at(sizes[n - 1], prefixes[n], sizes[n])
+        ranks, parents = [], np.full(1, -1)
+        for prefix, size in zip(prefixes, sizes, strict=True):
+            before = np.cumsum(size) - size
+            is_first = np.diff(prefix, prepend=-1) > 0
+            siblings = before - np.maximum.accumulate(np.where(is_first, before, 0))
+            parents = parents[prefix] + 1 + siblings
+            ranks.append(parents)
+        return ranks
