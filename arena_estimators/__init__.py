@@ -13,6 +13,7 @@ _MODULE_OF = {
     "ArenaWarning": "exceptions",
     "BlendingClassifier": "ensemble",
     "DavidsonClassifier": "linear_model",
+    "NLTKCleaner": "preprocessing",
     "PairStyleFeatures": "feature_extraction",
     "PairTfidfVectorizer": "feature_extraction",
     "PromptGroupKFold": "model_selection",

@@ -1,0 +1,129 @@
+"""Texts in, cleaned texts out: tokens, stop words and lemmas, remembered chunk by chunk.
+
+An engine belongs to a process and is shared by its threads; estimators hold none, so that they
+stay small to pickle. What a chunk becomes is remembered until `_ROOM` is used up, then forgotten as
+a whole: a dictionary is only ever replaced, never emptied, so a thread keeps what it started with.
+"""
+
+import functools
+
+from joblib import Parallel, delayed, effective_n_jobs
+
+from arena_estimators.preprocessing import _punkt, _treebank, _words
+
+TOKENIZERS = ("treebank", "punkt", "tweet")
+_BLOCK = 1_000_000
+_WORTH_A_PROCESS = 200_000
+# In characters, counting 100 more for each entry: some 100 MB at worst.
+_ROOM = 25_000_000
+
+
+def clean(texts, settings, n_jobs=None):
+    """Clean a list of texts, with `settings` as `engine` takes them, in some processes."""
+    jobs = effective_n_jobs(n_jobs)
+    if jobs > 1:
+        jobs = min(jobs, sum(map(len, texts)) // _WORTH_A_PROCESS)
+    if jobs < 2:
+        return engine(*settings).clean(texts)
+    cleaned = [None] * len(texts)
+    parts = [slice(first, None, jobs) for first in range(jobs)]
+    results = Parallel(n_jobs=jobs)(delayed(clean)(texts[part], settings) for part in parts)
+    for part, result in zip(parts, results, strict=True):
+        cleaned[part] = result
+    return cleaned
+
+
+@functools.lru_cache(maxsize=2)
+def engine(tokenizer, stop, pos, keep_punctuation, lowercase):
+    """Give the engine of this process for some settings; the two used last are kept.
+
+    Raises
+    ------
+    ResourceNotFoundError
+        If the tokenizer needs NLTK data that is not on this machine.
+    """
+    return Engine(tokenizer, stop, pos, keep_punctuation, lowercase)
+
+
+class Engine:
+    """Clean texts; see `NLTKCleaner` for the settings. `stop` is a frozenset."""
+
+    def __init__(self, tokenizer, stop, pos, keep_punctuation, lowercase):
+        from nltk.tokenize import NLTKWordTokenizer, TweetTokenizer
+
+        treebank = NLTKWordTokenizer()
+        self._tokenize = treebank.tokenize
+        self._sentences = _punkt.sentences() if tokenizer == "punkt" else None
+        self._local = _treebank.rules_known(treebank)
+        self._whole = self._tokens
+        if tokenizer == "tweet":
+            self._local, self._whole = False, TweetTokenizer().tokenize
+        self._stop = stop
+        self._keep_punctuation = keep_punctuation
+        self._lemmatize = _words.lemmatizer(pos)
+        self._lowercase = lowercase
+        self._forget()
+
+    def clean(self, texts):
+        """Clean a list of texts."""
+        cleaned = []
+        block, size = [], 0
+        for text in texts:
+            block.append(text.lower() if self._lowercase else text)
+            size += len(text)
+            if size >= _BLOCK:
+                cleaned += self._clean_block(block)
+                block, size = [], 0
+        return cleaned + self._clean_block(block)
+
+    def _forget(self):
+        self._pieces = {}
+        self._words = _Words(self._word)
+        self._room = _ROOM
+
+    def _clean_block(self, texts):
+        if self._room < 0:
+            self._forget()
+        pieces, words = self._pieces, self._words
+        keys = [self._keys(text) for text in texts]
+        new = set().union(*keys).difference(pieces)
+        self._room -= sum(map(len, new)) + 100 * len(new)
+        for key, tokens in _treebank.tokens_of(new, self._tokenize):
+            pieces[key] = " ".join(filter(None, map(words.__getitem__, tokens)))
+        return [" ".join(filter(None, map(pieces.__getitem__, each))) for each in keys]
+
+    def _keys(self, text):
+        if not self._local or any(mark in text for mark in _treebank.RESERVED):
+            return [_treebank.TOKEN + token for token in self._whole(text)]
+        keys = []
+        if self._sentences is None:
+            _treebank.add_keys(keys, text)
+        else:
+            for start, stop in self._sentences.spans(text):
+                _treebank.add_keys(keys, text[start:stop])
+        return keys
+
+    def _tokens(self, text):
+        """Tokenise a whole text by NLTK itself."""
+        if self._sentences is None:
+            return self._tokenize(text)
+        sentences = self._sentences.nltk.tokenize(text)
+        return [token for sentence in sentences for token in self._tokenize(sentence)]
+
+    def _word(self, token):
+        if token in self._stop:
+            return ""
+        if not self._keep_punctuation and not any(map(str.isalnum, token)):
+            return ""
+        return self._lemmatize(token)
+
+
+class _Words(dict):
+    """Token to what remains of it, worked out when first asked for."""
+
+    def __init__(self, work_out):
+        self._work_out = work_out
+
+    def __missing__(self, token):
+        self[token] = word = self._work_out(token)
+        return word

@@ -1,0 +1,222 @@
+"""NLTKCleaner: tokens, stop words and lemmas as NLTK gives them, fast and offline."""
+
+import pandas as pd
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from arena_estimators._validation import Integral, StrOptions, fit_context, validate_battles
+from arena_estimators.battles import COLUMNS
+from arena_estimators.exceptions import ArenaError
+from arena_estimators.preprocessing import _engine, _words
+
+
+class NLTKCleaner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+    """Tokenise, drop stop words and lemmatise the texts of battles as NLTK does.
+
+    Each text becomes what the usual line makes of it::
+
+        " ".join(lemmatize(word) for word in tokenize(text.lower()) if word not in stop_words)
+
+    with NLTK's own tokens and lemmas, many times faster and without downloading anything: chunks
+    of text are remembered, and English stop words and WordNet 3.0's lemmas come with the package.
+
+    Cleaning removes what votes depend on most: length, layout, casing and punctuation. Read style
+    from the raw text (`PairStyleFeatures`) and clean only for a vectorizer, where it merges
+    inflected forms and shrinks the vocabulary. An encoder wants raw text.
+
+    Parameters
+    ----------
+    columns : sequence of str, default=("prompt", "response_a", "response_b")
+        The columns to clean. All others are passed on untouched.
+    lowercase : bool, default=True
+        Lower-case a text before it is tokenised, as the usual line does. Punkt then sees no
+        capitals, which it would use to find sentence ends.
+    tokenizer : {"treebank", "punkt", "tweet"}, default="treebank"
+        `"treebank"` is `NLTKWordTokenizer` on the whole text and needs no data. `"punkt"` is
+        `word_tokenize`: English sentences first, for which NLTK's data must hold `punkt_tab`.
+        `"tweet"` is `TweetTokenizer`; it needs no data and is not accelerated.
+    stop_words : str, list of str or None, default="english"
+        Tokens to drop. English comes with the package, any other language of NLTK's stop words
+        from the user's NLTK data. Words are compared with tokens, which are lower-case if
+        `lowercase`; the tokenizers split "don't" into "do" and "n't".
+    lemmatize : {"n", "v", "a", "r", "any"} or None, default="n"
+        The part of speech for `WordNetLemmatizer`: noun, verb, adjective or adverb. `"any"` takes
+        the shortest of the four lemmas, the first of equals in that order.
+    keep_punctuation : bool, default=False
+        Whether to keep tokens without any letter or digit. The usual line keeps them.
+    n_jobs : int, default=None
+        Number of processes, as in joblib. Less than 0.2 million characters for each are cleaned
+        in fewer.
+
+    Attributes
+    ----------
+    feature_names_in_ : ndarray of shape (n_columns,)
+        The columns that are cleaned, in the order of the frame.
+    n_features_in_ : int
+        Their number.
+
+    Raises
+    ------
+    BattlesError
+        If a column is missing or a cell is neither text, missing nor a list of turns.
+    ResourceNotFoundError
+        If `"punkt"` or another language than English needs NLTK data that is not there.
+
+    See Also
+    --------
+    PairStyleFeatures : What cleaning removes, as features.
+
+    References
+    ----------
+    Bird, Klein and Loper (2009), Natural Language Processing with Python, https://www.nltk.org.
+    Princeton University (2010), WordNet, https://wordnet.princeton.edu.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from arena_estimators import NLTKCleaner
+    >>> X = pd.DataFrame({
+    ...     "prompt": ["Which animals have wings?"],
+    ...     "response_a": ["**Geese** and butterflies do."],
+    ...     "response_b": [["It's a bird's privilege...", None]],
+    ... })
+    >>> cleaned = NLTKCleaner().fit_transform(X)
+    >>> cleaned.loc[0].tolist()
+    ['animal wing', 'goose butterfly', ["'s bird 's privilege", None]]
+    """
+
+    _parameter_constraints = {
+        "columns": [list, tuple],
+        "lowercase": ["boolean"],
+        "tokenizer": [StrOptions(set(_engine.TOKENIZERS))],
+        "stop_words": [str, list, tuple, set, frozenset, None],
+        "lemmatize": [StrOptions({*_words.PARTS_OF_SPEECH, "any"}), None],
+        "keep_punctuation": ["boolean"],
+        "n_jobs": [Integral, None],
+    }
+
+    def __init__(
+        self,
+        *,
+        columns=COLUMNS,
+        lowercase=True,
+        tokenizer="treebank",
+        stop_words="english",
+        lemmatize="n",
+        keep_punctuation=False,
+        n_jobs=None,
+    ):
+        self.columns = columns
+        self.lowercase = lowercase
+        self.tokenizer = tokenizer
+        self.stop_words = stop_words
+        self.lemmatize = lemmatize
+        self.keep_punctuation = keep_punctuation
+        self.n_jobs = n_jobs
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Check parameters, battles and language resources; nothing is learnt.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_battles, n_columns)
+            Battles.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        NLTKCleaner
+        """
+        for name in ("columns", "stop_words"):
+            words = getattr(self, name)
+            if not isinstance(words, str | None) and not all(isinstance(w, str) for w in words):
+                raise ArenaError(f"{name} must hold text only, got {words!r}.")
+        if not self.columns:
+            raise ArenaError(f"columns is empty; name what to clean, by default {COLUMNS}.")
+        _engine.engine(*self._settings())
+        validate_battles(self, X, columns=tuple(self.columns))
+        return self
+
+    def transform(self, X):
+        """Clean the texts of battles.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_battles, n_columns)
+            Battles.
+
+        Returns
+        -------
+        DataFrame of shape (n_battles, n_columns)
+            A new frame with the same columns, index and turns. Cleaned text is tokens joined by
+            spaces; empty texts stay empty and missing ones missing.
+        """
+        check_is_fitted(self)
+        columns = tuple(dict.fromkeys(self.columns))
+        validate_battles(self, X, columns=columns, reset=False)
+        texts = {}
+        for column in columns:
+            for cell in X[column]:
+                if isinstance(cell, str):
+                    texts[cell] = None
+                elif isinstance(cell, list | tuple):
+                    texts.update((turn, None) for turn in cell if turn is not None)
+        cleaned = _engine.clean(list(texts), self._settings(), self.n_jobs)
+        texts = dict(zip(texts, cleaned, strict=True))
+        return X.assign(**{column: _replaced(X[column], texts) for column in columns})
+
+    def get_feature_names_out(self, input_features=None):
+        """Give the names of the cleaned columns.
+
+        Parameters
+        ----------
+        input_features : None
+            Ignored.
+
+        Returns
+        -------
+        ndarray of shape (n_columns,) of object
+        """
+        check_is_fitted(self)
+        return self.feature_names_in_
+
+    def set_output(self, *, transform=None):
+        """Accept scikit-learn's choice of output; it is a pandas DataFrame in any case.
+
+        Parameters
+        ----------
+        transform : {"default", "pandas"} or None, default=None
+
+        Returns
+        -------
+        NLTKCleaner
+        """
+        if transform not in ("default", "pandas", None):
+            raise ArenaError(f"NLTKCleaner gives pandas DataFrames, not {transform!r}.")
+        return self
+
+    def _settings(self):
+        stop_words = _words.stop_words(self.stop_words)
+        return self.tokenizer, stop_words, self.lemmatize, self.keep_punctuation, self.lowercase
+
+
+def _replaced(column, texts):
+    """Replace texts in the cells of a column, keeping index, turns and, if it can be, type."""
+
+    def replaced(cell):
+        if isinstance(cell, str):
+            return texts[cell]
+        if isinstance(cell, list | tuple):
+            turns = [texts.get(turn) for turn in cell]
+            return turns if isinstance(cell, list) else tuple(turns)
+        return cell
+
+    result = pd.Series([replaced(cell) for cell in column], index=column.index, dtype=object)
+    if not isinstance(column.dtype, pd.StringDtype | pd.ArrowDtype):
+        return result
+    try:
+        return result.astype(column.dtype)
+    except UnicodeEncodeError:  # "tweet" turns &#xD800; into a lone surrogate
+        return result

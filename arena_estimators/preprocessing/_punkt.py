@@ -1,0 +1,185 @@
+"""Sentence ends as NLTK's Punkt finds them, with its decisions remembered.
+
+Punkt looks at every `.`, `?` and `!` before white space or a closing mark, and decides by the word
+that ends there and the token that follows. `spans` walks a text as `PunktSentenceTokenizer` does,
+with its own patterns, and asks NLTK only for what it has not met. Three facts, which
+`tests/preprocessing/test_punkt.py` checks against NLTK, keep the memory small:
+
+- A plain word (letters, digits, single hyphens) that is no abbreviation, initial, number or first
+  half of a collocation ends a sentence whatever follows.
+- A number counts as any other number, because Punkt knows it as `##number##`.
+- What follows counts by its first token alone, if it holds no sentence end itself.
+"""
+
+import functools
+import re
+import threading
+
+from arena_estimators.preprocessing._words import missing
+
+_PLAIN = re.compile(r"[^\W_]+(?:-[^\W_]+)*[.?!]", re.ASCII).fullmatch
+_NUMBER = re.compile(r"[0-9]+\.").fullmatch
+# Marks that Punkt's tokens never start with, so that each is a token of its own.
+_ALONE = frozenset('("`{[:;&#*@)}],')
+_ENDS = re.compile("[.?!]").search
+_MOST = 100_000
+_LOCK = threading.Lock()
+
+
+@functools.cache
+def _load():
+    from nltk.tokenize.punkt import PunktTokenizer
+
+    try:
+        return Sentences(PunktTokenizer("english"))
+    except LookupError:
+        raise missing(
+            "NLTK's punkt_tab sentence models",
+            "punkt_tab",
+            "tokenizers/punkt_tab",
+            "use tokenizer='treebank', which needs no data",
+        ) from None
+
+
+def sentences():
+    """Give the English sentence finder of this process, loaded once.
+
+    Raises
+    ------
+    ResourceNotFoundError
+        If punkt_tab is not among the user's NLTK data.
+    """
+    with _LOCK:
+        return _load()
+
+
+class _Flags(dict):
+    """Punkt's orthographic contexts, without growing at every word that is looked up."""
+
+    def __missing__(self, word):
+        return 0
+
+
+class Sentences:
+    """Find the sentences of texts, remembering decisions; see the module's docstring.
+
+    Parameters
+    ----------
+    tokenizer : PunktSentenceTokenizer
+        Whose decisions to make. Not to be shared: its tables are replaced by read-only ones.
+    """
+
+    def __init__(self, tokenizer):
+        variables, parameters = tokenizer._lang_vars, tokenizer._params
+        parameters.ortho_context = _Flags(parameters.ortho_context)
+        self.nltk = tokenizer
+        self._firsts = {first for first, _ in parameters.collocations}
+        self._candidates = re.compile(variables.period_context_re().pattern, re.VERBOSE)
+        self._realigned = re.compile(variables.re_boundary_realignment.pattern, re.MULTILINE)
+        self._words = {}
+        self._contexts = {}
+
+    def spans(self, text):
+        """Give the (start, stop) of each sentence, as `PunktSentenceTokenizer.span_tokenize`.
+
+        `text` must not hold the separators U+001C to U+001F, on which the white space of `re`
+        and of NLTK's patterns differ.
+        """
+        pieces = []
+        start = 0
+        for stop, following in self._breaks(text):
+            pieces.append((start, stop))
+            start = following
+        pieces.append((start, len(text.rstrip())))
+        return self._realign(text, pieces)
+
+    def _breaks(self, text):
+        """Yield where a sentence stops and where the next one starts."""
+        space = _last_space(text)
+        match, word_start, word_stop = None, 0, 0
+        for candidate in self._candidates.finditer(text):
+            here = candidate.start()
+            last = space(word_stop, here)
+            before = last + 1 if last > word_stop else word_start
+            # Of candidates within one word only the last counts.
+            if match and word_stop <= before and self._ends(text[word_start:word_stop], match):
+                yield match.end(), _next_start(match)
+            match, word_start, word_stop = candidate, before, here
+        if match and self._ends(text[word_start:word_stop], match):
+            yield match.end(), _next_start(match)
+
+    def _ends(self, word, match):
+        end, after = match.group(), match.group("after_tok")
+        always = self._words.get(word + end)
+        if always is None:
+            always = self._always_ends(word + end)
+            _remember(self._words, word + end, always)
+        return always or self._ends_before(word + end, after)
+
+    def _always_ends(self, word):
+        if not _PLAIN(word):
+            return False
+        *_, token = self.nltk._annotate_first_pass(self.nltk._tokenize_words(word))
+        if not token.sentbreak:
+            return False
+        kind = token.type_no_period
+        depends = token.is_initial or kind == "##number##" or kind in self._firsts
+        return not (token.period_final and depends)
+
+    def _ends_before(self, word, after):
+        if _NUMBER(word) and word[:-1] not in self.nltk._params.abbrev_types:
+            word = "0."
+        following = after.lstrip()
+        if after[0] != following[0] and following[0] in _ALONE and not _ENDS(following):
+            after = " " + following[0]
+        context = word + after
+        decision = self._contexts.get(context)
+        if decision is None:
+            decision = self.nltk.text_contains_sentbreak(context)
+            _remember(self._contexts, context, decision)
+        return decision
+
+    def _realign(self, text, pieces):
+        """Move closing quotes and brackets to the sentence they close, as NLTK does."""
+        spans = []
+        moved = 0
+        for (start, stop), (next_start, next_stop) in zip(pieces, pieces[1:], strict=False):
+            start += moved
+            closing = self._realigned.match(text, next_start, next_stop)
+            if closing:
+                spans.append((start, next_start + len(closing.group().rstrip())))
+                moved = closing.end() - next_start
+            else:
+                moved = 0
+                if start < stop:
+                    spans.append((start, stop))
+        start, stop = pieces[-1]
+        if start + moved < stop:
+            spans.append((start + moved, stop))
+        return spans
+
+
+def _next_start(match):
+    return match.start("next_tok") if match.group("next_tok") else match.end()
+
+
+def _last_space(text):
+    """Give the function that finds the last ASCII white space of a part of `text`, or -1."""
+    rare = [space for space in "\t\r\v\f" if space in text]
+    rfind = text.rfind
+
+    def last(start, stop):
+        found = rfind(" ", start, stop)
+        found = max(found, rfind("\n", max(found, start), stop))
+        for space in rare:
+            found = max(found, rfind(space, max(found, start), stop))
+        return found
+
+    return last
+
+
+def _remember(memory, key, value):
+    if len(key) < 100:
+        if len(memory) >= _MOST:
+            memory.clear()
+        memory[key] = value

@@ -1,0 +1,149 @@
+r"""NLTKWordTokenizer by parts: which rules are local, and what each part of a text becomes.
+
+`NLTKWordTokenizer` rewrites a whole text with some thirty patterns and splits it at white space.
+Nearly all of them match inside one *chunk* (a run without white space), so the tokens of a chunk
+can be remembered. `add_keys` cuts a text into keys, `tokens_of` gives the tokens of keys. A key
+is a chunk, or a part with a mark where a rule looks further. The rules that do:
+
+- `^"` reads the start of the text and `[ (\[{<]("|'{2})` the plain space before a chunk. Only a
+  chunk that begins with a quote behind other white space (mark `_BREAK` in front), or with two
+  quotes at the start of the text (`_START`), can tell.
+- `([^'])' ` reads the plain space behind a chunk: only a chunk that ends with `'` before other
+  white space can tell (`_BREAK` behind).
+- The final period, `.` and closing marks before the end of the text, splits the period off and
+  leaves word and marks as if each stood alone, but for quotes, which are closing ones (`_CLOSE`).
+  Marks in chunks of their own carry the rule to earlier chunks, and a final `'` or doubled `:` or
+  `,` meets the end of the text: there NLTK gets the whole tail (`_TAIL`, `_WHOLE`).
+- Contractions (`gon|na`, `'t|is`) and `--` never cross white space.
+
+Chunks go to NLTK many at a time, between marks that no rule touches; chunks without quotes need
+only the rules of `_PADDED`. A text that holds a mark or a separator U+001C to U+001F, which
+patterns and `str.split` see differently, is for NLTK whole, as are all texts where `rules_known`
+says that NLTK's rules are no longer those proved here.
+"""
+
+import re
+import zlib
+
+_START, _BREAK, _CLOSE, _TAIL, _WHOLE, TOKEN = MARKS = "\1\2\3\4\5\6"
+RESERVED = MARKS + "\x1c\x1d\x1e\x1f"
+_RULES = 1897161800
+
+_CLOSING = ")]}>\"'»”’"
+_NEEDS_CARE = frozenset(_CLOSING + ".:," + _BREAK)
+# Each pattern begins with a literal, which keeps the search fast.
+_QUOTE_AFTER_BREAK = re.compile(r"""("(?<=[^\S ]")|''(?<=[^\S ]''))""")
+_QUOTE_BEFORE_BREAK = re.compile(r"'(?=[^\S ])")
+
+# In a chunk without quotes: what becomes a token of its own, and what is left to NLTK.
+_PADDED = re.compile(r"\.{2,}|--|``?|[;@#$%&\u2012-\u2015?!*\]\[(){}<>«»„“”‘’]|[:,](?![0-9])")
+_ENTANGLED = re.compile(r"['\"]|[:,][:,\x80-\U0010ffff]").search
+_CONTRACTED = re.compile(r"(?i)cannot|gimme|gonna|gotta|lemme|wanna").search
+_BATCH = 2_000
+
+
+def rules_known(tokenizer):
+    """Tell whether an NLTKWordTokenizer has the rules whose locality is proved here."""
+    pairs = [
+        *tokenizer.STARTING_QUOTES,
+        *tokenizer.PUNCTUATION,
+        tokenizer.PARENS_BRACKETS,
+        tokenizer.DOUBLE_DASHES,
+        *tokenizer.ENDING_QUOTES,
+        *((rule, "") for rule in tokenizer.CONTRACTIONS2 + tokenizer.CONTRACTIONS3),
+    ]
+    text = "\n".join(f"{rule.pattern}\t{replacement}" for rule, replacement in pairs)
+    return zlib.crc32(text.encode()) == _RULES
+
+
+def add_keys(keys, text):
+    """Append the keys of one text, or of one sentence, to a list."""
+    chunks = (_marked(text) if '"' in text or "'" in text else text).split()
+    if not chunks:
+        return
+    last = chunks[-1]
+    end = last[-1]
+    if end not in _NEEDS_CARE or (end == "." and last[-2:-1] in (".", "")):
+        keys += chunks
+    elif end == ".":
+        chunks[-1] = last[:-1]
+        keys += chunks
+        keys.append(".")
+    else:
+        _add_tail(keys, text, chunks)
+
+
+def _marked(text):
+    """Mark the chunks whose quotes do not stand beside a plain space."""
+    start = _START if text.startswith(('""', "\"''", "''")) else ""
+    text = _QUOTE_AFTER_BREAK.sub(_BREAK + r"\1", text)
+    return start + _QUOTE_BEFORE_BREAK.sub("'" + _BREAK, text)
+
+
+def _add_tail(keys, text, chunks):
+    """Append the keys of a text that ends with a closing mark, a colon or a comma."""
+    raw = text.split()
+    last = raw[-1]
+    word = last.rstrip(_CLOSING)
+    if word[-1:] == "." and word[-2:-1] not in (".", ""):
+        mark = chunks[-1][0] if chunks[-1][0] in MARKS else ""
+        keys += chunks[:-1]
+        keys += [mark + word[:-1], _CLOSE + last[len(word) - 1 :]]
+    elif word and word[-1] != "." and last[-1] != "'" and last[-2:-1] not in (":", ","):
+        keys += chunks
+    else:
+        parts = 1
+        while parts < len(raw) and not raw[-parts].rstrip(_CLOSING):
+            parts += 1
+        if parts == len(raw):
+            keys.append(_WHOLE + text)
+        else:
+            keys += chunks[:-parts]
+            keys.append(_TAIL + text[len(text.rsplit(None, parts)[0]) :])
+
+
+def tokens_of(keys, tokenize):
+    """Give pairs of a key and its tokens.
+
+    Parameters
+    ----------
+    keys : iterable of str
+        What `add_keys` appended, or `TOKEN` and a token.
+    tokenize : callable
+        `NLTKWordTokenizer().tokenize`.
+    """
+    padded, left = [], []
+    for key in keys:
+        if key[0] in MARKS and key[0] != _BREAK:
+            yield key, _tokens_at_edge(key[0], key[1:], tokenize)
+        elif _ENTANGLED(key) or _CONTRACTED(key):
+            left.append(key)
+        elif key.isalnum():
+            yield key, [key]
+        else:
+            padded.append(key)
+    lines = _PADDED.sub(r" \g<0> ", "\n".join(padded)).split("\n")
+    for key, line in zip(padded, lines, strict=bool(padded)):
+        yield key, line.split()
+    for first in range(0, len(left), _BATCH):
+        batch = left[first : first + _BATCH]
+        tokens = tokenize(_BREAK + "".join(map(_between_breaks, batch)))
+        lines = " ".join(tokens)[2:-2].split(f" {_BREAK} ")
+        for key, line in zip(batch, lines, strict=True):
+            yield key, line.split()
+
+
+def _between_breaks(key):
+    before = "\n" if key[0] == _BREAK else " "
+    after = "\n" if key[-1] == _BREAK else " "
+    return before + key.strip(_BREAK) + after + _BREAK
+
+
+def _tokens_at_edge(mark, part, tokenize):
+    if mark == TOKEN:
+        return [part]
+    if mark == _WHOLE:
+        return tokenize(part)
+    if mark == _START:
+        return tokenize(part.rstrip(_BREAK) + ("\nx" if part[-1] == _BREAK else " x"))[:-1]
+    return tokenize("x" + part)[1:]
