@@ -5,6 +5,14 @@ import pathlib
 
 import pandas as pd
 import pytest
+from threadpoolctl import threadpool_limits
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_blas_thread():
+    """Keep BLAS to one thread: on small matrices a second one only gets in the way."""
+    with threadpool_limits(1, user_api="blas"):
+        yield
 
 
 @pytest.fixture(scope="session")

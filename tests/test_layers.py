@@ -1,0 +1,158 @@
+"""The rooms of the library: who may import whom, read from the source with `ast`."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+import time
+
+import pytest
+
+import arena_estimators
+
+PACKAGE = pathlib.Path(arena_estimators.__file__).parent
+LEVELS = {
+    "exceptions": -2,
+    "battles": -1,
+    "_validation": 0,
+    "datasets": 1,
+    "metrics": 1,
+    "model_selection": 1,
+    "_encoder": 1,
+    "preprocessing": 2,
+    "feature_extraction": 2,
+    "linear_model": 2,
+    "neural_network": 3,
+    "ensemble": 4,
+    "pipelines": 5,
+    "persistence": 5,
+    "inspection": 5,
+    "utils": 6,
+}
+HEAVY = ("torch", "transformers", "skorch", "nltk", "lightgbm", "peft", "accelerate", "matplotlib")
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def module_name(path):
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(["arena_estimators", *(part for part in parts if part != "__init__")])
+
+
+def imports(path, *, top_level_only=False):
+    """Yield the full names of all that a file imports from the library."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = tree.body if top_level_only else ast.walk(tree)
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def room(name):
+    return name.split(".")[1] if name.count(".") else ""
+
+
+def test_every_room_has_a_level():
+    rooms = {room(module_name(path)) for path in MODULES} - {""}
+    assert rooms <= set(LEVELS)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_a_module_imports_only_from_lower_rooms(path):
+    home = room(module_name(path))
+    if home == "":
+        return  # the package itself imports lazily, from everywhere
+    for name in imports(path):
+        if not name.startswith("arena_estimators"):
+            continue
+        other = room(name)
+        assert other in LEVELS, f"{path} imports {name}, which is no room"
+        if other != home:
+            assert LEVELS[other] < LEVELS[home], (
+                f"{path} (level {LEVELS[home]}) imports {name} (level {LEVELS[other]})"
+            )
+
+
+def test_no_import_circle():
+    names = {module_name(path) for path in MODULES}
+    graph = {
+        module_name(path): {
+            name if name in names else name.rpartition(".")[0]
+            for name in imports(path, top_level_only=True)
+            if name.startswith("arena_estimators")
+        }
+        for path in MODULES
+    }
+    done = set()
+
+    def visit(name, above):
+        assert name not in above, f"circle: {' -> '.join([*above, name])}"
+        if name in done:
+            return
+        for other in graph.get(name, ()):
+            if other != name.rpartition(".")[0]:  # a package's own __init__ is met first anyway
+                visit(other, [*above, name])
+        done.add(name)
+
+    for name in graph:
+        visit(name, [])
+
+
+def test_private_names_of_scikit_learn_are_met_in_one_file():
+    for path in MODULES:
+        if path.name == "_validation.py":
+            continue
+        text = path.read_text(encoding="utf-8")
+        assert "_param_validation" not in text, path
+        assert "import _fit_context" not in text, path
+
+
+def test_modules_are_short():
+    for path in MODULES:
+        lines = path.read_text(encoding="utf-8").count("\n")
+        assert lines <= 400, f"{path} has {lines} lines"
+
+
+def run_python(code):
+    return subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def test_import_loads_no_heavy_library():
+    code = f"import sys, arena_estimators; print([m for m in {HEAVY} if m in sys.modules])"
+    assert run_python(code) == "[]"
+
+
+def test_the_cpu_road_loads_no_heavy_library():
+    code = (
+        "import sys, arena_estimators as ae; data = ae.make_battles(40, random_state=0);"
+        "ae.make_arena_pipeline('linear').fit(data.X, data.y).predict_proba(data.X);"
+        f"print([m for m in {HEAVY} if m in sys.modules])"
+    )
+    assert run_python(code) == "[]"
+
+
+def test_import_is_light():
+    """At most half again the time of `import sklearn, pandas`, over the fastest of three runs."""
+
+    def seconds(code):
+        times = []
+        for _ in range(3):
+            start = time.perf_counter()
+            run_python(code)
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    ratio = seconds("import sklearn, pandas, arena_estimators") / seconds("import sklearn, pandas")
+    assert ratio < 1.5
+
+
+def test_every_public_name_can_be_imported_and_listed():
+    for name in arena_estimators.__all__:
+        assert getattr(arena_estimators, name).__doc__
+    assert set(arena_estimators.__all__) <= set(dir(arena_estimators))
+    with pytest.raises(AttributeError, match="no attribute 'BertClassifier'"):
+        arena_estimators.BertClassifier  # noqa: B018 - the access itself is what is tested
