@@ -58,7 +58,12 @@ def enable(model, *, required=False):
 
 
 def packed_attention(module, query, key, value, attention_mask, scaling=None, **kwargs):
-    """Attend within each sequence of a packed row; padded input goes to torch's attention."""
+    """Attend within each sequence of a packed row; padded input goes to torch's attention.
+
+    Neither drops attention weights at random: the packed kernel cannot, and a fit should not
+    depend on which of the two a machine has.
+    """
+    kwargs.pop("dropout", None)
     ends = kwargs.get("cu_seq_lens_q")
     if ends is None:
         return sdpa_attention_forward(

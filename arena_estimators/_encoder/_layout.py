@@ -11,8 +11,7 @@ _HEADINGS = {
     "cross": ("Prompt:\n", "\n\nResponse A:\n", "\n\nResponse B:\n"),
 }
 _GAP = "\n\n"
-_CUT_MARKERS = ("…", "...")
-_LEAST = 2  # tokens of a cut text: the marker and one of its own
+_CUT_MARKERS = ["…", "..."]
 
 
 class Plan:
@@ -33,13 +32,13 @@ class Plan:
         self.truncation = truncation
         self.before, self.after = special_tokens(tokenizer)
         first, *others = _HEADINGS[layout]
-        first_ids, *self.others = _arrays([first, *others], tokenizer)
-        self.first = first_ids
-        (self.again,) = _arrays([_GAP + first], tokenizer)
+        self.first, self.again, *self.others = raw_ids([first, _GAP + first, *others], tokenizer)
         self.marker = _cut_marker(tokenizer)
         self.least = len(self.marker) + 1
         n_responses = len(others)
-        self.shares = np.array([prompt_share] + [(1 - prompt_share) / n_responses] * n_responses)
+        self.types = [0, 0, 0, 0, n_responses - 1, n_responses - 1, 0]
+        shares = [prompt_share] + [(1 - prompt_share) / n_responses] * n_responses
+        self.shares = np.maximum(shares, 1e-6)
         self.budget = max_length - len(self.before) - len(self.after)
         headings = len(self.first) + sum(map(len, self.others))
         needed = headings + self.least * (1 + n_responses)
@@ -62,41 +61,29 @@ class Plan:
         -------
         ids, types : ndarray
         counts : list of tuple
-            For each section its tokens, those kept, texts cut and rounds left out.
+            The tokens of each section, those kept, texts cut and rounds left out.
         """
         n_rounds = max(1, *map(len, sections))
         empty = np.empty(0, dtype=np.int32)
-        sections = [turns + [empty] * (n_rounds - len(turns)) for turns in sections]
-        rounds = list(zip(*sections, strict=True))
+        padded = [[*turns, *[empty] * (n_rounds - len(turns))] for turns in sections]
+        rounds = list(zip(*padded, strict=True))
         kept = self._rounds_that_fit(rounds)
-        sizes = self._divide([rounds[i] for i in kept])
+        sizes = self._divide([rounds[i] for i in kept], marked=len(kept) < n_rounds)
         pieces, types = [self.before], [0]
         for place, (number, size) in enumerate(zip(kept, sizes, strict=True)):
-            pieces.append(self.again if place else self.first)
-            types.append(0)
-            if place == 1 and len(kept) < n_rounds:
-                pieces.insert(-1, self.marker)
-                types.append(0)
+            parts = [self.again if place else self.first]
             for section, (ids, room) in enumerate(zip(rounds[number], size, strict=True)):
                 if section:
-                    pieces.append(self.others[section - 1])
-                    types.append(int(section == 2))
-                pieces.append(cut(ids, int(room), self.marker, self.truncation))
-                types.append(int(section == 2))
+                    parts.append(self.others[section - 1])
+                parts.append(cut(ids, room, self.marker, self.truncation))
+            if place == 0 and len(kept) < n_rounds:
+                parts.append(self.marker)
+            pieces += parts
+            types += self.types[: len(parts)]
         pieces.append(self.after)
         types.append(types[-1])
-        counts = [
-            (
-                sum(map(len, turns)),
-                sum(min(len(turns[i]), int(size[s])) for i, size in zip(kept, sizes, strict=True)),
-                sum(len(turns[i]) > size[s] for i, size in zip(kept, sizes, strict=True))
-                + sum(len(turns[i]) > 0 for i in range(n_rounds) if i not in kept),
-                n_rounds - len(kept),
-            )
-            for s, turns in enumerate(sections)
-        ]
-        lengths = [len(piece) for piece in pieces]
-        return np.concatenate(pieces), np.repeat(types, lengths), counts
+        counts = _count(rounds, kept, sizes, len(self.marker))
+        return np.concatenate(pieces), np.repeat(types, [len(piece) for piece in pieces]), counts
 
     def _rounds_that_fit(self, rounds):
         """Give the rounds that fit when each text keeps its least; the first and the last ones."""
@@ -112,18 +99,35 @@ class Plan:
             spent += cost[number]
         return [0, *reversed(kept)]
 
-    def _divide(self, rounds):
-        """Give each text its number of tokens: shares between sections, then between turns."""
-        wanted = np.array([[len(ids) for ids in texts] for texts in rounds])
+    def _divide(self, rounds, *, marked):
+        """Give each text its number of tokens, of shape (n_rounds, n_sections)."""
+        wanted = [[len(ids) for ids in texts] for texts in rounds]
         headings = len(self.first) + (len(rounds) - 1) * len(self.again)
         headings += len(rounds) * sum(map(len, self.others))
-        room = self.budget - headings - (len(self.marker) if len(rounds) > 1 else 0)
-        if wanted.sum() <= room:
+        room = self.budget - headings - (len(self.marker) if marked else 0)
+        if sum(map(sum, wanted)) <= room:
             return wanted
-        least = np.minimum(wanted, self.least)
-        weights = np.broadcast_to(self.shares / len(rounds), wanted.shape)
-        sizes = _fill(wanted.ravel(), least.ravel(), weights.ravel(), room)
-        return sizes.reshape(wanted.shape)
+        flat = np.ravel(wanted)
+        weights = np.tile(self.shares, len(rounds))
+        sizes = _fill(flat, np.minimum(flat, self.least), weights, room)
+        return sizes.reshape(len(rounds), -1).tolist()
+
+
+def _count(rounds, kept, sizes, marker):
+    """Count for each section its tokens, those kept, the texts cut and the rounds left out."""
+    n_out = len(rounds) - len(kept)
+    granted = dict(zip(kept, sizes, strict=True))
+    counts = []
+    for section in range(len(rounds[0])):
+        tokens = kept_tokens = n_cut = 0
+        for number, texts in enumerate(rounds):
+            wanted = len(texts[section])
+            room = granted[number][section] if number in granted else 0
+            tokens += wanted
+            kept_tokens += wanted if room >= wanted else max(room - marker, 0)
+            n_cut += room < wanted
+        counts.append((tokens, kept_tokens, n_cut, n_out))
+    return counts
 
 
 def cut(ids, room, marker, truncation):
@@ -147,14 +151,11 @@ def special_tokens(tokenizer):
     raise ArenaError("This tokenizer changes a text when it adds special tokens to it.")
 
 
-def _arrays(texts, tokenizer):
-    return [np.array(ids, dtype=np.int32) for ids in raw_ids(texts, tokenizer)]
-
-
 def _cut_marker(tokenizer):
     """Give the shortest marker this tokenizer knows."""
-    known = [ids for ids in _arrays(_CUT_MARKERS, tokenizer) if tokenizer.unk_token_id not in ids]
-    return min(known or _arrays(_CUT_MARKERS[1:], tokenizer), key=len)
+    markers = raw_ids(_CUT_MARKERS, tokenizer)
+    known = [ids for ids in markers if len(ids) and tokenizer.unk_token_id not in ids]
+    return min(known or markers[-1:], key=len)
 
 
 def _fill(wanted, least, weights, room):

@@ -10,6 +10,7 @@ from arena_estimators._encoder import _attention
 from arena_estimators._encoder._batches import batches
 
 POOLINGS = ("mean", "cls", "last", "max")
+_CPU_TOKENS, _CUDA_TOKENS = 1024, 65536
 
 
 def pad(sequences, indices, *, pad_id=0):
@@ -176,7 +177,7 @@ def encode(
     *,
     pooling="mean",
     device="cpu",
-    batch_tokens=8192,
+    batch_tokens=None,
     precision="fp32",
     packed="auto",
     progress=False,
@@ -194,8 +195,9 @@ def encode(
     pooling : {"mean", "cls", "last", "max"}, default="mean"
     device : str or torch.device, default="cpu"
         "auto" takes the GPU if there is one.
-    batch_tokens : int, default=8192
-        Tokens of a batch, padding included.
+    batch_tokens : int, optional
+        Tokens of a batch, padding included; by default 1,024 on the CPU, whose caches are small,
+        and 65,536 on a GPU.
     precision : {"fp32", "bf16", "fp16"}, default="fp32"
     packed : bool or "auto", default="auto"
         "auto" packs where torch's kernel for it runs: CUDA in half precision.
@@ -212,29 +214,37 @@ def encode(
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
     if packed == "auto":
         packed = _attention.can_pack(model, device, dtype)
-    make = pack if packed else pad
-    pad_id = model.config.pad_token_id or 0
-    was_training = model.training
-    model.to(device).eval()
-    pooled = None
+    batch_tokens = batch_tokens or (_CUDA_TOKENS if device.type == "cuda" else _CPU_TOKENS)
     order = _canonical(sequences)
     dealt = batches(sequences.lengths[order], batch_tokens=batch_tokens, packed=packed)
+    make, pad_id = (pack if packed else pad), model.config.pad_token_id or 0
+    half = contextlib.nullcontext()
+    if precision != "fp32":
+        half = torch.autocast(device.type, dtype=dtype)
     bar = tqdm(total=len(sequences), disable=not progress, unit="text", desc="encode")
-    half = torch.autocast(device.type, dtype=dtype) if precision != "fp32" else _nothing()
+    was_training = model.training
+    model.to(device).eval()
+    vectors = []  # on the device, so that it never waits for the next batch to be made
     with torch.inference_mode(), half, bar:
         for batch in dealt:
-            inputs = make(sequences, order[batch], pad_id=pad_id)
-            moved = {k: v.to(device) if torch.is_tensor(v) else v for k, v in inputs.items()}
-            vectors = forward(model, moved, pooling=pooling).cpu().numpy()
-            if pooled is None:
-                pooled = np.empty((len(sequences), vectors.shape[1]), dtype=np.float32)
-            pooled[order[batch]] = vectors
+            inputs = _moved(make(sequences, order[batch], pad_id=pad_id), device)
+            vectors.append(forward(model, inputs, pooling=pooling))
             bar.update(len(batch))
     model.train(was_training)
-    return np.empty((0, model.config.hidden_size), np.float32) if pooled is None else pooled
+    if not vectors:
+        return np.empty((0, model.config.hidden_size), dtype=np.float32)
+    pooled = torch.cat(vectors).cpu().numpy()
+    result = np.empty_like(pooled)
+    result[order[np.concatenate(dealt)]] = pooled
+    return result
 
 
-_nothing = contextlib.nullcontext
+def _moved(inputs, device):
+    """Copy a batch to a device, without waiting for it where that is possible."""
+    tensors = {name: value for name, value in inputs.items() if torch.is_tensor(value)}
+    if device.type == "cuda":
+        tensors = {name: value.pin_memory() for name, value in tensors.items()}
+    return inputs | {name: value.to(device, non_blocking=True) for name, value in tensors.items()}
 
 
 def _canonical(sequences):

@@ -1,20 +1,25 @@
 """Tokenise single texts, each distinct one once, and remember the result."""
 
 import hashlib
+import multiprocessing
+import os
 import threading
 from collections import OrderedDict
 
 import numpy as np
 
-_CACHE = OrderedDict()  # (fingerprint of the tokenizer, text) -> token ids
-_CACHE_TOKENS = 2**26  # 256 MiB of token ids; the oldest go first
+_CACHE = OrderedDict()  # (fingerprint of the tokenizer, text) -> token ids, oldest first
+_CACHE_TOKENS = 2**26  # 256 MiB of token ids
 _LOCK = threading.Lock()
-_held = 0
 _CHUNK = 2048
+_held = 0
 
 
 def tokenise_texts(texts, tokenizer):
     """Tokenise texts without special tokens; None counts as an empty text.
+
+    The result is remembered for the life of the process, so folds, candidates and estimators
+    that share a tokenizer share the work.
 
     Parameters
     ----------
@@ -24,6 +29,7 @@ def tokenise_texts(texts, tokenizer):
     Returns
     -------
     dict of str or None to ndarray of int32
+        Read them only: they are shared.
     """
     wanted = dict.fromkeys(texts)
     mark = fingerprint(tokenizer)
@@ -37,20 +43,21 @@ def tokenise_texts(texts, tokenizer):
                 found[text] = _CACHE[mark, text]
             else:
                 new.append(text)
-    for at in range(0, len(new), _CHUNK):
-        some = new[at : at + _CHUNK]
-        for text, ids in zip(some, raw_ids(some, tokenizer), strict=True):
-            found[text] = np.array(ids, dtype=np.int32)
+    for start in range(0, len(new), _CHUNK):
+        some = new[start : start + _CHUNK]
+        found.update(zip(some, _clean_ids(some, tokenizer), strict=True))
     _remember(mark, new, found)
     return found
 
 
 def raw_ids(texts, tokenizer):
-    """Tokenise a batch as it stands: nothing added, nothing cut, no text read as special token."""
-    texts = [_sound(text) for text in texts]
+    """Tokenise a batch as it stands: nothing added, nothing cut."""
     options = {"add_special_tokens": False, "truncation": False, "padding": False}
     options |= {"return_attention_mask": False, "return_token_type_ids": False}
-    return tokenizer(texts, split_special_tokens=True, verbose=False, **options)["input_ids"]
+    if multiprocessing.parent_process() is not None:  # the cores belong to the other workers too
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    lists = tokenizer(texts, split_special_tokens=True, verbose=False, **options)["input_ids"]
+    return [np.array(ids, dtype=np.int32) for ids in lists]
 
 
 def fingerprint(tokenizer):
@@ -62,7 +69,7 @@ def fingerprint(tokenizer):
     if backend is None:
         content = repr(sorted(tokenizer.get_vocab().items()))
     else:
-        backend.no_truncation()
+        backend.no_truncation()  # both are set anew by each call
         backend.no_padding()
         content = backend.to_str()
     digest = hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
@@ -78,12 +85,29 @@ def clear_cache():
         _held = 0
 
 
-def _sound(text):
-    """Replace lone surrogates, which Rust's strings refuse, by the replacement character."""
+def _clean_ids(texts, tokenizer):
+    """Tokenise what people wrote: no text can make a special token, no surrogate an error."""
+    found = raw_ids([_without_surrogates(text) for text in texts], tokenizer)
+    special = np.setdiff1d(tokenizer.all_special_ids, [tokenizer.unk_token_id or -1])
+    names = [name for name in tokenizer.all_special_tokens if len(name) > 1]
+    for place, ids in enumerate(found):
+        if not np.isin(ids, special).any():
+            continue
+        text = _without_surrogates(texts[place])
+        for name in names:
+            text = text.replace(name, f"{name[0]} {name[1:]}")
+        (ids,) = raw_ids([text], tokenizer)
+        found[place] = ids[~np.isin(ids, special)]
+    return found
+
+
+def _without_surrogates(text):
+    """Join surrogate pairs and replace lone ones, which Rust's strings refuse, by "?"."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        joined = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return joined.replace("\ufffd", "?")
     return text
 
 
