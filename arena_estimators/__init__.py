@@ -21,12 +21,16 @@ _MODULE_OF = {
     "check_battles": "battles",
     "check_labels": "battles",
     "expected_calibration_error": "metrics",
+    "iter_arena": "datasets",
+    "load_arena": "datasets",
     "make_arena_pipeline": "pipelines",
     "make_battles": "datasets",
+    "make_submission": "datasets",
     "prompt_groups": "model_selection",
     "swap": "battles",
     "swap_inconsistency": "metrics",
     "swap_proba": "battles",
+    "write_submission": "datasets",
 }
 
 __all__ = sorted(_MODULE_OF)

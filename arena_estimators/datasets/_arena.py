@@ -1,0 +1,213 @@
+"""Load battles from the files people have."""
+
+import gc
+import os
+from contextlib import contextmanager
+from numbers import Integral
+
+import numpy as np
+import pandas as pd
+from sklearn.utils import Bunch
+from tqdm.auto import tqdm
+
+from arena_estimators._validation import Interval, StrOptions, validate_params
+from arena_estimators.battles import COLUMNS
+from arena_estimators.datasets._readers import find_reader, read_batches
+from arena_estimators.datasets._schemas import KNOWN, Schema
+
+_BATCH_ROWS = 2000
+_OPTIONS = {
+    "path": [str, os.PathLike],
+    "cells": [StrOptions({"auto", "json", "text"})],
+    "non_text": [StrOptions({"raise", "json"})],
+}
+
+
+@validate_params({**_OPTIONS, "verbose": ["boolean"]}, prefer_skip_nested_validation=True)
+def load_arena(path, *, cells="auto", non_text="raise", verbose=False):
+    """Load battles from a file.
+
+    Three schemas are known by their columns. Other columns are ignored.
+
+    - The competition's: `prompt`, `response_a` and `response_b` hold JSON lists of turns, the
+      label is one-hot in `winner_model_a`, `winner_model_b` and `winner_tie`.
+    - The arena's: `conversation_a` and `conversation_b` hold lists of messages with `role` and
+      `content`; the label is `winner`: "model_a", "model_b", "tie" or "tie (bothbad)", which is a
+      tie. The prompt is the user's turns, and each of them has an answer or null in a response.
+    - Plain text: `prompt`, `response_a` and `response_b` hold text, the label is in either form.
+
+    Every row is kept, in order. Null turns, `[null]`, `[]` and `[""]` come back as `[None]`, `[]`
+    and `[""]`, and lone surrogates are kept; a missing or empty JSON cell is None.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A local file whose name ends in .csv, .csv.gz, .parquet, .jsonl or .jsonl.gz, in UTF-8.
+    cells : {"auto", "json", "text"}, default="auto"
+        What text in the columns `prompt`, `response_a` and `response_b` is: a JSON list of turns,
+        or just text. "auto" takes JSON if most cells in the first 100 rows look like a list.
+    non_text : {"raise", "json"}, default="raise"
+        What to do with a turn that is true, false or a number: raise an error, or keep its JSON
+        text, for example "true".
+    verbose : bool, default=False
+        Show a progress bar if loading takes over two seconds.
+
+    Returns
+    -------
+    data : :class:`~sklearn.utils.Bunch`
+        With these attributes:
+
+        X : DataFrame of shape (n_battles, 3)
+            The columns prompt, response_a and response_b. A cell is text or None, or a list of
+            turns, each text or None.
+        y : ndarray of shape (n_battles,) or None
+            "model_a", "model_b" or "tie"; None if the file has no labels.
+        id : ndarray of shape (n_battles,) or None
+            The column `id` (or `question_id`), as integers if they are integers.
+        model_a, model_b : ndarray of shape (n_battles,) or None
+            The names of the models, if the file has them.
+        filename : str
+            The path.
+
+    Raises
+    ------
+    FileFormatError
+        If the file, a column or a cell is not as described. The message names the file, the row
+        (counted from 0, with its id), the column and what was expected.
+
+    See Also
+    --------
+    iter_arena : The same in parts, for files larger than memory.
+    make_battles : Synthetic battles, without any file.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from arena_estimators import load_arena
+    >>> line = '{"id": 7, "prompt": ["Hi"], "response_a": ["Hello!"], "response_b": [null]}'
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "test.jsonl")
+    ...     _ = path.write_text(line)
+    ...     data = load_arena(path)
+    >>> data.X.response_b[0], data.id, data.y
+    ([None], array([7]), None)
+    """
+    parts = {}
+    bar = tqdm(
+        total=1.0,
+        delay=2,
+        disable=not verbose,
+        desc=f"Loading {os.path.basename(path)}",
+        bar_format="{l_bar}{bar}| {elapsed}",
+    )
+    with _without_garbage_collection(), bar:
+        for battles, _, share in _battles(path, cells, non_text, _BATCH_ROWS, at_once=True):
+            for name, values in battles.items():
+                if values is None:
+                    parts[name] = None
+                else:
+                    parts.setdefault(name, []).extend(values)
+            bar.update(share - bar.n)
+    return _bunch(parts, 0, path)
+
+
+@validate_params(
+    {**_OPTIONS, "chunk_rows": [Interval(Integral, 1, None, closed="left")]},
+    prefer_skip_nested_validation=True,
+)
+def iter_arena(path, chunk_rows=10_000, *, cells="auto", non_text="raise"):
+    r"""Load battles from a file in parts, so that it may be larger than memory.
+
+    Parameters
+    ----------
+    path : str or path-like
+        As in :func:`load_arena`.
+    chunk_rows : int, default=10_000
+        The number of battles of a part; the last may be shorter.
+    cells : {"auto", "json", "text"}, default="auto"
+        As in :func:`load_arena`; "auto" decides once, on the first part.
+    non_text : {"raise", "json"}, default="raise"
+        As in :func:`load_arena`.
+
+    Yields
+    ------
+    data : :class:`~sklearn.utils.Bunch`
+        As in :func:`load_arena`. The index of X counts through the whole file.
+
+    Raises
+    ------
+    FileFormatError
+        As in :func:`load_arena`, when the part with the fault is reached.
+
+    See Also
+    --------
+    load_arena : The whole file in one.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from arena_estimators import iter_arena
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "battles.csv")
+    ...     _ = path.write_text("prompt,response_a,response_b\nHi,Hello,Hey\nWhy?,So,Because\n")
+    ...     [part.X.prompt.tolist() for part in iter_arena(path, 1)]
+    [['Hi'], ['Why?']]
+    """
+    find_reader(path)
+    return (
+        _bunch(battles, first_row, path)
+        for battles, first_row, _ in _battles(path, cells, non_text, chunk_rows, at_once=False)
+    )
+
+
+def _battles(path, cells, non_text, batch_rows, at_once):
+    """Yield parts as dicts of lists, the number of their first row, and the share done."""
+    schema, first_row = None, 0
+    batches = read_batches(
+        path, KNOWN, batch_rows=batch_rows, at_once=at_once, json_cells=cells != "text"
+    )
+    for names, columns, share in batches:
+        schema = schema or Schema(path, names, cells, non_text)
+        battles = schema(columns, first_row)
+        yield battles, first_row, share
+        first_row += len(battles["prompt"])
+
+
+def _bunch(battles, first_row, path):
+    index = pd.RangeIndex(first_row, first_row + len(battles["prompt"]))
+    columns = {
+        name: pd.Series(battles[name], index=index, dtype=object, copy=False) for name in COLUMNS
+    }
+    names = [battles.get(name) for name in ("model_a", "model_b")]
+    y = battles.get("y")
+    return Bunch(
+        X=pd.DataFrame(columns, copy=False),
+        y=None if y is None else np.array(y),
+        id=None if battles["id"] is None else _ids(battles["id"]),
+        model_a=None if names[0] is None else np.array(names[0], dtype=object),
+        model_b=None if names[1] is None else np.array(names[1], dtype=object),
+        filename=os.fspath(path),
+    )
+
+
+def _ids(values):
+    """Make ids an array; text that is exactly an integer's becomes integers, "007" stays text."""
+    try:
+        numbers = [int(value) for value in values]
+        if all(str(number) == str(value) for number, value in zip(numbers, values, strict=True)):
+            return np.array(numbers, dtype=np.int64)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    return np.array(values, dtype=object)
+
+
+@contextmanager
+def _without_garbage_collection():
+    """Pause the collector, which would walk all new cells again and again and find no cycle."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

@@ -1,0 +1,168 @@
+"""Read a file in batches of columns of Python values; what they mean is not known here.
+
+A reader yields triples: the names of all columns, a batch as a dict of lists of the `wanted`
+columns, and the share of the file that is done (None where it is not known).
+"""
+
+import gzip
+import json
+import os
+import warnings
+import zlib
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from arena_estimators.exceptions import FileFormatError
+
+# Cells that are long, and JSON in most files: read without a dtype, which is far faster.
+_LONG = ("prompt", "response_a", "response_b", "conversation_a", "conversation_b")
+
+
+def find_reader(path):
+    """Choose the reader by the ending of the name."""
+    for ending, reader in _READERS.items():
+        if os.fspath(path).lower().endswith(ending):
+            return reader
+    raise FileFormatError(f"{path}: unknown format. Expected a name that ends in {_ENDINGS}.")
+
+
+def read_batches(path, wanted, *, batch_rows, at_once, json_cells):
+    """Yield the batches of a file; what is wrong with the file as such is a FileFormatError.
+
+    `at_once` lets a reader hold the whole raw file for speed; `json_cells` says that long cells
+    may be JSON.
+    """
+    reader, empty = find_reader(path), True
+    try:
+        for batch in reader(path, wanted, batch_rows, at_once, json_cells):
+            empty = False
+            yield batch
+    except UnicodeDecodeError as error:
+        raise FileFormatError(f"{path}: not UTF-8 text ({error}). Save it as UTF-8.") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise FileFormatError(f"{path}: damaged or cut-off gzip file ({error}).") from None
+    except pd.errors.EmptyDataError:
+        pass
+    except (pd.errors.ParserError, pa.ArrowException) as error:
+        hint = " The file may be cut off." if "EOF" in str(error) else ""
+        message = str(error).strip()
+        raise FileFormatError(f"{path}: cannot be read: {message}.{hint}") from None
+    if empty:
+        raise FileFormatError(f"{path}: the file has no battles.")
+
+
+def _check_names(path, names):
+    repeated = sorted({str(name) for name in names if list(names).count(name) > 1})
+    if repeated:
+        raise FileFormatError(f"{path}: more than one column is named {', '.join(repeated)}.")
+
+
+def _read_csv(path, wanted, batch_rows, at_once, json_cells):
+    options = {"keep_default_na": False, "encoding": "utf-8"}
+    head = pd.read_csv(path, header=None, dtype=str, nrows=100, **options)
+    names = head.iloc[0].tolist()
+    _check_names(path, names)
+    long = [name for name in names if name in _LONG]
+    sample = head.iloc[1:].set_axis(names, axis=1)[long]
+    if not (json_cells and sample.map(lambda cell: cell.startswith("[")).to_numpy().all()):
+        long = []
+    options["dtype"] = {name: str for name in names if name not in long}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", pd.errors.DtypeWarning)
+        yield from _slices(path, names, wanted, batch_rows, at_once, options)
+
+
+def _slices(path, names, wanted, batch_rows, at_once, options):
+    frames = pd.read_csv(path, chunksize=None if at_once else batch_rows, **options)
+    checked = False
+    for frame in [frames] if at_once else frames:
+        if not isinstance(frame.index, pd.RangeIndex):
+            raise FileFormatError(f"{path}: rows have more fields than the header has names.")
+        if not checked and (frame.iloc[:, -1] == "").any():
+            _check_row_lengths(path, names)
+            checked = True
+        for start in range(0, len(frame), batch_rows):
+            part = frame.iloc[start : start + batch_rows]
+            columns = {name: part[name].array.tolist() for name in names if name in wanted}
+            yield names, columns, (start + len(part)) / len(frame) if at_once else None
+
+
+def _check_row_lengths(path, names):
+    """Refuse rows that are too short: pandas fills them with empty cells, pyarrow objects."""
+    with pa.csv.open_csv(
+        path,
+        read_options=pa.csv.ReadOptions(block_size=64 << 20, use_threads=False),
+        parse_options=pa.csv.ParseOptions(newlines_in_values=True),
+        convert_options=pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
+    ) as batches:
+        for _ in batches:
+            pass
+
+
+def _read_jsonl(path, wanted, batch_rows, at_once, json_cells):
+    size, names, rows = os.path.getsize(path), None, []
+    with open(path, "rb") as file:
+        lines = gzip.open(file) if os.fspath(path).lower().endswith(".gz") else file
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            row = _json_object(f"{path}: line {number}", line)
+            names = names or list(row)
+            differing = wanted & (row.keys() ^ set(names))
+            if differing:
+                keys = ", ".join(sorted(differing))
+                raise FileFormatError(
+                    f"{path}: line {number} and line 1 differ in the keys {keys}."
+                )
+            rows.append(row)
+            if len(rows) == batch_rows:
+                yield names, _columns(rows, wanted & set(names)), file.tell() / size
+                rows = []
+    if rows:
+        yield names, _columns(rows, wanted & set(names)), 1.0
+
+
+def _columns(rows, names):
+    return {name: [row[name] for row in rows] for name in names}
+
+
+def _json_object(place, line):
+    def unique(pairs):
+        if len(dict(pairs)) != len(pairs):
+            _check_names(place, [key for key, _ in pairs])
+        return dict(pairs)
+
+    text = line.decode("utf-8-sig")
+    try:
+        row = json.loads(text, strict=False, object_pairs_hook=unique)
+    except FileFormatError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise FileFormatError(f"{place} is not JSON ({error}).") from None
+    if not isinstance(row, dict) or not row:
+        raise FileFormatError(f"{place} is not a JSON object with the columns of one battle.")
+    return row
+
+
+def _read_parquet(path, wanted, batch_rows, at_once, json_cells):
+    with pa.parquet.ParquetFile(path) as file:
+        names = file.schema_arrow.names
+        _check_names(path, names)
+        done, total = 0, file.metadata.num_rows
+        columns = [name for name in names if name in wanted]
+        for batch in file.iter_batches(batch_rows, columns=columns):
+            done += batch.num_rows
+            yield names, {name: batch[name].to_pylist() for name in columns}, done / total
+
+
+_READERS = {
+    ".csv": _read_csv,
+    ".csv.gz": _read_csv,
+    ".parquet": _read_parquet,
+    ".jsonl": _read_jsonl,
+    ".jsonl.gz": _read_jsonl,
+}
+_ENDINGS = ", ".join(_READERS)

@@ -1,0 +1,229 @@
+"""Give columns of raw values their meaning: cells, labels, ids and models of battles."""
+
+import json
+from collections import Counter
+from itertools import chain
+from types import NoneType
+
+from arena_estimators.battles import COLUMNS
+from arena_estimators.exceptions import FileFormatError
+
+CONVERSATIONS = ("conversation_a", "conversation_b")
+WINNERS = ("winner_model_a", "winner_model_b", "winner_tie")
+IDS = ("id", "question_id")
+MODELS = ("model_a", "model_b")
+KNOWN = frozenset((*IDS, *MODELS, *COLUMNS, *CONVERSATIONS, *WINNERS, "winner"))
+
+_LABELS = {"model_a": "model_a", "model_b": "model_b", "tie": "tie", "tie (bothbad)": "tie"}
+_BITS = {"0": "0", "0.0": "0", "false": "0", "1": "1", "1.0": "1", "true": "1"}
+_ONE_HOT = {("1", "0", "0"): "model_a", ("0", "1", "0"): "model_b", ("0", "0", "1"): "tie"}
+_SAMPLE_ROWS = 100
+_DECODER = json.JSONDecoder(strict=False)
+
+
+class _CellError(Exception):
+    """What is wrong with a cell, and what was expected; the row and column are not known yet."""
+
+
+class Schema:
+    """How the columns of one file become battles.
+
+    Parameters
+    ----------
+    path : str or path-like
+        For the errors.
+    names : list of str
+        All columns of the file.
+    cells : {"auto", "json", "text"}
+    non_text : {"raise", "json"}
+    """
+
+    def __init__(self, path, names, cells, non_text):
+        self.path, self.names = path, names
+        self.cells, self.non_text = cells, non_text
+        self.id = next((name for name in IDS if name in names), None)
+        self.arena = not any(name in names for name in COLUMNS) and "conversation_a" in names
+        self._require(CONVERSATIONS if self.arena else COLUMNS)
+        self.one_hot = any(name in names for name in WINNERS)
+        if self.one_hot:
+            self._require(WINNERS)
+            if "winner" in names:
+                self._fail(f"both the column 'winner' and {WINNERS}; drop one of the two")
+
+    def __call__(self, columns, first_row):
+        """Convert one batch, whose first row is row `first_row` of the file."""
+        rows = _Rows(self.path, columns.get(self.id), first_row)
+        battles = self._from_conversations(columns, rows) if self.arena else {}
+        if not self.arena:
+            if self.cells == "auto":
+                self.cells = _guess_cells([columns[name] for name in COLUMNS])
+            for name in COLUMNS:
+                fast = _decode_lists(columns[name]) if self.cells == "json" else None
+                battles[name] = fast or rows.apply(self._cell, columns[name], name)
+        if self.one_hot:
+            zipped = zip(*(columns[name] for name in WINNERS), strict=True)
+            battles["y"] = rows.apply(_one_hot_label, zipped, ", ".join(WINNERS))
+        elif "winner" in columns:
+            battles["y"] = rows.apply(_label, columns["winner"], "winner")
+        battles["id"] = columns.get(self.id)
+        return battles | {name: columns.get(name) for name in MODELS}
+
+    def _require(self, needed):
+        missing = [name for name in needed if name not in self.names]
+        if missing:
+            self._fail(
+                f"no column {', '.join(map(repr, missing))}. Expected prompt, response_a and "
+                "response_b, or conversation_a and conversation_b; and winner_model_a, "
+                "winner_model_b and winner_tie, or winner, or no label. "
+                f"Found: {', '.join(map(str, self.names))}"
+            )
+
+    def _fail(self, problem):
+        raise FileFormatError(f"{self.path} has {problem}.")
+
+    def _cell(self, cell):
+        if self.cells == "json" and isinstance(cell, str):
+            turns = _decode_list(cell)
+        elif self.cells == "json" and not (cell is None or isinstance(cell, list)):
+            raise _CellError(f"{cell!r:.60}. Expected a JSON list of turns")
+        else:
+            turns = cell
+        if turns.__class__ is not list:
+            return self._turn(turns)
+        for turn in turns:
+            if turn.__class__ is not str and turn is not None:
+                return [self._turn(turn) for turn in turns]
+        return turns
+
+    def _turn(self, turn):
+        if turn is None or isinstance(turn, str):
+            return turn
+        if self.non_text == "json" and isinstance(turn, bool | int | float):
+            return json.dumps(turn)
+        hint = "; non_text='json' keeps true, false and numbers as their JSON text"
+        raise _CellError(
+            f"{turn!r:.60}, which is not text. Expected text or null"
+            + (hint if self.non_text == "raise" else "")
+        )
+
+    def _from_conversations(self, columns, rows):
+        sides = {
+            name: rows.apply(self._conversation, columns[name], name) for name in CONVERSATIONS
+        }
+        prompts = zip(*([asked for asked, _ in side] for side in sides.values()), strict=True)
+        return {
+            "prompt": rows.apply(_common_prompt, prompts, "conversation_a, conversation_b"),
+            "response_a": [answered for _, answered in sides["conversation_a"]],
+            "response_b": [answered for _, answered in sides["conversation_b"]],
+        }
+
+    def _conversation(self, cell):
+        """Split a conversation into the user's turns and an answer, or null, to each of them."""
+        messages = _decode_list(cell) if isinstance(cell, str) else cell
+        if not isinstance(messages, list):
+            raise _CellError(f"{cell!r:.60}. Expected a list of messages")
+        asked, answered = [], []
+        for message in messages:
+            if not (isinstance(message, dict) and {"role", "content"} <= message.keys()):
+                raise _CellError(f"{message!r:.60}. Expected messages with role and content")
+            role, content = message["role"], self._turn(message["content"])
+            if role == "user":
+                answered += [None] * (len(asked) - len(answered))
+                asked.append(content)
+            elif role == "assistant" and len(answered) < len(asked):
+                answered.append(content)
+            elif role == "assistant":
+                raise _CellError("an assistant's message that follows no user's message")
+            else:
+                raise _CellError(
+                    f"a message of the role {role!r:.60}. Expected user and assistant; put the "
+                    "text of a system message into the first user's message"
+                )
+        return asked, answered + [None] * (len(asked) - len(answered))
+
+
+class _Rows:
+    """The rows of a batch, by the names a user can look up."""
+
+    def __init__(self, path, ids, first_row):
+        self.path, self.ids, self.first_row = path, ids, first_row
+
+    def apply(self, function, values, column):
+        """Call `function` on every value; on a wrong one say where it is."""
+        result = []
+        try:
+            for value in values:
+                result.append(function(value))
+        except _CellError as error:
+            row = len(result)
+            known = "" if self.ids is None else f" (id {self.ids[row]})"
+            raise FileFormatError(
+                f"{self.path}: row {self.first_row + row}{known}, column {column}: {error}. "
+                "Rows are counted from 0, without the header."
+            ) from None
+        return result
+
+
+def _guess_cells(columns):
+    """Call cells JSON if most of those in the first rows look like a list."""
+    texts = [
+        cell.strip()
+        for column in columns
+        for cell in column[:_SAMPLE_ROWS]
+        if isinstance(cell, str)
+    ]
+    shapes = Counter(text[0] + text[-1] == "[]" for text in texts if text)
+    return "json" if shapes[True] > shapes[False] else "text"
+
+
+def _decode_lists(cells):
+    """Decode cells fast if all of them are JSON lists of text and null; else give None."""
+    try:
+        decoded = [_DECODER.raw_decode(cell) for cell in cells]
+    except (TypeError, ValueError, RecursionError):
+        return None
+    lists = [value for value, _ in decoded]
+    if [end for _, end in decoded] != list(map(len, cells)) or set(map(type, lists)) != {list}:
+        return None
+    return lists if set(map(type, chain.from_iterable(lists))) <= {str, NoneType} else None
+
+
+def _decode_list(cell):
+    if not cell:
+        return None
+    try:
+        value = _DECODER.decode(cell)
+    except (ValueError, RecursionError) as error:
+        hint = " (a Python list? write cells with json.dumps)" if cell[:2] == "['" else ""
+        raise _CellError(
+            f"{cell!r:.60} is not JSON: {error}{hint}. Expected a JSON list of turns; if the "
+            "cells are plain text, pass cells='text'"
+        ) from None
+    if value is None or isinstance(value, list):
+        return value
+    raise _CellError(f"{cell!r:.60}. Expected a JSON list of turns")
+
+
+def _common_prompt(pair):
+    """Take the longer of two prompts of which one begins with the other."""
+    shorter, longer = sorted(pair, key=len)
+    if longer[: len(shorter)] != shorter:
+        raise _CellError(
+            "the user's messages differ between the two. Expected one prompt for both responses"
+        )
+    return longer
+
+
+def _one_hot_label(values):
+    if values in _ONE_HOT:
+        return _ONE_HOT[values]
+    bits = tuple(_BITS.get(str(value).strip().lower()) for value in values)
+    if bits not in _ONE_HOT:
+        raise _CellError(f"{', '.join(map(str, values))}. Expected one 1 and two 0")
+    return _ONE_HOT[bits]
+
+
+def _label(value):
+    if value not in _LABELS:
+        raise _CellError(f"{value!r:.60}. Expected one of {', '.join(map(repr, _LABELS))}")
+    return _LABELS[value]

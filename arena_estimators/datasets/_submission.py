@@ -1,0 +1,172 @@
+"""Make a submission from a fitted estimator, and write it without ever leaving half a file."""
+
+import os
+import pathlib
+import secrets
+
+import numpy as np
+import pandas as pd
+
+from arena_estimators.battles import CLASSES
+from arena_estimators.exceptions import SubmissionError
+
+COLUMNS = ("id", *(f"winner_{name}" for name in CLASSES))
+_POSITIONS = {**{name: i for i, name in enumerate(CLASSES)}, **{i: i for i in range(3)}}
+
+
+def make_submission(estimator, X, ids):
+    """Predict battles and lay the probabilities out as the competition wants them.
+
+    Parameters
+    ----------
+    estimator : estimator with `predict_proba` and `classes_`
+        Fitted on three classes: "model_a", "model_b" and "tie", or 0, 1 and 2. Columns are found
+        by name in `classes_`, never by position.
+    X : DataFrame of shape (n_battles, n_columns)
+        The battles.
+    ids : array-like of shape (n_battles,)
+        Their ids; order and duplicates are kept.
+
+    Returns
+    -------
+    DataFrame of shape (n_battles, 4)
+        The columns id, winner_model_a, winner_model_b and winner_tie.
+
+    Raises
+    ------
+    SubmissionError
+        If the ids do not fit X, if a probability is not finite or a row does not sum to one, and
+        if the estimator knows no ties: a tie predicted as impossible costs more than any gain.
+
+    See Also
+    --------
+    write_submission : Write it to a file.
+
+    Examples
+    --------
+    >>> from sklearn.dummy import DummyClassifier
+    >>> from arena_estimators import make_battles, make_submission
+    >>> train, test = make_battles(100, random_state=0), make_battles(5, random_state=1)
+    >>> prior = DummyClassifier().fit(train.X, train.y)
+    >>> make_submission(prior, test.X, test.id).columns.tolist()
+    ['id', 'winner_model_a', 'winner_model_b', 'winner_tie']
+    """
+    ids = _check_ids(ids)
+    if len(ids) != len(X):
+        raise SubmissionError(f"X has {len(X)} battles but there are {len(ids)} ids.")
+    for name in ("predict_proba", "classes_"):
+        if not hasattr(estimator, name):
+            raise SubmissionError(
+                f"{type(estimator).__name__} has no {name}. Expected a fitted classifier that "
+                "predicts probabilities."
+            )
+    positions = _check_classes(estimator.classes_)
+    proba = np.asarray(estimator.predict_proba(X))
+    if proba.shape != (len(ids), 3):
+        raise SubmissionError(
+            f"predict_proba gave the shape {proba.shape}; expected {(len(ids), 3)}."
+        )
+    proba = _check_proba(proba[:, np.argsort(positions)], ids)
+    return pd.DataFrame({"id": ids, **dict(zip(COLUMNS[1:], proba.T, strict=True))})
+
+
+def write_submission(frame, path):
+    """Check a submission and write it whole, or leave what was there untouched.
+
+    The file is written beside `path` and moved there when it is complete.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        What :func:`make_submission` returns.
+    path : str or path-like
+        A name that ends in .csv or .csv.gz, in a folder that exists. An old file is replaced.
+
+    Raises
+    ------
+    SubmissionError
+        If the name, the columns, the ids or the probabilities are not as they must be. Nothing
+        is written.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import pandas as pd
+    >>> from arena_estimators import write_submission
+    >>> columns = ["winner_model_a", "winner_model_b", "winner_tie"]
+    >>> frame = pd.DataFrame({"id": [7], **dict(zip(columns, [0.5, 0.25, 0.25]))})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "submission.csv")
+    ...     write_submission(frame, path)
+    ...     print(path.read_text())
+    id,winner_model_a,winner_model_b,winner_tie
+    7,0.5,0.25,0.25
+    <BLANKLINE>
+    """
+    path = pathlib.Path(os.path.realpath(path))
+    if not path.name.lower().endswith((".csv", ".csv.gz")):
+        raise SubmissionError(f"{path}: expected a name that ends in .csv or .csv.gz.")
+    if path.is_dir():
+        raise SubmissionError(f"{path} is a folder.")
+    if not isinstance(frame, pd.DataFrame) or tuple(frame.columns) != COLUMNS:
+        found = list(getattr(frame, "columns", [type(frame).__name__]))
+        raise SubmissionError(
+            f"Expected a DataFrame with the columns {list(COLUMNS)}, got {found}."
+        )
+    _check_proba(frame[list(COLUMNS[1:])].to_numpy(), _check_ids(frame["id"]))
+
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    compression = "gzip" if path.name.lower().endswith(".gz") else None
+    try:
+        with open(temporary, "xb") as file:
+            frame.to_csv(file, index=False, compression=compression, lineterminator="\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _check_ids(ids):
+    if ids is None:
+        raise SubmissionError("There are no ids; a submission needs one for every battle.")
+    ids = np.asarray(ids)
+    if ids.ndim != 1 or len(ids) == 0:
+        raise SubmissionError(f"Expected a list of at least one id, got the shape {ids.shape}.")
+    missing = pd.isna(ids)
+    if missing.any():
+        raise SubmissionError(f"The id of row {int(np.argmax(missing))} is missing.")
+    return ids
+
+
+def _check_classes(classes):
+    """Give the position of each class among the submission's columns."""
+    names = np.asarray(classes).tolist()
+    positions = [_POSITIONS.get(name) for name in names]
+    if sorted(names, key=str) in (list(CLASSES[:2]), [0, 1]):
+        raise SubmissionError(
+            f"The estimator was fitted without ties (classes {names}), and a tie predicted as "
+            "impossible costs more than any gain. Fit it on battles with ties."
+        )
+    if sorted(positions, key=str) != [0, 1, 2]:
+        raise SubmissionError(
+            f"The estimator's classes are {names}; expected {list(CLASSES)} or [0, 1, 2]."
+        )
+    return positions
+
+
+def _check_proba(proba, ids):
+    """Check probabilities and return them as float64 rows that sum to one."""
+    try:
+        proba = proba.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise SubmissionError(f"Probabilities must be numbers: {error}.") from None
+    with np.errstate(invalid="ignore"):
+        wrong = ~((proba >= 0).all(axis=1) & (np.abs(proba.sum(axis=1) - 1) <= 1e-5))
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise SubmissionError(
+            f"Row {row} (id {ids[row]}) has the probabilities {proba[row].tolist()}. Expected "
+            "finite numbers of at least 0 that sum to one."
+        )
+    return proba / proba.sum(axis=1, keepdims=True)

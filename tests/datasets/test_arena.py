@@ -1,0 +1,389 @@
+"""load_arena and iter_arena: every schema, every quirk, and what is said about a broken file."""
+
+import gzip
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from arena_estimators import check_battles, iter_arena, load_arena, make_battles
+from arena_estimators.battles import COLUMNS
+from arena_estimators.exceptions import FileFormatError
+
+HEADER = (
+    "id,model_a,model_b,prompt,response_a,response_b,winner_model_a,winner_model_b,winner_tie\n"
+)
+LONE = "half an emoji \ud83d"
+CELLS = {
+    "prompt": [["Hi"], ["a", "b"], ["x"], ["what/now?"], [LONE], ["Hi"]],
+    "response_a": [["Hello"], ["1", None], [None], ["NA"], ["ok"], ["Hello"]],
+    "response_b": [[], ["1", "2", "3"], [""], ['q"uo"te\n, and, commas'], [LONE, "ü😀"], []],
+}
+
+
+def _raw(json_cells=True):
+    """Give the quirky battles as the competition writes them."""
+    cells = {
+        name: [json.dumps(cell).replace("/", "\\/") for cell in column] if json_cells else column
+        for name, column in CELLS.items()
+    }
+    return pd.DataFrame(
+        {
+            "id": [7, 9, 9, 3, 100, 7],
+            "model_a": list("abcdef"),
+            "model_b": list("uvwxyz"),
+            **cells,
+            "winner_model_a": [1, 0, 0, 0, 0, 0],
+            "winner_model_b": [0, 1, 0, 0, 0, 1],
+            "winner_tie": [0, 0, 1, 1, 1, 0],
+        }
+    )
+
+
+def _write(frame, path):
+    if path.name.endswith(".parquet"):
+        frame.to_parquet(path)
+    elif path.name.endswith(".jsonl"):
+        rows = frame.to_dict("records")
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    else:
+        frame.to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture(params=["train.csv", "train.csv.gz", "train.parquet", "train.jsonl"])
+def path(request, tmp_path):
+    return tmp_path / request.param
+
+
+def test_competition_file(path):
+    data = load_arena(_write(_raw(), path))
+    assert {name: data.X[name].tolist() for name in COLUMNS} == CELLS
+    assert data.X.columns.tolist() == list(COLUMNS)
+    assert data.X.index.equals(pd.RangeIndex(6))
+    assert data.y.tolist() == ["model_a", "model_b", "tie", "tie", "tie", "model_b"]
+    assert data.y.dtype.kind == "U"
+    assert data.id.tolist() == [7, 9, 9, 3, 100, 7]
+    assert data.id.dtype == np.int64
+    assert data.model_a.tolist() == list("abcdef")
+    assert data.model_b.tolist() == list("uvwxyz")
+    assert check_battles(data.X) is data.X
+
+
+def test_test_file_has_no_labels_and_no_models(path):
+    data = load_arena(_write(_raw()[["id", *COLUMNS]], path))
+    assert data.y is None
+    assert data.model_a is None
+    assert data.model_b is None
+    assert len(data.X) == 6
+
+
+@pytest.mark.parametrize("name", ["turns.jsonl", "turns.parquet"])
+def test_real_lists(tmp_path, name):
+    frame = _raw(json_cells=False)
+    if name == "turns.parquet":  # parquet is UTF-8 and cannot hold half a character
+        frame = frame[frame.id != 100]
+    X = load_arena(_write(frame, tmp_path / name)).X
+    assert X.prompt.tolist() == frame.prompt.tolist()
+    assert X.response_a.tolist() == frame.response_a.tolist()
+    assert X.response_b.tolist() == frame.response_b.tolist()
+    assert all(type(cell) is list for cell in X.response_b)
+
+
+def test_plain_text_is_kept_to_the_letter(path):
+    text = ["NA", "None", "007", "", "[1, 2]", "true", 'a "b", c\r\nd\\n']
+    frame = pd.DataFrame({"prompt": text, "response_a": text, "response_b": text})
+    frame["winner"] = ["model_a", "model_b", "tie", "tie (bothbad)", "tie", "tie", "tie"]
+    data = load_arena(_write(frame, path))
+    assert data.X.response_b.tolist() == text
+    assert data.X.prompt.tolist() == text
+    assert data.y.tolist() == ["model_a", "model_b", "tie", "tie", "tie", "tie", "tie"]
+    assert data.id is None
+
+
+def test_numbers_as_plain_text_stay_text(tmp_path):
+    path = tmp_path / "sums.csv"
+    path.write_text("prompt,response_a,response_b\n1,02,3.50\n4,05,6.10\n")
+    assert load_arena(path).X.response_a.tolist() == ["02", "05"]
+    assert load_arena(path).X.response_b.tolist() == ["3.50", "6.10"]
+
+
+def test_synthetic_battles_survive_a_file(tmp_path):
+    data = make_battles(150, random_state=0)
+    frame = data.X.assign(winner=data.y, id=data.id)
+    loaded = load_arena(_write(frame, tmp_path / "battles.jsonl"))
+    pd.testing.assert_frame_equal(loaded.X, data.X.astype(object))
+    assert loaded.y.tolist() == data.y.tolist()
+    assert loaded.id.tolist() == data.id.tolist()
+
+
+def test_cells_says_what_text_is(tmp_path):
+    path = _write(_raw(), tmp_path / "train.csv")
+    assert load_arena(path, cells="text").X.response_a[1] == '["1", null]'
+    path.write_text('prompt,response_a,response_b\n"[""a""]",plain,also plain\n')
+    assert load_arena(path).X.prompt.tolist() == ['["a"]']
+    with pytest.raises(FileFormatError, match="row 0, column response_a: 'plain' is not JSON"):
+        load_arena(path, cells="json")
+
+
+def test_missing_cells_are_none(tmp_path):
+    for name in ("train.jsonl", "train.parquet", "train.csv"):
+        frame = _raw().astype({"response_a": object})
+        frame.loc[2, "response_a"] = None
+        X = load_arena(_write(frame, tmp_path / name)).X
+        assert X.response_a.tolist()[1:4] == [["1", None], None, ["NA"]]
+
+
+def _conversation(*messages, system=None):
+    roles = {"u": "user", "a": "assistant", "s": "system"}
+    return [{"role": roles[who], "content": content} for who, content in messages]
+
+
+ARENA = pd.DataFrame(
+    {
+        "question_id": ["58210e", "00123a", "x"],
+        "model_a": ["m1", "m2", "m3"],
+        "model_b": ["m2", "m3", "m1"],
+        "winner": ["model_b", "tie (bothbad)", "tie"],
+        "conversation_a": [
+            _conversation(("u", "Hi"), ("a", "Hello")),
+            _conversation(("u", "Q1"), ("u", "Q2"), ("a", "A2")),
+            _conversation(("u", "Q1"), ("a", None), ("u", "Q2"), ("a", "A2")),
+        ],
+        "conversation_b": [
+            _conversation(("u", "Hi"), ("a", "[1]")),
+            _conversation(("u", "Q1"), ("a", "B1"), ("u", "Q2")),
+            _conversation(("u", "Q1"), ("a", "B1")),
+        ],
+    }
+)
+
+
+def test_arena_file(path):
+    frame = ARENA
+    if ".csv" in path.name:
+        conversations = ARENA[["conversation_a", "conversation_b"]].map(json.dumps)
+        frame = ARENA.assign(**conversations)
+    data = load_arena(_write(frame, path))
+    assert data.X.prompt.tolist() == [["Hi"], ["Q1", "Q2"], ["Q1", "Q2"]]
+    assert data.X.response_a.tolist() == [["Hello"], [None, "A2"], [None, "A2"]]
+    assert data.X.response_b.tolist() == [["[1]"], ["B1", None], ["B1"]]
+    assert data.y.tolist() == ["model_b", "tie", "tie"]
+    assert data.id.tolist() == ["58210e", "00123a", "x"]
+    assert data.model_b.tolist() == ["m2", "m3", "m1"]
+
+
+@pytest.mark.parametrize(
+    ("conversation", "expected"),
+    [
+        (_conversation(("s", "Be nice"), ("u", "Hi")), "role 'system'.*first user's message"),
+        (_conversation(("a", "Hello"), ("u", "Hi")), "follows no user's message"),
+        (_conversation(("u", "Hi"), ("a", "1"), ("a", "2")), "follows no user's message"),
+        (_conversation(("u", "Ho"), ("a", "1")), "user's messages differ"),
+        (_conversation(("u", "Hi"), ("a", [1])), "not text"),
+        ([{"role": "user"}], "role and content"),
+        (["Hi"], "role and content"),
+        (None, "list of messages"),
+    ],
+)
+def test_broken_conversations_are_refused(tmp_path, conversation, expected):
+    frame = ARENA.head(1).assign(conversation_b=[conversation])
+    path = _write(frame, tmp_path / "arena.jsonl")
+    with pytest.raises(FileFormatError, match=f"arena.jsonl: row 0 .id 58210e.*{expected}"):
+        load_arena(path)
+
+
+def test_non_text_turns_are_refused_or_kept_as_json(tmp_path):
+    frame = _raw()
+    frame.loc[3, "response_a"] = "[true, 2.5, null]"
+    path = _write(frame, tmp_path / "train.csv")
+    with pytest.raises(FileFormatError, match="row 3 .id 3., column response_a: True.*non_text="):
+        load_arena(path)
+    data = load_arena(path, non_text="json")
+    assert data.X.response_a[3] == ["true", "2.5", None]
+    frame.loc[3, "response_a"] = '[{"image": 1}]'
+    with pytest.raises(FileFormatError, match="row 3"):
+        load_arena(_write(frame, path), non_text="json")
+
+
+@pytest.mark.parametrize(
+    "cell", ['["cut', "plain", '{"a": 1}', '"text"', '["a"] x', "[" * 10**5, "5"]
+)
+def test_cells_that_are_no_json_lists_are_refused(tmp_path, cell):
+    frame = _raw()
+    frame.loc[4, "response_b"] = cell
+    path = _write(frame, tmp_path / "train.csv")
+    with pytest.raises(FileFormatError, match="train.csv: row 4 .id 100., column response_b: "):
+        load_arena(path)
+
+
+def test_python_lists_are_explained(tmp_path):
+    frame = _raw().assign(prompt="['Hi']")
+    with pytest.raises(FileFormatError, match="row 0.*column prompt.*json.dumps"):
+        load_arena(_write(frame, tmp_path / "train.csv"))
+
+
+def test_space_around_json_is_fine(tmp_path):
+    frame = _raw()
+    frame["prompt"] = " " + frame.prompt + "\n"
+    assert load_arena(_write(frame, tmp_path / "train.csv")).X.prompt.tolist() == CELLS["prompt"]
+
+
+@pytest.mark.parametrize("winners", [(0, 0, 0), (1, 1, 0), (0.5, 0.5, 0), (2, 0, 0), ("", 0, 1)])
+def test_winners_that_are_not_one_hot_are_refused(path, winners):
+    frame = _raw().astype(dict.fromkeys(HEADER.strip().split(",")[6:], object))
+    frame.iloc[2, 6:] = winners
+    if path.name.endswith(".parquet"):
+        frame = frame.astype(dict.fromkeys(frame.columns[6:], str))
+    with pytest.raises(FileFormatError, match=r"row 2 \(id 9\), column winner_model_a, winner_mo"):
+        load_arena(_write(frame, path))
+
+
+@pytest.mark.parametrize("kind", [float, bool])
+def test_winners_may_be_floats_or_booleans(path, kind):
+    frame = _raw().astype(dict.fromkeys(HEADER.strip().split(",")[6:], kind))
+    assert load_arena(_write(frame, path)).y.tolist()[:3] == ["model_a", "model_b", "tie"]
+
+
+@pytest.mark.parametrize("winner", ["both", "", "Model_A", None, 1])
+def test_unknown_winner_is_refused(tmp_path, winner):
+    frame = ARENA.astype({"winner": object})
+    frame.at[1, "winner"] = winner
+    path = _write(frame, tmp_path / "arena.jsonl")
+    with pytest.raises(FileFormatError, match="row 1 .id 00123a., column winner: .*'model_a'"):
+        load_arena(path)
+
+
+@pytest.mark.parametrize("missing", ["prompt", "response_b", "winner_tie"])
+def test_missing_column_is_refused(path, missing):
+    with pytest.raises(FileFormatError, match=f"no column '{missing}'"):
+        load_arena(_write(_raw().drop(columns=missing), path))
+
+
+def test_two_kinds_of_winner_are_refused(tmp_path):
+    path = _write(_raw().assign(winner="tie"), tmp_path / "train.csv")
+    with pytest.raises(FileFormatError, match="drop one"):
+        load_arena(path)
+
+
+def test_ids_that_are_no_integers_stay_text(tmp_path):
+    path = tmp_path / "ids.csv"
+    path.write_text("id,prompt,response_a,response_b\n007,a,b,c\n8,d,e,f\n")
+    assert load_arena(path).id.tolist() == ["007", "8"]
+
+
+BROKEN = {
+    "empty.csv": (b"", "no battles"),
+    "header.csv": (HEADER.encode(), "no battles"),
+    "twice.csv": (b"prompt,prompt,response_a,response_b\na,b,c,d\n", "more than one.*prompt"),
+    "latin.csv": (b"prompt,response_a,response_b\ncaf\xe9,b,c\n", "not UTF-8"),
+    "long.csv": (b"prompt,response_a,response_b\na,b,c,d\n", "cannot be read|more fields"),
+    "later.csv": (b"prompt,response_a,response_b\na,b,c\na,b,c,d\n", "cannot be read"),
+    "short.csv": (b"prompt,response_a,response_b\na,b,c\na,b\n", "Expected 3 columns, got 2"),
+    "cut.csv": (b'prompt,response_a,response_b\na,b,"c', "cut off"),
+    "cut.csv.gz": (gzip.compress(HEADER.encode() * 999)[:-20], "gzip"),
+    "no.csv.gz": (HEADER.encode(), "gzip"),
+    "no.parquet": (HEADER.encode(), "cannot be read"),
+    "empty.jsonl": (b"\n\n", "no battles"),
+    "no.jsonl": (b'{"prompt": "a"', "line 1 is not JSON"),
+    "list.jsonl": (b'["a", "b"]\n', "line 1 is not a JSON object"),
+    "twice.jsonl": (b'{"prompt": "a", "prompt": "b"}', "line 1: more than one.*prompt"),
+    "latin.jsonl": (b'{"prompt": "caf\xe9"}', "not UTF-8"),
+    "unlike.jsonl": (
+        b'{"prompt":"a","response_a":"b","response_b":"c"}\n{"prompt":"a","response_a":"b"}',
+        "line 2 and line 1 differ in the keys response_b",
+    ),
+    "battles.xlsx": (b"", "unknown format.*jsonl"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_files_are_refused(tmp_path, name):
+    content, expected = BROKEN[name]
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(FileFormatError, match=rf"{name}.*({expected})"):
+        load_arena(tmp_path / name)
+    with pytest.raises(FileFormatError, match=rf"{name}.*({expected})"):
+        list(iter_arena(tmp_path / name, 1))
+
+
+def test_absent_file(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        load_arena(tmp_path / "absent.csv")
+
+
+def test_byte_order_mark_and_blank_lines(tmp_path):
+    path = tmp_path / "excel.csv"
+    path.write_bytes(b"\xef\xbb\xbfprompt,response_a,response_b\r\na,b,c\r\n\r\nd,e,f\r\n")
+    assert load_arena(path).X.prompt.tolist() == ["a", "d"]
+    path = tmp_path / "excel.jsonl"
+    path.write_bytes(b'\xef\xbb\xbf{"prompt":"a","response_a":"b","response_b":"c"}\r\n\r\n')
+    assert load_arena(path).X.prompt.tolist() == ["a"]
+
+
+@pytest.mark.parametrize("chunk_rows", [1, 4, 6, 100])
+def test_parts_make_the_whole(path, chunk_rows):
+    whole = load_arena(_write(_raw(), path))
+    parts = list(iter_arena(path, chunk_rows))
+    assert [len(part.y) for part in parts][:-1] == [chunk_rows] * (len(parts) - 1)
+    pd.testing.assert_frame_equal(pd.concat([part.X for part in parts]), whole.X)
+    for name in ("y", "id", "model_a", "model_b"):
+        assert np.concatenate([part[name] for part in parts]).tolist() == whole[name].tolist()
+
+
+def test_parts_name_the_row_of_the_file(tmp_path):
+    frame = _raw()
+    frame.loc[5, "prompt"] = "[1]"
+    parts = iter_arena(_write(frame, tmp_path / "train.csv"), 2)
+    assert len([next(parts), next(parts)]) == 2
+    with pytest.raises(FileFormatError, match="row 5 .id 7."):
+        next(parts)
+
+
+def test_arguments_are_checked_at_the_call(tmp_path):
+    with pytest.raises(ValueError, match="chunk_rows"):
+        iter_arena("battles.csv", 0)
+    with pytest.raises(FileFormatError, match="unknown format"):
+        iter_arena("battles.txt")
+    with pytest.raises(ValueError, match="cells"):
+        load_arena("battles.csv", cells="yaml")
+
+
+def test_more_rows_than_a_batch(tmp_path):
+    frame = pd.concat([_raw()] * 400, ignore_index=True).assign(id=range(2400))
+    for name in ("many.csv", "many.parquet", "many.jsonl"):
+        data = load_arena(_write(frame, tmp_path / name))
+        assert data.X.response_a.tolist() == CELLS["response_a"] * 400
+        assert data.id.tolist() == list(range(2400))
+
+
+def test_verbose_is_quiet_when_fast(tmp_path, capsys):
+    load_arena(_write(_raw(), tmp_path / "train.csv"), verbose=True)
+    assert capsys.readouterr() == ("", "")
+
+
+TURNS = st.lists(st.none() | st.text(st.characters(codec=None, exclude_categories=())), max_size=4)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(TURNS, TURNS, TURNS), min_size=1, max_size=5), st.booleans())
+def test_any_turns_survive_a_file(tmp_path_factory, rows, gz):
+    frame = pd.DataFrame(rows, columns=list(COLUMNS)).map(json.dumps)
+    path = tmp_path_factory.mktemp("any") / ("any.csv.gz" if gz else "any.csv")
+    X = load_arena(_write(frame, path)).X
+    assert list(X.itertuples(index=False, name=None)) == rows
+
+
+@pytest.mark.real_data
+def test_real_files(arena_data):
+    data = load_arena(arena_data / "pandalm_human.parquet", non_text="json")
+    assert len(data.y) == 999
+    assert ["true"] in data.X.response_a.tolist()
+    with pytest.raises(FileFormatError, match="pandalm_human.parquet: row 157 .*non_text='json'"):
+        load_arena(arena_data / "pandalm_human.parquet")
+    harmless = load_arena(arena_data / "hh_harmless_human.parquet")
+    assert set(harmless.y) == {"model_a", "model_b"}
+    assert harmless.X.prompt.map(len).max() > 1

@@ -1,0 +1,176 @@
+"""make_submission and write_submission: right columns, or an error and the old file."""
+
+import os
+import stat
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.dummy import DummyClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from arena_estimators import make_battles, make_submission, write_submission
+from arena_estimators.exceptions import SubmissionError
+
+COLUMNS = ["id", "winner_model_a", "winner_model_b", "winner_tie"]
+
+
+class Fixed(ClassifierMixin, BaseEstimator):
+    """Predicts what it is told."""
+
+    def __init__(self, classes_, proba):
+        self.classes_ = classes_
+        self.proba = proba
+
+    def predict_proba(self, X):
+        return self.proba
+
+
+@pytest.fixture
+def X():
+    return make_battles(3, random_state=0).X
+
+
+@pytest.fixture
+def frame():
+    return pd.DataFrame(
+        dict(zip(COLUMNS, [[9, 4, 9], [0.5, 0, 1], [0.25, 1, 0], [0.25, 0, 0]], strict=True))
+    )
+
+
+PROBA = np.array([[0.5, 0.2, 0.3], [0.1, 0.8, 0.1], [0.0, 0.0, 1.0]])
+
+
+def test_columns_follow_the_names_of_the_classes(X):
+    expected = make_submission(Fixed(["model_a", "model_b", "tie"], PROBA), X, [9, 4, 9])
+    assert expected.columns.tolist() == COLUMNS
+    assert expected.id.tolist() == [9, 4, 9]
+    np.testing.assert_array_equal(expected[COLUMNS[1:]], PROBA)
+    assert expected.index.equals(pd.RangeIndex(3))
+    shuffled = Fixed(np.array(["tie", "model_b", "model_a"]), PROBA[:, [2, 1, 0]])
+    pd.testing.assert_frame_equal(make_submission(shuffled, X, [9, 4, 9]), expected)
+    numbers = Fixed(np.array([1, 2, 0]), PROBA[:, [1, 2, 0]])
+    pd.testing.assert_frame_equal(make_submission(numbers, X, [9, 4, 9]), expected)
+
+
+def test_pipeline_and_series_of_ids(X):
+    data = make_battles(90, random_state=1)
+    model = make_pipeline(FunctionTransformer(), DummyClassifier()).fit(data.X, data.y)
+    submission = make_submission(model, X, pd.Series(["x", "y", "x"], index=[5, 1, 3]))
+    assert submission.id.tolist() == ["x", "y", "x"]
+    assert submission.winner_tie[0] == pytest.approx(np.mean(data.y == "tie"))
+
+
+def test_float32_rows_sum_to_one_in_float64(X):
+    proba = np.full((3, 3), 1 / 3, dtype=np.float32)
+    submission = make_submission(Fixed(["model_a", "model_b", "tie"], proba), X, [1, 2, 3])
+    np.testing.assert_allclose(submission[COLUMNS[1:]].sum(axis=1), 1, rtol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("classes", "proba", "expected"),
+    [
+        (["model_a", "model_b"], PROBA[:, :2], "without ties"),
+        ([0, 1], PROBA[:, :2], "without ties"),
+        (["a", "b", "tie"], PROBA, "classes are"),
+        ([1, 2, 3], PROBA, "classes are"),
+        (["model_a", "model_b", "tie"], PROBA[:2], "shape"),
+        (["model_a", "model_b", "tie"], PROBA[:, :2], "shape"),
+        (["model_a", "model_b", "tie"], PROBA * 1.01, "Row 0 .id 9.*sum to one"),
+        (["model_a", "model_b", "tie"], PROBA + [[0, 0, 0], [0, 0, np.nan], [0] * 3], "Row 1"),
+        (["model_a", "model_b", "tie"], PROBA + [[0] * 3, [0] * 3, [0.1, -0.1, 0]], "Row 2"),
+        (["model_a", "model_b", "tie"], PROBA + [np.inf, 0, 0], "Row 0"),
+    ],
+)
+def test_wrong_predictions_are_refused(X, classes, proba, expected):
+    model = Fixed(classes, proba)
+    with pytest.raises(SubmissionError, match=expected):
+        make_submission(model, X, [9, 4, 9])
+
+
+@pytest.mark.parametrize(
+    ("ids", "expected"),
+    [
+        ([1, 2], "3 battles but there are 2 ids"),
+        (None, "no ids"),
+        ([1, None, 3], "row 1 is missing"),
+        ([[1], [2], [3]], "shape"),
+        ([], "at least one"),
+    ],
+)
+def test_wrong_ids_are_refused_before_predicting(X, ids, expected):
+    with pytest.raises(SubmissionError, match=expected):
+        make_submission(Fixed(["model_a", "model_b", "tie"], None), X, ids)
+
+
+def test_estimators_without_probabilities_are_refused(X):
+    with pytest.raises(SubmissionError, match="no predict_proba"):
+        make_submission(FunctionTransformer(), X, [1, 2, 3])
+    with pytest.raises(SubmissionError, match="no classes_"):
+        make_submission(DummyClassifier(), X, [1, 2, 3])
+
+
+@pytest.mark.parametrize("name", ["submission.csv", "submission.csv.gz"])
+def test_round_trip(tmp_path, frame, name):
+    write_submission(frame, tmp_path / name)
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / name), frame, check_dtype=False)
+    write_submission(frame.iloc[::-1], str(tmp_path / name))
+    assert pd.read_csv(tmp_path / name).id.tolist() == [9, 4, 9]
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_file_has_ordinary_permissions(tmp_path, frame):
+    (tmp_path / "ordinary").touch()
+    write_submission(frame, tmp_path / "submission.csv")
+    ordinary, written = (os.stat(tmp_path / name) for name in ("ordinary", "submission.csv"))
+    assert stat.S_IMODE(ordinary.st_mode) == stat.S_IMODE(written.st_mode)
+
+
+@pytest.mark.parametrize(
+    "break_it",
+    [
+        lambda frame: frame.drop(columns="winner_tie"),
+        lambda frame: frame[COLUMNS[::-1]],
+        lambda frame: frame.assign(extra=1),
+        lambda frame: frame.to_dict(),
+        lambda frame: frame.head(0),
+        lambda frame: frame.assign(winner_tie=0.5),
+        lambda frame: frame.assign(winner_tie=np.nan),
+        lambda frame: frame.assign(winner_tie="x"),
+        lambda frame: frame.assign(id=[1, np.nan, 2]),
+    ],
+)
+def test_old_file_stays_when_the_new_one_is_wrong(tmp_path, frame, break_it):
+    path = tmp_path / "submission.csv"
+    path.write_text("old")
+    with pytest.raises(SubmissionError):
+        write_submission(break_it(frame), path)
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["submission.csv"]
+
+
+def test_old_file_stays_when_writing_fails(tmp_path, frame, monkeypatch):
+    path = tmp_path / "submission.csv"
+    path.write_text("old")
+
+    def fail(self, file, **options):
+        file.write(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(pd.DataFrame, "to_csv", fail)
+    with pytest.raises(OSError, match="disk full"):
+        write_submission(frame, path)
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["submission.csv"]
+
+
+def test_wrong_names_are_refused(tmp_path, frame):
+    with pytest.raises(SubmissionError, match="ends in .csv"):
+        write_submission(frame, tmp_path / "submission.parquet")
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(SubmissionError, match="is a folder"):
+        write_submission(frame, tmp_path / "folder.csv")
+    with pytest.raises(FileNotFoundError):
+        write_submission(frame, tmp_path / "absent" / "submission.csv")
