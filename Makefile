@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DATA ?= $(ARENA_DATA)
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench docs clean
 
 demo: .venv/installed
 	$(BIN)/python examples/demo.py
@@ -18,8 +18,11 @@ lint: .venv/installed-dev
 bench: .venv/installed-test
 	$(BIN)/python -m benchmarks $(if $(DATA),--data $(DATA))
 
+docs: .venv/installed-docs
+	$(BIN)/python -m sphinx -W --keep-going docs docs/_build/html
+
 clean:
-	rm -rf .venv models submission.csv
+	rm -rf .venv models submission.csv docs/_build docs/generated
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -57,7 +57,7 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
         The iterations that were made.
     n_features_in_ : int
         The number of features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         The names of the features, when `D` was a frame.
 
     Raises

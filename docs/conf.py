@@ -1,0 +1,35 @@
+"""Sphinx settings: `make docs` builds the site into docs/_build."""
+
+import arena_estimators
+
+project = "arena_estimators"
+author = "the arena_estimators developers"
+copyright = "2026, the arena_estimators developers"
+release = version = arena_estimators.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "numpydoc",
+    "sphinx_gallery.gen_gallery",
+]
+autosummary_generate = True
+numpydoc_show_class_members = False
+default_role = "code"
+exclude_patterns = ["_build"]
+# Inherited docstrings point into the scikit-learn site, which is not read at build time.
+suppress_warnings = ["ref.ref", "ref.term"]
+html_theme = "pydata_sphinx_theme"
+html_theme_options = {"show_toc_level": 2, "secondary_sidebar_items": ["page-toc"]}
+html_title = "arena_estimators"
+html_sidebars = {"*": []}  # only the gallery and the API have pages below them
+html_show_sourcelink = False
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "generated/gallery",
+    "filename_pattern": r"plot_",
+    "ignore_pattern": r"(demo|submit_\w+|__init__)\.py",
+    "download_all_examples": False,
+    "show_memory": False,
+}
