@@ -6,13 +6,14 @@ a whole: a dictionary is only ever replaced, never emptied, so a thread keeps wh
 """
 
 import functools
+import itertools
 
 from joblib import Parallel, delayed, effective_n_jobs
 
 from arena_estimators.preprocessing import _punkt, _treebank, _words
 
 TOKENIZERS = ("treebank", "punkt", "tweet")
-_BLOCK = 1_000_000
+_BLOCK = 100_000
 _WORTH_A_PROCESS = 200_000
 # In characters, counting 100 more for each entry: some 100 MB at worst.
 _ROOM = 25_000_000
@@ -85,11 +86,16 @@ class Engine:
         if self._room < 0:
             self._forget()
         pieces, words = self._pieces, self._words
-        keys = [self._keys(text) for text in texts]
-        new = set().union(*keys).difference(pieces)
+        known, new, keys = pieces.__contains__, set(), []
+        for text in texts:
+            keys.append(self._keys(text))
+            new.update(itertools.filterfalse(known, keys[-1]))
         self._room -= sum(map(len, new)) + 100 * len(new)
-        for key, tokens in _treebank.tokens_of(new, self._tokenize):
-            pieces[key] = " ".join(filter(None, map(words.__getitem__, tokens)))
+        for key, tokens in _treebank.tokens_of(new, self._tokenize).items():
+            if " " in tokens:
+                pieces[key] = " ".join(filter(None, map(words.__getitem__, tokens.split())))
+            else:
+                pieces[key] = words[tokens]
         return [" ".join(filter(None, map(pieces.__getitem__, each))) for each in keys]
 
     def _keys(self, text):

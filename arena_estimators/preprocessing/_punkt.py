@@ -1,12 +1,12 @@
 """Sentence ends as NLTK's Punkt finds them, with its decisions remembered.
 
 Punkt looks at every `.`, `?` and `!` before white space or a closing mark, and decides by the word
-that ends there and the token that follows. `spans` walks a text as `PunktSentenceTokenizer` does,
-with its own patterns, and asks NLTK only for what it has not met. Three facts, which
-`tests/preprocessing/test_punkt.py` checks against NLTK, keep the memory small:
+that ends there and the token that follows. `Sentences.spans` walks a text as
+`PunktSentenceTokenizer` does, with its own patterns, and asks NLTK only for what it has not met.
+Three facts, tested against NLTK, keep the memory small:
 
-- A plain word (letters, digits, single hyphens) that is no abbreviation, initial, number or first
-  half of a collocation ends a sentence whatever follows.
+- `?`, `!`, and the period of a plain word (letters, digits, single hyphens) that is no
+  abbreviation, initial, number or first half of a collocation, end a sentence whatever follows.
 - A number counts as any other number, because Punkt knows it as `##number##`.
 - What follows counts by its first token alone, if it holds no sentence end itself.
 """
@@ -17,7 +17,8 @@ import threading
 
 from arena_estimators.preprocessing._words import missing
 
-_PLAIN = re.compile(r"[^\W_]+(?:-[^\W_]+)*[.?!]", re.ASCII).fullmatch
+# The marks in front always end a word and never start one, so what follows them is a word anew.
+_PLAIN = re.compile(r"""(?:[^\s.?!]*[)";}\]*:@({\[])?((?:[^\W_]+(?:-[^\W_]+)*)?[.?!])""").fullmatch
 _NUMBER = re.compile(r"[0-9]+\.").fullmatch
 # Marks that Punkt's tokens never start with, so that each is a token of its own.
 _ALONE = frozenset('("`{[:;&#*@)}],')
@@ -73,7 +74,9 @@ class Sentences:
         variables, parameters = tokenizer._lang_vars, tokenizer._params
         parameters.ortho_context = _Flags(parameters.ortho_context)
         self.nltk = tokenizer
-        self._firsts = {first for first, _ in parameters.collocations}
+        firsts = {first for first, _ in parameters.collocations}
+        self._not_plain = parameters.abbrev_types | firsts
+        self._numbers_differ = any(map(str.isdigit, parameters.abbrev_types))
         self._candidates = re.compile(variables.period_context_re().pattern, re.VERBOSE)
         self._realigned = re.compile(variables.re_boundary_realignment.pattern, re.MULTILINE)
         self._words = {}
@@ -95,40 +98,46 @@ class Sentences:
 
     def _breaks(self, text):
         """Yield where a sentence stops and where the next one starts."""
-        space = _last_space(text)
+        rfind = text.rfind
+        rare = [space for space in "\t\r\v\f" if space in text]
         match, word_start, word_stop = None, 0, 0
         for candidate in self._candidates.finditer(text):
             here = candidate.start()
-            last = space(word_stop, here)
-            before = last + 1 if last > word_stop else word_start
+            space = max(rfind(" ", word_stop, here), rfind("\n", word_stop, here))
+            for other in rare:
+                space = max(space, rfind(other, word_stop, here))
+            before = space + 1 if space > word_stop else word_start
             # Of candidates within one word only the last counts.
-            if match and word_stop <= before and self._ends(text[word_start:word_stop], match):
+            if match and word_stop <= before and self._ends(text[word_start : match.end()], match):
                 yield match.end(), _next_start(match)
             match, word_start, word_stop = candidate, before, here
-        if match and self._ends(text[word_start:word_stop], match):
+        if match and self._ends(text[word_start : match.end()], match):
             yield match.end(), _next_start(match)
 
     def _ends(self, word, match):
-        end, after = match.group(), match.group("after_tok")
-        always = self._words.get(word + end)
+        """Decide whether `word`, which ends at a match, ends a sentence."""
+        always = self._words.get(word)
         if always is None:
-            always = self._always_ends(word + end)
-            _remember(self._words, word + end, always)
-        return always or self._ends_before(word + end, after)
+            always = self._always_ends(word)
+            _remember(self._words, word, always)
+        return always is True or self._ends_before(always, match.group("after_tok"))
 
     def _always_ends(self, word):
-        if not _PLAIN(word):
-            return False
-        *_, token = self.nltk._annotate_first_pass(self.nltk._tokenize_words(word))
-        if not token.sentbreak:
-            return False
-        kind = token.type_no_period
-        depends = token.is_initial or kind == "##number##" or kind in self._firsts
-        return not (token.period_final and depends)
+        """Give True if a word ends a sentence whatever follows, else what Punkt reads of it."""
+        plain = _PLAIN(word)
+        if not plain or word == ".":
+            return word
+        word = plain.group(1)
+        kind = word[:-1].lower()
+        if word[-1] != "." or not kind:
+            return True
+        if kind.strip("0123456789") == "" and not self._numbers_differ:
+            return "0."
+        last = kind.rpartition("-")[2]
+        ends = len(kind) > 1 and any(map(str.isalpha, kind))
+        return (ends and kind not in self._not_plain and last not in self._not_plain) or word
 
     def _ends_before(self, word, after):
-        if _NUMBER(word) and word[:-1] not in self.nltk._params.abbrev_types:
-            word = "0."
         following = after.lstrip()
         if after[0] != following[0] and following[0] in _ALONE and not _ENDS(following):
             after = " " + following[0]
@@ -161,21 +170,6 @@ class Sentences:
 
 def _next_start(match):
     return match.start("next_tok") if match.group("next_tok") else match.end()
-
-
-def _last_space(text):
-    """Give the function that finds the last ASCII white space of a part of `text`, or -1."""
-    rare = [space for space in "\t\r\v\f" if space in text]
-    rfind = text.rfind
-
-    def last(start, stop):
-        found = rfind(" ", start, stop)
-        found = max(found, rfind("\n", max(found, start), stop))
-        for space in rare:
-            found = max(found, rfind(space, max(found, start), stop))
-        return found
-
-    return last
 
 
 def _remember(memory, key, value):

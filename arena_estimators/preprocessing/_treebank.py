@@ -36,7 +36,7 @@ _QUOTE_AFTER_BREAK = re.compile(r"""("(?<=[^\S ]")|''(?<=[^\S ]''))""")
 _QUOTE_BEFORE_BREAK = re.compile(r"'(?=[^\S ])")
 
 # In a chunk without quotes: what becomes a token of its own, and what is left to NLTK.
-_PADDED = re.compile(r"\.{2,}|--|``?|[;@#$%&\u2012-\u2015?!*\]\[(){}<>«»„“”‘’]|[:,](?![0-9])")
+_PADDED = re.compile(r"(\.{2,}|--|``?|[;@#$%&\u2012-\u2015?!*\]\[(){}<>«»„“”‘’]|[:,](?![0-9]))")
 _ENTANGLED = re.compile(r"['\"]|[:,][:,\x80-\U0010ffff]").search
 _CONTRACTED = re.compile(r"(?i)cannot|gimme|gonna|gotta|lemme|wanna").search
 _BATCH = 2_000
@@ -103,7 +103,7 @@ def _add_tail(keys, text, chunks):
 
 
 def tokens_of(keys, tokenize):
-    """Give pairs of a key and its tokens.
+    """Give the tokens of keys.
 
     Parameters
     ----------
@@ -111,26 +111,30 @@ def tokens_of(keys, tokenize):
         What `add_keys` appended, or `TOKEN` and a token.
     tokenize : callable
         `NLTKWordTokenizer().tokenize`.
+
+    Returns
+    -------
+    dict of str to str
+        The tokens of each key, joined by spaces.
     """
-    padded, left = [], []
+    tokens, padded, left = {}, [], []
     for key in keys:
         if key[0] in MARKS and key[0] != _BREAK:
-            yield key, _tokens_at_edge(key[0], key[1:], tokenize)
+            tokens[key] = _tokens_at_edge(key[0], key[1:], tokenize)
+        elif key.isalnum() and not _CONTRACTED(key):
+            tokens[key] = key
         elif _ENTANGLED(key) or _CONTRACTED(key):
             left.append(key)
-        elif key.isalnum():
-            yield key, [key]
         else:
             padded.append(key)
-    lines = _PADDED.sub(r" \g<0> ", "\n".join(padded)).split("\n")
-    for key, line in zip(padded, lines, strict=bool(padded)):
-        yield key, line.split()
+    lines = " ".join(_PADDED.split("\n".join(padded))).split("\n")
+    tokens.update(zip(padded, lines, strict=bool(padded)))
     for first in range(0, len(left), _BATCH):
         batch = left[first : first + _BATCH]
-        tokens = tokenize(_BREAK + "".join(map(_between_breaks, batch)))
-        lines = " ".join(tokens)[2:-2].split(f" {_BREAK} ")
-        for key, line in zip(batch, lines, strict=True):
-            yield key, line.split()
+        found = tokenize(_BREAK + "".join(map(_between_breaks, batch)))
+        lines = " ".join(found)[2:-2].split(f" {_BREAK} ")
+        tokens.update(zip(batch, lines, strict=True))
+    return tokens
 
 
 def _between_breaks(key):
@@ -141,9 +145,11 @@ def _between_breaks(key):
 
 def _tokens_at_edge(mark, part, tokenize):
     if mark == TOKEN:
-        return [part]
+        return part
     if mark == _WHOLE:
-        return tokenize(part)
-    if mark == _START:
-        return tokenize(part.rstrip(_BREAK) + ("\nx" if part[-1] == _BREAK else " x"))[:-1]
-    return tokenize("x" + part)[1:]
+        found = tokenize(part)
+    elif mark == _START:
+        found = tokenize(part.rstrip(_BREAK) + ("\nx" if part[-1] == _BREAK else " x"))[:-1]
+    else:
+        found = tokenize("x" + part)[1:]
+    return " ".join(found)
