@@ -13,7 +13,8 @@ torch nor transformers; its modules, one a step, do. The road through them:
     `find_encoder(encoder) -> str`, `DEFAULT_ENCODER`. No torch, never waits for a dead network.
 `_load`
     `load_tokenizer(folder)`, `load_encoder(folder, *, attention="auto", dtype=None)`,
-    `default_pooling(config, folder=None)`, `longest_input(config)`, `is_decoder(config)`.
+    `load_config(folder)`, `default_pooling(config, folder=None)`, `width_of(config)`,
+    `longest_input(config)`, `is_decoder(config)`.
 `_tokenise`
     `tokenise(X, tokenizer, *, layout, max_length, prompt_share, truncation) -> Tokenised` with
     `sequences` (`Sequences`: flat `ids`, `offsets`, `types`, `lengths`), `rows` of shape
@@ -26,6 +27,8 @@ torch nor transformers; its modules, one a step, do. The road through them:
     `pad(sequences, indices)` and `pack(sequences, indices, budget, ...)` -> dict of CPU tensors;
     `forward(model, inputs, *, pooling)` -> (n, hidden) for both, with gradients;
     `encode(model, sequences, *, pooling, device, ...)` -> float32 ndarray, without.
+`_frozen`
+    `FrozenEncoder(folder)`: all of the above for an encoder that is not trained, on demand.
 `_attention`
     `supports_packing(model)`, `can_pack(model, device, dtype)`; the attention function itself.
 """

@@ -1,6 +1,8 @@
 """Load a tokenizer and an encoder of any supported family from a folder."""
 
 import contextlib
+import json
+import pathlib
 
 import torch
 from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, AutoTokenizer
@@ -10,6 +12,13 @@ from transformers.utils import logging
 from arena_estimators._encoder import _attention
 from arena_estimators.exceptions import ArenaError
 
+_SAID_POOLING = {
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_lasttoken": "last",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_tokens": "mean",
+}
+
 
 def load_tokenizer(folder):
     """Load the tokenizer of a folder and give it a padding token if it has none."""
@@ -17,6 +26,15 @@ def load_tokenizer(folder):
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token or tokenizer.bos_token
     return tokenizer
+
+
+def load_config(folder):
+    """Load the configuration of a folder, set for reading whole texts in one go."""
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    if hasattr(config, "reference_compile"):
+        config.reference_compile = False
+    config.use_cache = False
+    return config
 
 
 def load_encoder(folder, *, attention="auto", dtype=None):
@@ -36,10 +54,7 @@ def load_encoder(folder, *, attention="auto", dtype=None):
     torch.nn.Module
         The bare encoder without pooler or head; its forward gives `last_hidden_state`.
     """
-    config = AutoConfig.from_pretrained(folder, local_files_only=True)
-    if hasattr(config, "reference_compile"):
-        config.reference_compile = False
-    config.use_cache = False
+    config = load_config(folder)
     kind = AutoModelForTextEncoding if config.is_encoder_decoder else AutoModel
     with _quiet():
         model, info = kind.from_pretrained(
@@ -74,8 +89,23 @@ def is_decoder(config):
 
 
 def default_pooling(config, folder=None):
-    """Give the pooling that suits a family: the last token of a decoder, else the mean."""
+    """Give the pooling an encoder was made for: what its folder says, else its family's.
+
+    Sentence encoders say it in `1_Pooling/config.json`. A decoder's last token has seen all
+    others; for the other families the mean is the safe choice.
+    """
+    said = pathlib.Path(folder, "1_Pooling", "config.json") if folder else None
+    if said and said.is_file():
+        modes = json.loads(said.read_text(encoding="utf-8"))
+        for mode, pooling in _SAID_POOLING.items():
+            if modes.get(mode):
+                return pooling
     return "last" if is_decoder(config) else "mean"
+
+
+def width_of(config):
+    """Give the length of an encoder's vectors."""
+    return getattr(config, "hidden_size", None) or config.d_model
 
 
 def longest_input(config):

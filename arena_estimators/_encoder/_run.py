@@ -29,7 +29,7 @@ def pad(sequences, indices, *, pad_id=0):
     dict of str to Tensor
         `input_ids`, `attention_mask` and, where the tokenizer makes them, `token_type_ids`.
     """
-    lengths, take = _gather(sequences, indices)
+    lengths, take = sequences.places(indices)
     mask = np.arange(lengths.max(initial=1)) < lengths[:, None]
     inputs = {"input_ids": np.full(mask.shape, pad_id), "attention_mask": mask.astype(np.int64)}
     inputs["input_ids"][mask] = sequences.ids[take]
@@ -62,7 +62,7 @@ def pack(sequences, indices, budget=None, *, max_sequences=None, max_length=None
         shape (max_sequences + 1,), all tensors, and the int `max_length`. The sequences asked for
         come first.
     """
-    lengths, take = _gather(sequences, indices)
+    lengths, take = sequences.places(indices)
     max_length = int(max_length or lengths.max(initial=1))
     total = int(lengths.sum())
     rest = (total if budget is None else budget) - total
@@ -84,13 +84,6 @@ def pack(sequences, indices, budget=None, *, max_sequences=None, max_length=None
     inputs["cu_seqlens"] = ends.astype(np.int32)
     tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
     return {**tensors, "max_length": max_length}
-
-
-def _gather(sequences, indices):
-    indices = np.asarray(indices, dtype=np.int64)
-    starts, lengths = sequences.offsets[:-1][indices], sequences.lengths[indices]
-    within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    return lengths, np.repeat(starts, lengths) + within
 
 
 def forward(model, inputs, *, pooling):
@@ -215,7 +208,8 @@ def encode(
     if packed == "auto":
         packed = _attention.can_pack(model, device, dtype)
     batch_tokens = batch_tokens or (_CUDA_TOKENS if device.type == "cuda" else _CPU_TOKENS)
-    order = _canonical(sequences)
+    keys = digests(sequences)
+    order = np.array(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.int64)
     dealt = batches(sequences.lengths[order], batch_tokens=batch_tokens, packed=packed)
     make, pad_id = (pack if packed else pad), model.config.pad_token_id or 0
     half = contextlib.nullcontext()
@@ -247,11 +241,15 @@ def _moved(inputs, device):
     return inputs | {name: value.to(device, non_blocking=True) for name, value in tensors.items()}
 
 
-def _canonical(sequences):
-    """Order sequences by their content, so that the same set always makes the same batches."""
-    bounds = sequences.offsets
-    digests = [
-        hashlib.blake2b(sequences.ids[start:stop].tobytes(), digest_size=8).digest()
-        for start, stop in zip(bounds[:-1], bounds[1:], strict=True)
-    ]
-    return np.argsort(np.array(digests, dtype="S8"), kind="stable")
+def digests(sequences, context=""):
+    """Give 16 bytes for each sequence that tell its content, in some context, from any other's."""
+    start = hashlib.blake2b(context.encode(), digest_size=16)
+    keys = []
+    for i in range(len(sequences)):
+        tokens = slice(sequences.offsets[i], sequences.offsets[i + 1])
+        digest = start.copy()
+        digest.update(sequences.ids[tokens].tobytes())
+        if sequences.types is not None:
+            digest.update(sequences.types[tokens].tobytes())
+        keys.append(digest.digest())
+    return keys

@@ -34,6 +34,19 @@ class Sequences:
         """The number of tokens of each sequence."""
         return np.diff(self.offsets)
 
+    def places(self, indices):
+        """Give the lengths of some sequences, and where their tokens are, one after the other."""
+        indices = np.asarray(indices, dtype=np.int64)
+        starts, lengths = self.offsets[indices], self.lengths[indices]
+        within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        return lengths, np.repeat(starts, lengths) + within
+
+    def take(self, indices):
+        """Give some of the sequences, in that order."""
+        lengths, places = self.places(indices)
+        types = None if self.types is None else self.types[places]
+        return Sequences(self.ids[places], np.concatenate([[0], np.cumsum(lengths)]), types)
+
 
 @dataclass
 class Tokenised:

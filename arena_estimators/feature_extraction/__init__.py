@@ -1,6 +1,7 @@
 """Pair transformers: battles in, numbers out."""
 
+from arena_estimators.feature_extraction._pair_embeddings import PairEmbeddings
 from arena_estimators.feature_extraction._pair_style import PairStyleFeatures
 from arena_estimators.feature_extraction._pair_tfidf import PairTfidfVectorizer
 
-__all__ = ["PairStyleFeatures", "PairTfidfVectorizer"]
+__all__ = ["PairEmbeddings", "PairStyleFeatures", "PairTfidfVectorizer"]

@@ -1,0 +1,317 @@
+"""PairEmbeddings: what a pretrained encoder makes of two responses, as numbers."""
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from arena_estimators._encoder._find import DEFAULT_ENCODER, find_encoder
+from arena_estimators._validation import (
+    Integral,
+    Interval,
+    Real,
+    StrOptions,
+    fit_context,
+    validate_battles,
+)
+from arena_estimators.exceptions import ArenaError
+from arena_estimators.feature_extraction._vector_cache import VectorCache
+
+BLOCKS = ("difference", "absolute", "product", "similarity")
+_STORED_AT_ONCE = 4096  # an interrupted run keeps all but its last so many vectors
+
+
+class PairEmbeddings(TransformerMixin, BaseEstimator):
+    """Vectors of a frozen Hugging Face encoder, compared between the two responses.
+
+    The encoder reads each distinct pair of prompt and response once and gives one vector; the
+    blocks say how the vectors of a and b become columns. Nothing is trained.
+
+    Parameters
+    ----------
+    encoder : str, default="sentence-transformers/all-MiniLM-L6-v2"
+        A folder, or a name on the Hugging Face hub. The default is found without a network where
+        the extra `minilm` is installed.
+    pooling : {"auto", "mean", "cls", "last", "max"}, default="auto"
+        How the vectors of the tokens become one. "auto" takes what the encoder was made for: the
+        last token for one that reads from left to right, else the mean.
+    blocks : str, or list or tuple of str, default="difference"
+        What to give, in this order:
+
+        - `"difference"`: a - b.
+        - `"absolute"`: abs(a - b).
+        - `"product"`: a * b.
+        - `"similarity"`: the cosine of a and b, one column.
+
+        The first is odd: swapping the responses negates every column exactly, which is what
+        `DavidsonClassifier` needs. The others are symmetric: swapping changes nothing.
+    normalize : bool, default=True
+        Scale every vector to unit length.
+    max_length : int, default=512
+        Tokens that the encoder reads of a prompt and a response together; fewer where it cannot
+        read so many.
+    prompt_share : float, default=0.25
+        The part of them that belongs to the prompt. What one side does not need goes to the other.
+    truncation : {"head_tail", "middle", "head", "tail"}, default="head_tail"
+        What is kept of a text that is too long: three quarters from its beginning and one from its
+        end, two equal halves, the beginning, or the end. The place is marked.
+    batch_tokens : int, default=None
+        Tokens of a batch; None means 1,024 on a CPU and 65,536 on a GPU.
+    precision : {"auto", "fp32", "bf16", "fp16"}, default="auto"
+        "auto" is bf16 on CUDA, else fp32.
+    device : str, default="auto"
+        A torch device; "auto" is a GPU if there is one.
+    cache_dir : str, default=None
+        A folder in which vectors are kept, found again by the encoder's weights, the settings and
+        the text. Several processes may share it. It may be deleted at any time.
+    verbose : bool, default=False
+        Show a progress bar.
+
+    Attributes
+    ----------
+    fingerprint_ : str
+        Of the encoder's files. `transform` refuses another encoder under the same name.
+    width_ : int
+        Number of columns of one vector.
+    n_features_in_ : int
+        3: the prompt and the two responses.
+    feature_names_in_ : ndarray of shape (3,)
+        Their names, in the order of the fitted frame.
+
+    Raises
+    ------
+    ResourceNotFoundError
+        If the encoder is not on this machine and cannot be fetched.
+    ArenaError
+        If `blocks` is empty, repeats a block or names an unknown one; if `cache_dir` cannot be
+        written.
+
+    See Also
+    --------
+    BertPairClassifier : Trains the encoder on battles.
+    PairStyleFeatures : How the responses are written.
+
+    Notes
+    -----
+    A pickle holds the name of the encoder and the settings, not its weights: where it is loaded,
+    `encoder` must be found as in `fit`, with the same files. The weights are read when they are
+    first needed; between calls they stay in memory on the CPU, and the GPU holds nothing.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from arena_estimators import PairEmbeddings, swap
+    >>> X = pd.DataFrame({
+    ...     "prompt": ["Name two colours.", "Hi"],
+    ...     "response_a": ["Red and blue.", "Hello!"],
+    ...     "response_b": ["I like trains.", "Hello!"],
+    ... })
+    >>> embeddings = PairEmbeddings(blocks=("difference", "similarity")).fit(X)
+    >>> D = embeddings.transform(X)
+    >>> D.shape
+    (2, 385)
+    >>> D[:, -1].round(2)
+    array([0.75, 1.  ], dtype=float32)
+    >>> bool((embeddings.transform(swap(X))[:, :-1] == -D[:, :-1]).all())
+    True
+    """
+
+    _parameter_constraints = {
+        "encoder": [str],
+        "pooling": [StrOptions({"auto", "mean", "cls", "last", "max"})],
+        "blocks": [StrOptions(set(BLOCKS)), list, tuple],
+        "normalize": ["boolean"],
+        "max_length": [Interval(Integral, 8, None, closed="left")],
+        "prompt_share": [Interval(Real, 0, 1, closed="neither")],
+        "truncation": [StrOptions({"head_tail", "middle", "head", "tail"})],
+        "batch_tokens": [Interval(Integral, 1, None, closed="left"), None],
+        "precision": [StrOptions({"auto", "fp32", "bf16", "fp16"})],
+        "device": [str],
+        "cache_dir": [str, None],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        encoder=DEFAULT_ENCODER,
+        *,
+        pooling="auto",
+        blocks="difference",
+        normalize=True,
+        max_length=512,
+        prompt_share=0.25,
+        truncation="head_tail",
+        batch_tokens=None,
+        precision="auto",
+        device="auto",
+        cache_dir=None,
+        verbose=False,
+    ):
+        self.encoder = encoder
+        self.pooling = pooling
+        self.blocks = blocks
+        self.normalize = normalize
+        self.max_length = max_length
+        self.prompt_share = prompt_share
+        self.truncation = truncation
+        self.batch_tokens = batch_tokens
+        self.precision = precision
+        self.device = device
+        self.cache_dir = cache_dir
+        self.verbose = verbose
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Find the encoder; nothing is learned from the battles.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_battles, n_columns)
+            Battles.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        PairEmbeddings
+            Itself.
+        """
+        validate_battles(self, X)
+        self.blocks_ = _check_blocks(self.blocks)
+        if self.cache_dir is not None:
+            VectorCache(self.cache_dir)
+        found = _open_encoder(self.encoder)
+        self.fingerprint_, self.width_ = found.fingerprint, found.width
+        self._found = found
+        return self
+
+    def transform(self, X):
+        """Compare the vectors of the two responses.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_battles, n_columns)
+            Battles.
+
+        Returns
+        -------
+        ndarray of shape (n_battles, n_features) of float32
+            The blocks side by side, in the order of `get_feature_names_out`.
+        """
+        check_is_fitted(self)
+        validate_battles(self, X, reset=False)
+        a, b = self._pooled(X)
+        make = {
+            "difference": lambda: a - b,
+            "absolute": lambda: np.abs(a - b),
+            "product": lambda: a * b,
+            "similarity": lambda: np.sum(_unit(a) * _unit(b), axis=1, keepdims=True),
+        }
+        return np.hstack([make[block]() for block in self.blocks_])
+
+    def get_feature_names_out(self, input_features=None):
+        """Name the columns: block, two underscores, number; such as `difference__17`.
+
+        Parameters
+        ----------
+        input_features : None
+            Ignored.
+
+        Returns
+        -------
+        ndarray of str
+        """
+        check_is_fitted(self)
+        names = [
+            f"{block}__{number}"
+            for block in self.blocks_
+            for number in (["cosine"] if block == "similarity" else range(self.width_))
+        ]
+        return np.array(names, dtype=object)
+
+    def _pooled(self, X):
+        """Give the vectors of a and of b, each of shape (n_battles, width_)."""
+        from arena_estimators._encoder._tokenise import tokenise
+
+        found = self._find_again()
+        budget = {"prompt_share": self.prompt_share, "truncation": self.truncation}
+        length = min(self.max_length, found.longest_input or self.max_length)
+        tokenised = tokenise(X, found.tokenizer, max_length=length, **budget)
+        vectors = self._vectors(found, tokenised.sequences)
+        if self.normalize:
+            vectors = _unit(vectors)
+        return vectors[tokenised.rows[:, 0]], vectors[tokenised.rows[:, 1]]
+
+    def _find_again(self):
+        """Give the encoder seen in `fit`; after unpickling, look for it and check that it is it."""
+        if "_found" not in self.__dict__:
+            found = _open_encoder(self.encoder)
+            if found.fingerprint != self.fingerprint_:
+                raise ArenaError(
+                    f"The encoder found as {self.encoder!r} ({found.folder}) has other weights "
+                    "than the one this estimator was fitted with. Fit it again, or put the same "
+                    "encoder there."
+                )
+            self._found = found
+        return self._found
+
+    def _vectors(self, found, sequences):
+        """Give a vector for each sequence, from the cache where it is known."""
+        from arena_estimators._encoder import _run
+
+        device = _run.resolve_device(self.device)
+        precision = self.precision
+        if precision == "auto":
+            precision = "bf16" if device.type == "cuda" else "fp32"
+        options = {"pooling": found.pooling if self.pooling == "auto" else self.pooling}
+        options |= {"precision": precision}
+        vectors = np.empty((len(sequences), self.width_), dtype=np.float32)
+        keys = _run.digests(sequences, f"{self.fingerprint_} {sorted(options.items())}")
+        cache = VectorCache(self.cache_dir) if self.cache_dir is not None else None
+        known = cache.load(keys) if cache else {}
+        for place, vector in known.items():
+            vectors[place] = vector
+        # Sorted by key, so that the same texts are computed together whatever their order.
+        missing = sorted(set(range(len(keys))) - set(known), key=keys.__getitem__)
+        options |= {"device": device, "batch_tokens": self.batch_tokens}
+        options |= {"progress": bool(self.verbose)}
+        for start in range(0, len(missing), _STORED_AT_ONCE):
+            part = missing[start : start + _STORED_AT_ONCE]
+            vectors[part] = _run.encode(found.model, sequences.take(part), **options)
+            if cache:
+                cache.store([keys[place] for place in part], vectors[part])
+        if missing:
+            found.model.to("cpu")
+        return vectors
+
+    def __getstate__(self):
+        state = super().__getstate__()
+        return {name: value for name, value in state.items() if name != "_found"}
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+
+def _open_encoder(name):
+    from arena_estimators._encoder._frozen import FrozenEncoder
+
+    return FrozenEncoder(find_encoder(name))
+
+
+def _check_blocks(blocks):
+    blocks = (blocks,) if isinstance(blocks, str) else tuple(blocks)
+    unknown = [block for block in blocks if block not in BLOCKS]
+    if unknown or not blocks or len(set(blocks)) < len(blocks):
+        raise ArenaError(
+            f"blocks={blocks!r} must hold one or more of {', '.join(map(repr, BLOCKS))}, each once."
+        )
+    return blocks
+
+
+def _unit(vectors):
+    """Scale rows to length one; a row of zeros stays."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(lengths > 0, lengths, 1)

@@ -1,0 +1,108 @@
+"""Vectors on disk, found again by the content they were computed from."""
+
+import contextlib
+import os
+import pathlib
+import uuid
+import zlib
+
+import numpy as np
+
+from arena_estimators.exceptions import ArenaError
+
+KEY_BYTES = 16
+
+
+class VectorCache:
+    """A folder of files that are written once and never changed.
+
+    Each file holds an array of records: key, checksum, vector. A file appears under its name only
+    when it is complete, so any number of processes may write at the same time, and a damaged file
+    or record counts as absent.
+
+    Parameters
+    ----------
+    folder : str or path-like
+        Made if it is not there.
+
+    Raises
+    ------
+    ArenaError
+        If the folder cannot be made or written.
+    """
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder).expanduser()
+        with self._explained():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if not os.access(self.folder, os.W_OK):
+                raise PermissionError("no permission to write")
+
+    def load(self, keys):
+        """Read what is known.
+
+        Parameters
+        ----------
+        keys : list of bytes
+
+        Returns
+        -------
+        dict of int to ndarray
+            The vectors, by position in `keys`.
+        """
+        positions = {key: place for place, key in enumerate(keys)}
+        found = {}
+        for path in sorted(self.folder.glob("*.npy")):
+            records = _open(path)
+            for row, key in enumerate(_keys_of(records)):
+                place = positions.get(key)
+                if place is not None and place not in found:
+                    record = records[row]
+                    if zlib.crc32(record["vector"].tobytes()) == record["check"]:
+                        found[place] = np.array(record["vector"])
+        return found
+
+    def store(self, keys, vectors):
+        """Write vectors under their keys."""
+        records = np.empty(len(keys), dtype=_dtype(vectors.shape[1]))
+        records["key"] = np.frombuffer(b"".join(keys), dtype=f"V{KEY_BYTES}")
+        records["vector"] = vectors
+        records["check"] = [zlib.crc32(vector.tobytes()) for vector in vectors]
+        unique = uuid.uuid4().hex
+        unfinished = self.folder / f"{unique}.unfinished"
+        with self._explained():
+            try:
+                with open(unfinished, "wb") as file:
+                    np.save(file, records, allow_pickle=False)
+                os.replace(unfinished, self.folder / f"{unique}.npy")
+            finally:
+                unfinished.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _explained(self):
+        try:
+            yield
+        except OSError as error:
+            raise ArenaError(
+                f"The cache folder {str(self.folder)!r} cannot be written ({error}). Pass another "
+                "folder as cache_dir, or cache_dir=None to compute every vector anew."
+            ) from error
+
+
+def _dtype(width):
+    return np.dtype([("key", f"V{KEY_BYTES}"), ("check", "<u4"), ("vector", "<f4", (width,))])
+
+
+def _open(path):
+    """Open a file without reading its vectors; a damaged one is like an empty one."""
+    try:
+        records = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return np.empty(0, dtype=_dtype(1))
+    known = records.dtype.names == ("key", "check", "vector") and records.ndim == 1
+    return records if known else np.empty(0, dtype=_dtype(1))
+
+
+def _keys_of(records):
+    raw = np.ascontiguousarray(records["key"]).tobytes()
+    return (raw[start : start + KEY_BYTES] for start in range(0, len(raw), KEY_BYTES))
