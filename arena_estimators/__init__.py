@@ -18,6 +18,7 @@ _MODULE_OF = {
     "PairTfidfVectorizer": "feature_extraction",
     "PromptGroupKFold": "model_selection",
     "SwapSymmetricClassifier": "ensemble",
+    "BertPairClassifier": "neural_network",
     "check_battles": "battles",
     "check_labels": "battles",
     "expected_calibration_error": "metrics",

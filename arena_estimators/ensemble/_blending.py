@@ -1,0 +1,315 @@
+"""A blend of classifiers of battles whose weights minimise the out-of-fold log loss."""
+
+from numbers import Real
+
+import numpy as np
+import pandas as pd
+from sklearn.exceptions import NotFittedError
+from sklearn.utils import Bunch
+from sklearn.utils.metaestimators import _BaseComposition
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+
+from arena_estimators._validation import Interval, StrOptions, fit_context, validate_battles
+from arena_estimators.battles import check_labels
+from arena_estimators.ensemble._members import (
+    BattleClassifierMixin,
+    check_classes,
+    fit_and_predict_out_of_fold,
+    make_splits,
+    proba_of,
+    weight_name,
+)
+from arena_estimators.ensemble._pooling import fit_pool, mean_log_loss, pool
+
+
+class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
+    r"""Blend classifiers with the weights that minimise their out-of-fold log loss.
+
+    With the members' probabilities :math:`p_m`, the weights :math:`w_m \ge 0` that sum to one and
+    the temperature :math:`T`, the blend is :math:`\mathrm{softmax}(\sum_m w_m \log p_m / T)` in log
+    space, or :math:`\sum_m w_m p_m`, sharpened by :math:`T`, in probability space. Members that are
+    exactly symmetric give a blend that is exactly symmetric.
+
+    Parameters
+    ----------
+    estimators : list of (str, estimator)
+        Names and classifiers that take a DataFrame of battles and have `predict_proba`. A member
+        may be left out by `set_params(name="drop")`.
+    cv : int, splitter, iterable or None, default=None
+        The folds of the out-of-fold predictions: a number means that many folds of
+        PromptGroupKFold, and None means five.
+    weights : "log_loss" or array-like of shape (n_members,), default="log_loss"
+        Fit the weights, or use these, which are not negative and sum to one.
+    space : {"log", "probability"}, default="log"
+        Blend log probabilities (a weighted geometric mean) or probabilities.
+    temperature : "fit" or float, default="fit"
+        Fit the temperature, or use this one. It lies between 0.01 and 100 when fitted: in log
+        space together with the weights, in probability space after them.
+    prefit : bool, default=False
+        Whether the members are fitted already. They are then used as they are, and `fit` fits
+        only weights and temperature, on battles the members must not have seen.
+    n_jobs : int, optional
+        The number of fits at a time; None means one.
+    verbose : bool, default=False
+        Whether to show the progress of the fits.
+
+    Attributes
+    ----------
+    estimators_ : list of estimators
+        The fitted members.
+    named_estimators_ : :class:`~sklearn.utils.Bunch`
+        The same, by name.
+    classes_ : ndarray of shape (n_classes,)
+        The sorted labels.
+    weights_ : Series of shape (n_members,)
+        The weights, by name.
+    temperature_ : float
+        The temperature; below 1 it sharpens.
+    oof_log_loss_ : Series of shape (n_members + 1,)
+        The out-of-fold log loss of each member, and of the blend under the name "blend". If both
+        `weights` and `temperature` are given and `prefit=False`, no folds are fitted, and this and
+        the next attribute are not set.
+    leave_one_out_ : Series of shape (n_members,)
+        What each member gains: by how much the log loss is higher when the rest are blended anew
+        without it. NaN for a single member.
+    n_features_in_ : int
+        The number of text columns.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names.
+
+    Raises
+    ------
+    BattlesError, LabelsError
+        If `X` or `y` break the data contract, or a member's classes are not those of `y`.
+    ValueError
+        If names are not unique, a member has no `predict_proba`, or weights are no weights.
+
+    See Also
+    --------
+    sklearn.ensemble.VotingClassifier : A mean with given weights.
+    sklearn.ensemble.StackingClassifier : A classifier on top of out-of-fold probabilities.
+
+    References
+    ----------
+    .. [1] C. Genest and J. V. Zidek, "Combining probability distributions: a critique and an
+       annotated bibliography", Statistical Science 1 (1986), 114-135.
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from arena_estimators import (
+    ...     BlendingClassifier, DavidsonClassifier, PairStyleFeatures, PairTfidfVectorizer,
+    ...     make_battles)
+    >>> data = make_battles(200, random_state=0)
+    >>> model = BlendingClassifier([
+    ...     ("words", make_pipeline(PairTfidfVectorizer(), DavidsonClassifier(alpha=1e-3))),
+    ...     ("style", make_pipeline(PairStyleFeatures(), DavidsonClassifier(alpha=1e-3))),
+    ... ]).fit(data.X, data.y)
+    >>> bool(model.oof_log_loss_.idxmin() == "blend")
+    True
+    """
+
+    _parameter_constraints = {
+        "estimators": [list],
+        "cv": ["cv_object"],
+        "weights": [StrOptions({"log_loss"}), "array-like"],
+        "space": [StrOptions({"log", "probability"})],
+        "temperature": [StrOptions({"fit"}), Interval(Real, 0, None, closed="neither")],
+        "prefit": ["boolean"],
+        "n_jobs": [None, int],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        estimators,
+        *,
+        cv=None,
+        weights="log_loss",
+        space="log",
+        temperature="fit",
+        prefit=False,
+        n_jobs=None,
+        verbose=False,
+    ):
+        self.estimators = estimators
+        self.cv = cv
+        self.weights = weights
+        self.space = space
+        self.temperature = temperature
+        self.prefit = prefit
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    @property
+    def named_estimators(self):
+        """The members before `fit`, by name."""
+        return Bunch(**dict(self.estimators))
+
+    def get_params(self, deep=True):
+        """Give the parameters, with `deep=True` also the members and theirs.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+
+        Returns
+        -------
+        dict
+        """
+        return self._get_params("estimators", deep=deep)
+
+    def set_params(self, **params):
+        """Set parameters, members by name, or parameters of members by `name__parameter`.
+
+        Parameters
+        ----------
+        **params : dict
+
+        Returns
+        -------
+        self
+        """
+        self._set_params("estimators", **params)
+        return self
+
+    @fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y, sample_weight=None):
+        """Fit members, weights and temperature.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_battles, n_columns)
+            Battles.
+        y : array-like of shape (n_battles,) or (n_battles, n_classes)
+            Labels, or soft labels if the members take them.
+        sample_weight : array-like of shape (n_battles,), optional
+            Counts in the log loss and is handed to the members (of a Pipeline: to its last step).
+
+        Returns
+        -------
+        self
+        """
+        named = self._check_members()
+        weights = self._check_weights(len(named))
+        validate_battles(self, X)
+        classes, target = check_labels(y, n_battles=len(X))
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        temperature = None if self.temperature == "fit" else float(self.temperature)
+        y = classes[target] if target.ndim == 1 else target
+        proba = self._fit_members(
+            named, X, y, sample_weight, classes, weights is None or temperature is None
+        )
+        self.classes_ = classes
+        self.named_estimators_ = Bunch(**dict(zip(dict(named), self.estimators_, strict=True)))
+        if proba is not None:
+            Y = np.eye(len(classes))[target] if target.ndim == 1 else target
+            weight = np.ones(len(X)) if sample_weight is None else sample_weight
+            weights, temperature = self._judge(
+                dict(named), proba, (Y, weight / weight.sum()), weights, temperature
+            )
+        self.weights_ = pd.Series(weights, index=list(dict(named)))
+        self.temperature_ = temperature
+        return self
+
+    def predict_proba(self, X):
+        """Compute the probabilities of the classes.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_battles, n_columns)
+            Battles.
+
+        Returns
+        -------
+        ndarray of shape (n_battles, n_classes) of float64
+        """
+        check_is_fitted(self)
+        validate_battles(self, X, reset=False)
+        members = [
+            proba_of(member, X, self.classes_, f"Member {name!r}")
+            for name, member in self.named_estimators_.items()
+        ]
+        return pool(np.stack(members), self.weights_.to_numpy(), self.temperature_, self.space)
+
+    def _check_members(self):
+        """List the names and members that are not dropped, or say what is wrong with them."""
+        pairs = [isinstance(item, list | tuple) and len(item) == 2 for item in self.estimators]
+        if not pairs or not all(pairs) or not all(isinstance(n, str) for n, _ in self.estimators):
+            raise ValueError("estimators must be a list of (name, classifier), at least one.")
+        self._validate_names([name for name, _ in self.estimators])
+        named = [(name, member) for name, member in self.estimators if member != "drop"]
+        if not named or "blend" in dict(named):
+            raise ValueError("At least one member must be left, and none be named 'blend'.")
+        for name, member in named:
+            for method in ("fit", "predict_proba"):
+                if isinstance(member, type) or not hasattr(member, method):
+                    raise ValueError(
+                        f"Member {name!r} ({member!r:.80}) has no {method}. Every member must be "
+                        "a classifier with predict_proba; wrap one that has only a "
+                        "decision_function in CalibratedClassifierCV."
+                    )
+        return named
+
+    def _check_weights(self, n_members):
+        """Give the weights the user set as an array, or None if they are to be fitted."""
+        if isinstance(self.weights, str):
+            return None
+        weights = np.asarray(self.weights, dtype=np.float64)
+        if weights.shape != (n_members,):
+            raise ValueError(f"weights has shape {weights.shape}; there are {n_members} members.")
+        if not (weights >= 0).all() or abs(weights.sum() - 1) > 1e-6:
+            raise ValueError(
+                f"weights must not be negative and must sum to one, got {weights.tolist()} with "
+                f"the sum {weights.sum():.6g}."
+            )
+        return weights / weights.sum()
+
+    def _fit_members(self, named, X, y, sample_weight, classes, needs_folds):
+        """Set `estimators_` and give the probabilities to judge the members by, or None."""
+        if self.prefit:
+            for name, member in named:
+                try:
+                    check_is_fitted(member)
+                except NotFittedError:
+                    raise NotFittedError(
+                        f"prefit=True, but member {name!r} is not fitted. If a clone of the blend "
+                        "is fitted (as in GridSearchCV), wrap its members in FrozenEstimator."
+                    ) from None
+                check_classes(member, classes, f"Member {name!r}")
+            self.estimators_ = [member for _, member in named]
+            return np.stack([proba_of(m, X, classes, f"Member {name!r}") for name, m in named])
+        if sample_weight is not None:
+            for name, member in named:
+                weight_name(member, f"Member {name!r}")
+        proba, self.estimators_ = fit_and_predict_out_of_fold(
+            [(f"Member {name!r}", member) for name, member in named],
+            X,
+            y,
+            sample_weight,
+            make_splits(self.cv, X, y) if needs_folds else [],
+            classes,
+            n_jobs=self.n_jobs,
+            verbose=bool(self.verbose),
+        )
+        return proba if needs_folds else None
+
+    def _judge(self, names, proba, truth, weights, temperature):
+        """Fit what is to be fitted, and set the losses and what each member gains."""
+
+        def blend(kept):
+            given = None if weights is None else weights[kept]
+            if given is not None and given.sum() == 0:
+                return None, None, np.nan
+            given = None if given is None else given / given.sum()
+            found = fit_pool(proba[kept], *truth, self.space, given, temperature)
+            return *found, mean_log_loss(truth[0], pool(proba[kept], *found, self.space), truth[1])
+
+        everyone = np.arange(len(names))
+        fitted_weights, fitted_temperature, loss = blend(everyone)
+        losses = [mean_log_loss(truth[0], member, truth[1]) for member in proba]
+        self.oof_log_loss_ = pd.Series([*losses, loss], index=[*names, "blend"])
+        gains = [blend(everyone != m)[2] - loss if len(names) > 1 else np.nan for m in everyone]
+        self.leave_one_out_ = pd.Series(gains, index=list(names))
+        return fitted_weights, fitted_temperature

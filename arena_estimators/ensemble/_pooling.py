@@ -1,0 +1,135 @@
+"""The mathematics of a blend: means of probabilities, and the weights of least log loss."""
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.special import log_softmax, softmax
+
+SMALLEST = np.finfo(np.float64).eps
+_COLDEST, _HOTTEST = 0.01, 100.0
+
+
+def mean_log_loss(Y, P, weight):
+    """Compute the weighted mean log loss of probabilities against (soft) labels.
+
+    Parameters
+    ----------
+    Y, P : ndarray of shape (n_battles, n_classes)
+    weight : ndarray of shape (n_battles,)
+        Weights that sum to one.
+
+    Returns
+    -------
+    float
+    """
+    return float(-(weight @ (Y * np.log(np.maximum(P, SMALLEST))).sum(axis=1)))
+
+
+def pool(members, weights, temperature, space):
+    """Blend probabilities.
+
+    The members are added one after the other, each class for itself, so that members that exchange
+    two columns exactly give a blend that does so exactly.
+
+    Parameters
+    ----------
+    members : ndarray of shape (n_members, n_battles, n_classes)
+    weights : ndarray of shape (n_members,)
+    temperature : float
+    space : {"log", "probability"}
+
+    Returns
+    -------
+    ndarray of shape (n_battles, n_classes)
+    """
+    total = np.zeros(members.shape[1:])
+    for proba, weight in zip(members, weights, strict=True):
+        total += weight * (_log(proba) if space == "log" else proba)
+    if space == "probability":
+        if temperature == 1:
+            return total / total.sum(axis=1, keepdims=True)
+        total = _log(total)
+    return softmax(total / temperature, axis=1)
+
+
+def fit_pool(members, Y, weight, space, weights=None, temperature=None):
+    """Find the weights and the temperature of least log loss.
+
+    In log space both are found at once: the loss is convex in `weights / temperature`. In
+    probability space the loss is convex in the weights, and the temperature comes after them.
+
+    Parameters
+    ----------
+    members : ndarray of shape (n_members, n_battles, n_classes)
+    Y : ndarray of shape (n_battles, n_classes)
+    weight : ndarray of shape (n_battles,)
+        Weights of the battles that sum to one.
+    space : {"log", "probability"}
+    weights : ndarray of shape (n_members,), optional
+        Weights to keep.
+    temperature : float, optional
+        A temperature to keep.
+
+    Returns
+    -------
+    weights : ndarray of shape (n_members,)
+    temperature : float
+    """
+    if weights is None and space == "log":
+        scaled = _minimise(_LogLoss(_log(members), Y, weight), len(members), temperature)
+        return scaled / scaled.sum(), float(temperature or 1 / scaled.sum())
+    if weights is None:
+        weights = _minimise(_MixtureLoss(members, Y, weight), len(members), 1.0)
+        weights = weights / weights.sum()
+    if temperature is None:
+        blend = _log(pool(members, weights, 1.0, space))
+        temperature = 1 / _minimise(_LogLoss(blend[None], Y, weight), 1, None)[0]
+    return weights, float(temperature)
+
+
+class _LogLoss:
+    """The log loss, and its gradient, of the softmax of weighted log probabilities."""
+
+    def __init__(self, logs, Y, weight):
+        self.logs, self.Y, self.weight = logs, Y, weight
+
+    def __call__(self, weights):
+        log_proba = log_softmax(np.tensordot(weights, self.logs, 1), axis=1)
+        loss = -(self.weight @ (self.Y * log_proba).sum(axis=1))
+        residual = self.weight[:, None] * (np.exp(log_proba) - self.Y)
+        return loss, np.tensordot(self.logs, residual, 2)
+
+
+class _MixtureLoss:
+    """The log loss, and its gradient, of a weighted mean of probabilities."""
+
+    def __init__(self, members, Y, weight):
+        self.members, self.Y, self.weight = members, Y, weight
+
+    def __call__(self, weights):
+        mixture = np.maximum(np.tensordot(weights, self.members, 1), SMALLEST)
+        loss = -(self.weight @ (self.Y * np.log(mixture)).sum(axis=1))
+        return loss, -np.tensordot(self.members, self.weight[:, None] * self.Y / mixture, 2)
+
+
+def _minimise(loss, n_weights, temperature):
+    """Minimise over weights >= 0 whose sum is 1 / temperature, or free if that is None."""
+    if temperature is None:
+        total, bounds = 1.0, (0, 1 / _COLDEST)
+        constraint = {"type": "ineq", "fun": lambda w: w.sum() - 1 / _HOTTEST}
+    else:
+        total, bounds = 1 / temperature, (0, 1 / temperature)
+        constraint = {"type": "eq", "fun": lambda w: w.sum() - total}
+    result = minimize(
+        loss,
+        np.full(n_weights, total / n_weights),
+        jac=True,
+        method="SLSQP",
+        bounds=[bounds] * n_weights,
+        constraints={**constraint, "jac": lambda w: np.ones_like(w)},
+        options={"ftol": 1e-12, "maxiter": 300},
+    )
+    return np.maximum(result.x, 0)
+
+
+def _log(proba):
+    return np.log(np.maximum(proba, SMALLEST))

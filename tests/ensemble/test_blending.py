@@ -1,0 +1,301 @@
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.ensemble import StackingClassifier, VotingClassifier
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
+
+from arena_estimators import (
+    BlendingClassifier,
+    DavidsonClassifier,
+    PairStyleFeatures,
+    PairTfidfVectorizer,
+    PromptGroupKFold,
+    make_battles,
+    swap,
+    swap_inconsistency,
+    swap_proba,
+)
+from arena_estimators.exceptions import BattlesError, LabelsError
+from arena_estimators.utils.estimator_checks import parametrize_with_battle_checks
+
+
+def style(alpha=1e-3):
+    scaler = StandardScaler(with_mean=False)
+    return make_pipeline(PairStyleFeatures(), scaler, DavidsonClassifier(alpha=alpha))
+
+
+def words(alpha=1e-3):
+    return make_pipeline(PairTfidfVectorizer(min_df=2), DavidsonClassifier(alpha=alpha))
+
+
+MEMBERS = [("style", style()), ("words", words())]
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_battles(200, random_state=3)
+
+
+@pytest.fixture(scope="module")
+def fitted(data):
+    return BlendingClassifier(MEMBERS).fit(data.X, data.y)
+
+
+@parametrize_with_battle_checks(
+    [
+        BlendingClassifier([("weak", style(1.0)), ("weaker", style(10.0))], cv=2),
+        BlendingClassifier([("one", style(1.0))], weights=[1.0], temperature=1.0),
+    ]
+)
+def test_battle_checks(estimator, check):
+    check(estimator)
+
+
+class Fixed(ClassifierMixin, BaseEstimator):
+    """Answers with given probabilities, whatever it is asked."""
+
+    def __init__(self, proba=None, classes=("model_a", "model_b", "tie")):
+        self.proba = proba
+        self.classes = classes
+
+    def fit(self, X, y):
+        self.classes_ = np.array(self.classes)
+        return self
+
+    def predict_proba(self, X):
+        return self.proba
+
+
+def test_weights_and_losses_come_from_out_of_fold_predictions(data, fitted):
+    cv = PromptGroupKFold(5)
+    members = [
+        cross_val_predict(member, data.X, data.y, cv=cv, method="predict_proba")
+        for _, member in MEMBERS
+    ]
+    losses = [log_loss(data.y, proba) for proba in members]
+    np.testing.assert_allclose(fitted.oof_log_loss_[["style", "words"]], losses, rtol=1e-9)
+    prefit = BlendingClassifier(
+        [
+            (name, Fixed(proba).fit(None, None))
+            for (name, _), proba in zip(MEMBERS, members, strict=True)
+        ],
+        prefit=True,
+    ).fit(data.X, data.y)
+    np.testing.assert_allclose(prefit.weights_, fitted.weights_, atol=1e-6)
+    np.testing.assert_allclose(prefit.temperature_, fitted.temperature_, rtol=1e-5)
+    assert fitted.oof_log_loss_.idxmin() == "blend"
+    assert fitted.weights_.sum() == pytest.approx(1)
+    assert (fitted.weights_ >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("space", "temperature"), [("log", "fit"), ("log", 1.0), ("log", 0.8), ("probability", 1.0)]
+)
+def test_no_other_weights_are_better(data, space, temperature):
+    rng = np.random.default_rng(0)
+    hot = np.eye(3)[np.unique(data.y, return_inverse=True)[1]]
+    members = [
+        (f"m{i}", Fixed(p / p.sum(1, keepdims=True)).fit(None, None))
+        for i, p in enumerate(rng.gamma(1, size=(3, 200, 3)) + [[[0.8]], [[0.3]], [[0.1]]] * hot)
+    ]
+    options = {"space": space, "temperature": temperature, "prefit": True}
+    best = BlendingClassifier(members, **options).fit(data.X, data.y)
+    assert temperature in ("fit", best.temperature_)
+    for weights in rng.dirichlet([1, 1, 1], size=40):
+        other = BlendingClassifier(members, weights=weights, **options).fit(data.X, data.y)
+        assert best.oof_log_loss_["blend"] <= other.oof_log_loss_["blend"] + 1e-9
+        np.testing.assert_allclose(other.weights_, weights)
+
+
+def test_a_member_of_no_use_gets_no_weight_and_one_that_counts_gains(data):
+    rng = np.random.default_rng(1)
+    members = [
+        ("truth", Fixed(data.proba).fit(None, None)),
+        ("noise", Fixed(rng.dirichlet([1, 1, 1], size=200)).fit(None, None)),
+    ]
+    model = BlendingClassifier(members, prefit=True).fit(data.X, data.y)
+    assert model.weights_["noise"] < 0.03
+    assert model.leave_one_out_["truth"] > 0.05
+    assert -1e-9 <= model.leave_one_out_["noise"] < 0.005
+    assert model.temperature_ == pytest.approx(1, abs=0.2)
+
+
+def test_overconfident_members_are_tempered(data):
+    sharp = data.proba**3 / (data.proba**3).sum(axis=1, keepdims=True)
+    members = [("sharp", Fixed(sharp).fit(None, None))]
+    for space in ("log", "probability"):
+        model = BlendingClassifier(members, prefit=True, space=space).fit(data.X, data.y)
+        assert model.temperature_ == pytest.approx(3, abs=0.6)
+        assert model.oof_log_loss_["blend"] < model.oof_log_loss_["sharp"]
+        assert model.leave_one_out_.isna().all()
+
+
+def test_members_worse_than_nothing_and_certain_members_stay_finite(data):
+    wrong = np.roll(np.eye(3)[np.unique(data.y, return_inverse=True)[1]], 1, axis=1)
+    right = np.eye(3)[np.unique(data.y, return_inverse=True)[1]]
+    for proba in (wrong, right):
+        for space in ("log", "probability"):
+            members = [("one", Fixed(proba).fit(None, None)), ("two", Fixed(proba).fit(None, None))]
+            model = BlendingClassifier(members, prefit=True, space=space).fit(data.X, data.y)
+            assert np.isfinite(model.predict_proba(data.X)).all()
+            assert 0.0099 <= model.temperature_ <= 100.1
+            assert model.weights_.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("space", ["log", "probability"])
+@pytest.mark.parametrize("temperature", [0.9, 1.0])
+def test_symmetric_members_make_a_symmetric_blend(data, space, temperature):
+    members = [(name, clone(member).fit(data.X, data.y)) for name, member in MEMBERS]
+    members.append(("again", style(1e-1).fit(data.X, data.y)))
+    options = {"space": space, "temperature": temperature, "prefit": True}
+    model = BlendingClassifier(members, **options).fit(data.X, data.y)
+    assert swap_inconsistency(model, data.X) == 0
+    np.testing.assert_array_equal(
+        model.predict_proba(swap(data.X)), swap_proba(model.predict_proba(data.X))
+    )
+
+
+def test_columns_are_read_by_name(data):
+    turned = Fixed(data.proba[:, [2, 0, 1]], ("tie", "model_a", "model_b")).fit(None, None)
+    model = BlendingClassifier([("turned", turned)], prefit=True).fit(data.X, data.y)
+    assert model.classes_.tolist() == ["model_a", "model_b", "tie"]
+    assert model.oof_log_loss_["turned"] == pytest.approx(log_loss(data.y, data.proba))
+
+
+def test_sample_weights_reach_members_and_the_loss(data):
+    weight = (data.y != "tie").astype(float)
+    model = BlendingClassifier(MEMBERS, cv=2)
+    heavy = model.fit(data.X, data.y, sample_weight=weight).predict_proba(data.X)
+    assert heavy[:, 2].mean() < model.fit(data.X, data.y).predict_proba(data.X)[:, 2].mean() / 2
+
+
+def test_soft_labels_and_weights_equal_hard_ones(data):
+    hot = np.eye(3)[np.unique(data.y, return_inverse=True)[1]]
+    frame = pd.DataFrame(hot, columns=["model_a", "model_b", "tie"])[["tie", "model_b", "model_a"]]
+    hard = BlendingClassifier(MEMBERS, cv=2).fit(data.X, data.y)
+    for soft in (hot, frame):
+        model = BlendingClassifier(MEMBERS, cv=2).fit(data.X, soft)
+        np.testing.assert_allclose(model.predict_proba(data.X), hard.predict_proba(data.X))
+
+
+def test_given_weights_and_temperature_need_no_folds(data, monkeypatch):
+    fits = []
+    fit = DavidsonClassifier.fit
+    monkeypatch.setattr(DavidsonClassifier, "fit", lambda *args: fits.append(1) or fit(*args))
+    model = BlendingClassifier(MEMBERS, weights=[0.25, 0.75], temperature=1.0, space="probability")
+    proba = model.fit(data.X, data.y).predict_proba(data.X)
+    assert len(fits) == 2
+    assert not hasattr(model, "oof_log_loss_")
+    voting = VotingClassifier(MEMBERS, voting="soft", weights=[0.25, 0.75]).fit(data.X, data.y)
+    np.testing.assert_allclose(proba, voting.predict_proba(data.X))
+
+
+def test_members_can_be_set_searched_and_dropped(data):
+    model = clone(BlendingClassifier(MEMBERS, cv=2))
+    model.set_params(words__davidsonclassifier__alpha=0.5, style="drop")
+    model.fit(data.X, data.y)
+    assert list(model.named_estimators_) == ["words"]
+    assert model.named_estimators_["words"][-1].alpha == 0.5
+    assert clone(model).get_params()["style"] == "drop"
+    grid = {"space": ["log", "probability"], "style__davidsonclassifier__alpha": [1e-3, 1.0]}
+    search = GridSearchCV(
+        BlendingClassifier([("style", style())], cv=2), grid, cv=PromptGroupKFold(2)
+    )
+    assert search.set_params(scoring="neg_log_loss").fit(data.X, data.y).best_score_ > -1.2
+
+
+def test_prefit_members_are_not_fitted_again(data):
+    members = [(name, clone(member).fit(data.X, data.y)) for name, member in MEMBERS]
+    model = BlendingClassifier(members, prefit=True).fit(data.X, data.y)
+    assert model.named_estimators_["style"] is members[0][1]
+    with pytest.raises(NotFittedError, match="'style' is not fitted.*FrozenEstimator"):
+        clone(model).fit(data.X, data.y)
+    frozen = [(name, FrozenEstimator(member)) for name, member in members]
+    clone(BlendingClassifier(frozen, prefit=True)).fit(data.X, data.y)
+
+
+def test_two_processes_give_the_same(data, fitted, capsys):
+    model = BlendingClassifier(MEMBERS, n_jobs=2, verbose=True).fit(data.X, data.y)
+    np.testing.assert_array_equal(model.predict_proba(data.X), fitted.predict_proba(data.X))
+    assert "12/12" in capsys.readouterr().err
+
+
+def test_stacking_takes_the_same_members(data):
+    cv = PromptGroupKFold(3, shuffle=True, random_state=0)
+    stacking = StackingClassifier(MEMBERS, LogisticRegression(), cv=cv)
+    assert log_loss(data.y, stacking.fit(data.X, data.y).predict_proba(data.X)) < 1.0
+
+
+class Untouched(DavidsonClassifier):
+    def fit(self, D, y):
+        raise AssertionError("was fitted before all input was checked")
+
+
+@pytest.mark.parametrize(
+    ("members", "options", "message"),
+    [
+        ([("svm", LinearSVC())], {}, "Member 'svm' .*has no predict_proba"),
+        ([("type", DavidsonClassifier)], {}, "Member 'type' .*has no fit"),
+        ([("x", Untouched()), ("x", Untouched())], {}, "not unique"),
+        ([("a__b", Untouched())], {}, "__"),
+        ([("cv", Untouched())], {}, "conflict"),
+        ([("blend", Untouched())], {}, "named 'blend'"),
+        ([("x", "drop")], {}, "At least one"),
+        ([], {}, "at least one"),
+        ([Untouched()], {}, "list of"),
+        ("xy", {}, "estimators"),
+        ([("x", Untouched())], {"weights": [0.5, 0.5]}, "there are 1 members"),
+        ([("x", Untouched())], {"weights": [0.9]}, "sum to one.*0.9"),
+        ([("x", Untouched()), ("z", Untouched())], {"weights": [1.5, -0.5]}, "negative"),
+        ([("x", Untouched())], {"weights": "best"}, "weights"),
+        ([("x", Untouched())], {"weights": [np.nan]}, "weights"),
+        ([("x", Untouched())], {"space": "logit"}, "space"),
+        ([("x", Untouched())], {"temperature": 0.0}, "temperature"),
+        ([("x", Untouched())], {"cv": 1000}, "splits"),
+        ([("x", Untouched())], {"cv": [([0, 1], [2])]}, "every battle"),
+        ([("x", Untouched())], {"cv": KFold(2)}, "fold 0 has no battle of class"),
+    ],
+)
+def test_bad_input_is_refused_before_any_fit(data, members, options, message):
+    order = np.argsort(data.y)
+    with pytest.raises(ValueError, match=message):
+        BlendingClassifier(members, **options).fit(data.X.iloc[order], data.y[order])
+
+
+def test_weights_are_refused_before_any_fit_where_a_member_takes_none(data):
+    class Heedless(Untouched):
+        pass
+
+    with pytest.raises(ValueError, match="Member 'x' .Heedless. takes no sample_weight"):
+        BlendingClassifier([("x", Heedless())]).fit(data.X, data.y, sample_weight=np.ones(200))
+
+
+def test_classes_that_differ_between_members_are_refused(data):
+    other = make_battles(200, tie_rate=0, random_state=0)
+    members = [("all", style().fit(data.X, data.y)), ("two", style().fit(other.X, other.y))]
+    with pytest.raises(LabelsError, match="Member 'two' .*has the classes .'model_a', 'model_b'."):
+        BlendingClassifier(members, prefit=True).fit(data.X, data.y)
+    wrong = [("wrong", Fixed(None, ("x", "y", "z")))]
+    with pytest.raises(LabelsError, match="Member 'wrong' .Fixed. has the classes"):
+        BlendingClassifier(wrong).fit(data.X, data.y)
+
+
+def test_members_that_predict_nonsense_are_refused(data):
+    member = Fixed(np.full((200, 3), np.nan)).fit(None, None)
+    with pytest.raises(ValueError, match="Member 'nan' .Fixed. predicts what is no probability"):
+        BlendingClassifier([("nan", member)], prefit=True).fit(data.X, data.y)
+
+
+def test_bad_battles_and_labels_are_refused(data):
+    with pytest.raises(BattlesError, match="DataFrame"):
+        BlendingClassifier(MEMBERS).fit(data.X.to_numpy(), data.y)
+    with pytest.raises(LabelsError, match="200 battles but y has 199"):
+        BlendingClassifier(MEMBERS).fit(data.X, data.y[1:])
