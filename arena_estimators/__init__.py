@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 _MODULE_OF = {
     "ArenaError": "exceptions",
     "ArenaWarning": "exceptions",
+    "BertPairClassifier": "neural_network",
     "BlendingClassifier": "ensemble",
     "DavidsonClassifier": "linear_model",
     "NLTKCleaner": "preprocessing",
@@ -18,7 +19,6 @@ _MODULE_OF = {
     "PairTfidfVectorizer": "feature_extraction",
     "PromptGroupKFold": "model_selection",
     "SwapSymmetricClassifier": "ensemble",
-    "BertPairClassifier": "neural_network",
     "check_battles": "battles",
     "check_labels": "battles",
     "expected_calibration_error": "metrics",

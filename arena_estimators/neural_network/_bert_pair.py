@@ -286,7 +286,7 @@ class BertPairClassifier(ClassifierMixin, BaseEstimator):
         return checkpoint, checkpoint.load()
 
     def __getstate__(self):
-        state = super().__getstate__()
+        state = dict(super().__getstate__())
         if "net_" in state:
             net, tokenizer = state.pop("net_"), state.pop("tokenizer_")
             state["_network"] = _state.pack_network(net, tokenizer, self._shape)
@@ -294,6 +294,7 @@ class BertPairClassifier(ClassifierMixin, BaseEstimator):
         return state
 
     def __setstate__(self, state):
+        state = dict(state)
         files, epochs = state.pop("_network", None), state.pop("_epochs", None)
         super().__setstate__(state)
         if files is not None:

@@ -71,7 +71,9 @@ class PairLoss(nn.Module):
         """Give the loss; `truth` holds `target`, `weight` and the float `total`."""
         target = truth["target"]
         if self.label_smoothing and self.training:
-            target = torch.lerp(target, torch.full_like(target, 1 / target.shape[1]), self.label_smoothing)
+            target = torch.lerp(
+                target, torch.full_like(target, 1 / target.shape[1]), self.label_smoothing
+            )
         losses = -(torch.log_softmax(logits.float(), -1) * target).sum(-1).mean(0)
         return (losses * truth["weight"]).sum() / truth["total"]
 

@@ -1,10 +1,12 @@
 """A fitted network as plain bytes: weights, configuration, tokenizer and heads."""
 
+import contextlib
 import json
 import pathlib
 import tempfile
 
 import safetensors.torch
+from transformers.utils import logging
 
 from arena_estimators._encoder._load import load_tokenizer
 from arena_estimators.neural_network._module import build_module
@@ -32,7 +34,8 @@ def pack_network(net, tokenizer, shape):
     """
     module = net.module_
     with tempfile.TemporaryDirectory() as folder:
-        module.encoder.save_pretrained(folder)
+        with _without_bar():
+            module.encoder.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         files = {
             str(path.relative_to(folder)): path.read_bytes()
@@ -60,3 +63,14 @@ def unpack_network(files, history):
     finish(net)
     net.history.extend(history)
     return net, tokenizer
+
+
+@contextlib.contextmanager
+def _without_bar():
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()

@@ -6,8 +6,8 @@ import warnings
 import numpy as np
 import pandas as pd
 import torch
-from skorch.helper import predefined_split
 from sklearn.model_selection import GroupShuffleSplit
+from skorch.helper import predefined_split
 
 from arena_estimators._encoder import _attention
 from arena_estimators.battles import PROMPT, texts
@@ -110,6 +110,8 @@ def train(module, data, train_rows, valid_rows, *, settings, workers, seed, chec
         ) from error
     finally:
         _clear(net, module, device)
+        if p.gradient_checkpointing:
+            module.encoder.gradient_checkpointing_disable()
     if lora is not None:
         lora.merge_and_unload()
     found = _conclude(net, p, train_data, valid_data)
@@ -217,8 +219,6 @@ def _clear(net, module, device):
     module.forget_compiled()
     net.optimizer_ = None
     module.zero_grad(set_to_none=True)
-    if getattr(module.encoder, "is_gradient_checkpointing", False):
-        module.encoder.gradient_checkpointing_disable()
     module.to("cpu").eval()
     if device.type == "cuda":
         torch.cuda.empty_cache()

@@ -1,0 +1,197 @@
+"""Training and prediction of BERT-like networks, ours and as people do it, with a clock."""
+
+import time
+
+import numpy as np
+import torch
+import transformers
+from skorch.callbacks import Callback
+
+from arena_estimators import BertPairClassifier
+from arena_estimators._encoder._find import find_encoder
+from arena_estimators._encoder._load import load_encoder, load_tokenizer
+from arena_estimators._encoder._run import encode, forward, pad
+from arena_estimators._encoder._tokenise import tokenise
+
+MAX_LENGTH = 512
+WARM_UP = 8  # steps that are not timed
+
+
+def matmul_rate(size=8192, rounds=30):
+    """Measure the operations a second of a bf16 matrix product."""
+    a, b = (torch.randn(size, size, device="cuda", dtype=torch.bfloat16) for _ in range(2))
+    for _ in range(5):
+        a @ b
+    _wait()
+    start = time.perf_counter()
+    for _ in range(rounds):
+        a @ b
+    _wait()
+    return rounds * 2 * size**3 / (time.perf_counter() - start)
+
+
+def _wait():
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def random_bert_base(encoder, folder, **sizes):
+    """Save a BERT of base size with random weights beside another encoder's tokenizer."""
+    tokenizer = load_tokenizer(find_encoder(encoder))
+    config = transformers.BertConfig(vocab_size=len(tokenizer), num_labels=3, **sizes)
+    torch.manual_seed(0)
+    transformers.BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+def operations(lengths, config):
+    """Count the floating point operations of training on sequences of these lengths."""
+    width, layers = config.hidden_size, config.num_hidden_layers
+    weights = layers * (4 * width**2 + 2 * width * config.intermediate_size)
+    lengths = np.asarray(lengths, dtype=np.float64)
+    return 6 * weights * lengths.sum() + 12 * layers * width * (lengths**2).sum()
+
+
+class Clock(Callback):
+    """Note when each optimizer step ended, and what it held."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.ends, self.lengths = [], []
+
+    def on_batch_end(self, net, batch=None, training=None, **kwargs):
+        if training:
+            _wait()
+            self.ends.append(time.perf_counter())
+            self.lengths.append(np.concatenate([_lengths(part) for part in batch.parts]))
+
+
+def _lengths(part):
+    """Give the lengths of the sequences of a part that battles read."""
+    if "cu_seqlens" in part["inputs"][0]:
+        every = part["inputs"][0]["cu_seqlens"].diff()
+    else:
+        every = torch.cat([inputs["attention_mask"].sum(1) for inputs in part["inputs"]])
+    return every[part["rows"].flatten().unique()].numpy()
+
+
+def train_ours(folder, X, y, *, compile=True, batch_tokens=65536):
+    """Train in both orders with the estimator; give pairs, tokens, operations and seconds."""
+    clock = Clock()
+    model = BertPairClassifier(
+        folder,
+        architecture="cross",
+        max_length=MAX_LENGTH,
+        style_features=False,
+        validation_fraction=0.0,
+        batch_tokens=batch_tokens,
+        compile=compile,
+        callbacks=[clock],
+        random_state=0,
+    )
+    model.fit(X, y)
+    lengths = np.concatenate(clock.lengths[WARM_UP:])
+    config = transformers.AutoConfig.from_pretrained(folder)
+    return {
+        "pairs": len(lengths),
+        "tokens": lengths.sum(),
+        "flops": operations(lengths, config),
+        "seconds": clock.ends[-1] - clock.ends[WARM_UP - 1],
+    }
+
+
+class _TrainerClock(transformers.TrainerCallback):
+    def __init__(self):
+        self.ends = []
+
+    def on_step_end(self, args, state, control, **kwargs):
+        _wait()
+        self.ends.append(time.perf_counter())
+
+
+def train_with_trainer(folder, X, y, *, best):
+    """Train a sequence classifier on the same sequences, padded to 512, with transformers."""
+    tokenised = tokenise(X, load_tokenizer(folder), layout="cross", max_length=MAX_LENGTH)
+    place = {"model_a": 0, "model_b": 1, "tie": 2}
+    labels = np.array([place[label] for label in y])
+    n_steps, batch = (24, 128) if best else (120, 8)
+    rows = tokenised.rows.ravel()[: batch * n_steps]
+    labels = np.column_stack([labels, np.array([1, 0, 2])[labels]]).ravel()[: len(rows)]
+    inputs = pad(tokenised.sequences, rows)
+    short = MAX_LENGTH - inputs["input_ids"].shape[1]
+    inputs = {k: torch.nn.functional.pad(v, (0, short)) for k, v in inputs.items()}
+    examples = [
+        {**{k: v[i] for k, v in inputs.items()}, "labels": int(labels[i])} for i in range(len(rows))
+    ]
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(folder, num_labels=3)
+    clock = _TrainerClock()
+    better = {"bf16": True, "torch_compile": True, "optim": "adamw_torch_fused"} if best else {}
+    arguments = transformers.TrainingArguments(
+        output_dir=f"{folder}/trainer",
+        per_device_train_batch_size=batch,
+        max_steps=n_steps,
+        save_strategy="no",
+        logging_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+        **better,
+    )
+    transformers.Trainer(model, arguments, train_dataset=examples, callbacks=[clock]).train()
+    timed = slice(WARM_UP * batch, None)
+    lengths = tokenised.sequences.lengths[rows][timed]
+    return {
+        "pairs": len(lengths),
+        "tokens": lengths.sum(),
+        "flops": operations(lengths, model.config),
+        "seconds": clock.ends[-1] - clock.ends[WARM_UP - 1],
+    }
+
+
+def encode_in_given_order(encoder, X, *, rounds, batch_size=32):
+    """Encode the sequences of battles by token budget, and padded as they come, alternating."""
+    folder = find_encoder(encoder)
+    tokenised = tokenise(X, load_tokenizer(folder), max_length=MAX_LENGTH)
+    sequences, given = tokenised.sequences, tokenised.rows.ravel()
+    model = load_encoder(folder)
+    gpu = torch.cuda.is_available()
+    device, precision = ("cuda", "bf16") if gpu else ("cpu", "fp32")
+    model.to(device)
+
+    def ours():
+        return encode(
+            model,
+            sequences,
+            device=device,
+            precision=precision,
+            batch_tokens=65536 if gpu else 4096,
+        )[given]
+
+    def padded():
+        made = []
+        half = torch.autocast(device, dtype=torch.bfloat16, enabled=gpu)
+        with torch.inference_mode(), half:
+            for start in range(0, len(given), batch_size):
+                inputs = pad(sequences, given[start : start + batch_size])
+                inputs = {name: value.to(device) for name, value in inputs.items()}
+                made.append(forward(model, inputs, pooling="mean").cpu().numpy())
+        return np.concatenate(made)
+
+    ways = {"by budget, each text once": ours, f"padded, {batch_size} as they come": padded}
+    seconds = {name: [] for name in ways}
+    vectors = {name: way() for name, way in ways.items()} if gpu else {}
+    for _ in range(rounds):
+        for name, way in ways.items():
+            start = time.perf_counter()
+            vectors[name] = way()
+            seconds[name].append(time.perf_counter() - start)
+    ours_, padded_ = vectors.values()
+    slowest = np.median(list(seconds.values())[1])
+    return {
+        name: {
+            "texts/s": len(given) / float(np.median(values)),
+            "real tokens/s": float(sequences.lengths[given].sum() / np.median(values)),
+            "times padded": float(slowest / np.median(values)),
+            "largest difference": float(np.abs(ours_ - padded_).max()),
+        }
+        for name, values in seconds.items()
+    }

@@ -1,0 +1,173 @@
+"""BertPairClassifier: how good on judge_unique, how fast beside what people use?
+
+    python -m benchmarks.bench_bert --data FOLDER --only quality train predict
+
+`quality` fits the default (and each `--vary "name=value ..."`) on the first of five folds grouped
+by prompt, with several seeds. `train` trains a network of BERT-base's size with random weights on
+whole battles of 512 tokens, beside transformers' Trainer at its defaults and at its best setting.
+`predict` encodes texts of mixed length, beside padded batches in the order given. The first two
+need a GPU. No network is needed; `--encoder` is a folder or the default's name.
+"""
+
+import argparse
+import ast
+import gc
+import os
+import pathlib
+import tempfile
+import time
+
+import numpy as np
+import pandas as pd
+import torch
+
+from arena_estimators import BertPairClassifier
+from benchmarks import _battles
+from benchmarks._bert_speed import (
+    encode_in_given_order,
+    matmul_rate,
+    random_bert_base,
+    train_ours,
+    train_with_trainer,
+)
+from benchmarks._harness import report
+
+PARTS = ("quality", "train", "predict")
+
+
+def first_fold(folder):
+    """Read judge_unique and give its first training and test part."""
+    X, y = _battles.read(folder)
+    train, test = next(_battles.CV.split(X))
+    return X.iloc[train], y[train], X.iloc[test], y[test]
+
+
+def quality(folder, encoder, variants, seeds):
+    """Fit each variant with each seed."""
+    X, y, X_test, y_test = first_fold(folder)
+    column = {"model_a": 0, "model_b": 1, "tie": 2}
+    place = np.array([column[label] for label in y_test])
+    rows = []
+    for name, parameters in variants.items():
+        losses, fits, predicts, temperatures, probas = [], [], [], [], []
+        for seed in range(seeds):
+            model = BertPairClassifier(encoder, random_state=seed, **parameters)
+            start = time.perf_counter()
+            model.fit(X, y)
+            fitted = time.perf_counter()
+            proba = model.predict_proba(X_test)
+            predicts.append(time.perf_counter() - fitted)
+            fits.append(fitted - start)
+            losses.append(-np.log(proba[np.arange(len(place)), place]).mean())
+            temperatures.append(model.temperature_)
+            probas.append(proba)
+        mean = np.mean(probas, axis=0)
+        rows.append(
+            {
+                "model": name,
+                "log loss": float(np.mean(losses)),
+                "of each seed": " ".join(f"{loss:.4f}" for loss in losses),
+                "seeds averaged": float(-np.log(mean[np.arange(len(place)), place]).mean()),
+                "temperature": float(np.mean(temperatures)),
+                "fit s": float(np.median(fits)),
+                "predict s": float(np.median(predicts)),
+            }
+        )
+        print(rows[-1], flush=True)
+        report(
+            "bench_bert_quality", rows, f"{len(X)} battles, tested on {len(y_test)}; {_device()}."
+        )
+    return rows
+
+
+def train_speed(folder, encoder, n_battles):
+    """Train BERT-base's size on whole battles: ours, the Trainer at its defaults, at its best."""
+    X, y, *_ = first_fold(folder)
+    X, y = X.iloc[:n_battles], y[:n_battles]
+    rate = matmul_rate()
+    with tempfile.TemporaryDirectory() as home:
+        bert = random_bert_base(encoder, pathlib.Path(home) / "bert")
+        rows = []
+        for name, run in {
+            "BertPairClassifier, packed, compiled": lambda: train_ours(bert, X, y),
+            "BertPairClassifier, packed": lambda: train_ours(bert, X, y, compile=False),
+            "Trainer, best setting": lambda: train_with_trainer(bert, X, y, best=True),
+            "Trainer, defaults": lambda: train_with_trainer(bert, X, y, best=False),
+        }.items():
+            gc.collect()
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+            found = run()
+            rows.append(
+                {
+                    "training": name,
+                    "pairs/s": found["pairs"] / found["seconds"],
+                    "tokens/s": found["tokens"] / found["seconds"],
+                    "share of matrix rate": found["flops"] / found["seconds"] / rate,
+                    "peak GiB": torch.cuda.max_memory_allocated() / 2**30,
+                }
+            )
+            print(rows[-1], flush=True)
+    note = (
+        "A pair is one battle read in one order, 512 tokens at most; steady steps, without the "
+        f"first ones and compiling. A bf16 product of 8192^3 runs at {rate / 1e12:.0f} TFLOP/s "
+        f"here; tokens are real ones, without padding. {_device()}."
+    )
+    report("bench_bert_train", rows, note)
+    return rows
+
+
+def predict_speed(folder, encoder, n_texts, rounds=3):
+    """Encode texts of mixed length, sorted and by budget, and in the order given."""
+    names = ("judge_unique", "pandalm_human", "hh_harmless_human")
+    X = pd.concat([_battles.read(folder, name)[0] for name in names])
+    X = X.sample(n_texts // 2, random_state=0)
+    found = encode_in_given_order(encoder, X, rounds=rounds)
+    rows = [{"prediction": name, **values} for name, values in found.items()]
+    report("bench_bert_predict", rows, f"{len(X)} battles of mixed length; {_device()}.")
+    return rows
+
+
+def _device():
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"CPU, {torch.get_num_threads()} threads"
+
+
+def _variant(text):
+    """Read "n_epochs=2 truncation=tail" as parameters."""
+    pairs = (part.split("=", 1) for part in text.split())
+    return text, {name: _literal(value) for name, value in pairs}
+
+
+def _literal(value):
+    try:
+        return ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return value
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", default=os.environ.get("ARENA_DATA"))
+    parser.add_argument("--encoder", default=BertPairClassifier().encoder)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--vary", action="append", type=_variant, default=[], metavar="PARAMETERS")
+    parser.add_argument("--seeds", type=int, default=3)
+    args = parser.parse_args(argv)
+    if not args.data:
+        print("Skipped: set ARENA_DATA or pass --data to the folder with judge_unique.parquet.")
+        return
+    folder, gpu = pathlib.Path(args.data), torch.cuda.is_available()
+    if not gpu and {"quality", "train"} & set(args.only):
+        print("No GPU: only the speed of prediction is measured.")
+    if "quality" in args.only and gpu:
+        quality(folder, args.encoder, {"defaults": {}, **dict(args.vary)}, args.seeds)
+    if "train" in args.only and gpu:
+        train_speed(folder, args.encoder, n_battles=4000)
+    if "predict" in args.only:
+        predict_speed(folder, args.encoder, n_texts=4000 if gpu else 300)
+
+
+if __name__ == "__main__":
+    main()
