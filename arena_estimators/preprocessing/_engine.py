@@ -17,6 +17,7 @@ _BLOCK = 100_000
 _WORTH_A_PROCESS = 200_000
 # In characters, counting 100 more for each entry: some 100 MB at worst.
 _ROOM = 25_000_000
+_UNKNOWN = "\0"
 
 
 def clean(texts, settings, n_jobs=None):
@@ -85,28 +86,40 @@ class Engine:
     def _clean_block(self, texts):
         if self._room < 0:
             self._forget()
-        pieces, words = self._pieces, self._words
-        known, new, keys = pieces.__contains__, set(), []
+        remembered, unknown = self._pieces.get, itertools.repeat(_UNKNOWN)
+        cleaned, gaps = [], []
         for text in texts:
-            keys.append(self._keys(text))
-            new.update(itertools.filterfalse(known, keys[-1]))
-        self._room -= sum(map(len, new)) + 100 * len(new)
-        for key, tokens in _treebank.tokens_of(new, self._tokenize).items():
+            keys = self._keys(text)
+            pieces = list(map(remembered, keys, unknown))
+            cleaned.append(pieces)
+            if _UNKNOWN in pieces:
+                gaps += [(pieces, i, keys[i]) for i in _positions(pieces)]
+        new = self._work_out({key for _, _, key in gaps})
+        for pieces, position, key in gaps:
+            pieces[position] = new[key]
+        return [" ".join(filter(None, pieces)) for pieces in cleaned]
+
+    def _work_out(self, keys):
+        """Give what each key becomes, and remember it."""
+        new = {}
+        words = self._words
+        for key, tokens in _treebank.tokens_of(keys, self._tokenize).items():
             if " " in tokens:
-                pieces[key] = " ".join(filter(None, map(words.__getitem__, tokens.split())))
+                new[key] = " ".join(filter(None, map(words.__getitem__, tokens.split())))
             else:
-                pieces[key] = words[tokens]
-        return [" ".join(filter(None, map(pieces.__getitem__, each))) for each in keys]
+                new[key] = words[tokens]
+        self._room -= sum(map(len, new)) + 100 * len(new)
+        self._pieces.update(new)
+        return new
 
     def _keys(self, text):
         if not self._local or any(mark in text for mark in _treebank.RESERVED):
             return [_treebank.TOKEN + token for token in self._whole(text)]
-        keys = []
         if self._sentences is None:
-            _treebank.add_keys(keys, text)
-        else:
-            for start, stop in self._sentences.spans(text):
-                _treebank.add_keys(keys, text[start:stop])
+            return _treebank.keys_of(text)
+        keys = []
+        for start, stop in self._sentences.spans(text):
+            keys += _treebank.keys_of(text[start:stop])
         return keys
 
     def _tokens(self, text):
@@ -122,6 +135,14 @@ class Engine:
         if not self._keep_punctuation and not any(map(str.isalnum, token)):
             return ""
         return self._lemmatize(token)
+
+
+def _positions(pieces):
+    """Yield where pieces are unknown."""
+    position = -1
+    for _ in range(pieces.count(_UNKNOWN)):
+        position = pieces.index(_UNKNOWN, position + 1)
+        yield position
 
 
 class _Words(dict):

@@ -2,7 +2,7 @@ r"""NLTKWordTokenizer by parts: which rules are local, and what each part of a t
 
 `NLTKWordTokenizer` rewrites a whole text with some thirty patterns and splits it at white space.
 Nearly all of them match inside one *chunk* (a run without white space), so the tokens of a chunk
-can be remembered. `add_keys` cuts a text into keys, `tokens_of` gives the tokens of keys. A key
+can be remembered. `keys_of` cuts a text into keys, `tokens_of` gives the tokens of keys. A key
 is a chunk, or a part with a mark where a rule looks further. The rules that do:
 
 - `^"` reads the start of the text and `[ (\[{<]("|'{2})` the plain space before a chunk. Only a
@@ -31,9 +31,12 @@ _RULES = 1897161800
 
 _CLOSING = ")]}>\"'»”’"
 _NEEDS_CARE = frozenset(_CLOSING + ".:," + _BREAK)
-# Each pattern begins with a literal, which keeps the search fast.
-_QUOTE_AFTER_BREAK = re.compile(r"""("(?<=[^\S ]")|''(?<=[^\S ]''))""")
-_QUOTE_BEFORE_BREAK = re.compile(r"'(?=[^\S ])")
+# Quotes beside white space other than a space. The literal in front keeps the search fast.
+_BESIDE_BREAK = [
+    ("''", re.compile(r"''(?<=[^\S ]'')"), _BREAK + "''"),
+    ('"', re.compile(r'"(?<=[^\S ]")'), _BREAK + '"'),
+    ("'", re.compile(r"'(?=[^\S ])"), "'" + _BREAK),
+]
 
 # In a chunk without quotes: what becomes a token of its own, and what is left to NLTK.
 _PADDED = re.compile(r"(\.{2,}|--|``?|[;@#$%&\u2012-\u2015?!*\]\[(){}<>«»„“”‘’]|[:,](?![0-9]))")
@@ -56,50 +59,47 @@ def rules_known(tokenizer):
     return zlib.crc32(text.encode()) == _RULES
 
 
-def add_keys(keys, text):
-    """Append the keys of one text, or of one sentence, to a list."""
+def keys_of(text):
+    """Give the keys of one text, or of one sentence, as a list."""
     chunks = (_marked(text) if '"' in text or "'" in text else text).split()
     if not chunks:
-        return
+        return chunks
     last = chunks[-1]
     end = last[-1]
     if end not in _NEEDS_CARE or (end == "." and last[-2:-1] in (".", "")):
-        keys += chunks
-    elif end == ".":
+        return chunks
+    if end == ".":
         chunks[-1] = last[:-1]
-        keys += chunks
-        keys.append(".")
-    else:
-        _add_tail(keys, text, chunks)
+        chunks.append(".")
+        return chunks
+    return _with_tail(text, chunks)
 
 
 def _marked(text):
     """Mark the chunks whose quotes do not stand beside a plain space."""
     start = _START if text.startswith(('""', "\"''", "''")) else ""
-    text = _QUOTE_AFTER_BREAK.sub(_BREAK + r"\1", text)
-    return start + _QUOTE_BEFORE_BREAK.sub("'" + _BREAK, text)
+    for quote, beside_break, marked in _BESIDE_BREAK:
+        if quote in text:
+            text = beside_break.sub(marked, text)
+    return start + text
 
 
-def _add_tail(keys, text, chunks):
-    """Append the keys of a text that ends with a closing mark, a colon or a comma."""
+def _with_tail(text, chunks):
+    """Give the keys of a text that ends with a closing mark, a colon or a comma."""
     raw = text.split()
     last = raw[-1]
     word = last.rstrip(_CLOSING)
     if word[-1:] == "." and word[-2:-1] not in (".", ""):
         mark = chunks[-1][0] if chunks[-1][0] in MARKS else ""
-        keys += chunks[:-1]
-        keys += [mark + word[:-1], _CLOSE + last[len(word) - 1 :]]
-    elif word and word[-1] != "." and last[-1] != "'" and last[-2:-1] not in (":", ","):
-        keys += chunks
-    else:
-        parts = 1
-        while parts < len(raw) and not raw[-parts].rstrip(_CLOSING):
-            parts += 1
-        if parts == len(raw):
-            keys.append(_WHOLE + text)
-        else:
-            keys += chunks[:-parts]
-            keys.append(_TAIL + text[len(text.rsplit(None, parts)[0]) :])
+        return [*chunks[:-1], mark + word[:-1], _CLOSE + last[len(word) - 1 :]]
+    if word and word[-1] != "." and last[-1] != "'" and last[-2:-1] not in (":", ","):
+        return chunks
+    parts = 1
+    while parts < len(raw) and not raw[-parts].rstrip(_CLOSING):
+        parts += 1
+    if parts == len(raw):
+        return [_WHOLE + text]
+    return [*chunks[:-parts], _TAIL + text[len(text.rsplit(None, parts)[0]) :]]
 
 
 def tokens_of(keys, tokenize):
@@ -108,7 +108,7 @@ def tokens_of(keys, tokenize):
     Parameters
     ----------
     keys : iterable of str
-        What `add_keys` appended, or `TOKEN` and a token.
+        What `keys_of` gives, or `TOKEN` and a token.
     tokenize : callable
         `NLTKWordTokenizer().tokenize`.
 
