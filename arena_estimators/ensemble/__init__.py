@@ -1,6 +1,14 @@
 """Classifiers made of classifiers."""
 
+from arena_estimators.ensemble._augmenting import AugmentingClassifier
 from arena_estimators.ensemble._blending import BlendingClassifier
+from arena_estimators.ensemble._soft_labels import DistillingClassifier, soften_labels
 from arena_estimators.ensemble._swap_symmetric import SwapSymmetricClassifier
 
-__all__ = ["BlendingClassifier", "SwapSymmetricClassifier"]
+__all__ = [
+    "AugmentingClassifier",
+    "BlendingClassifier",
+    "DistillingClassifier",
+    "SwapSymmetricClassifier",
+    "soften_labels",
+]

@@ -11,6 +11,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
+from arena_estimators.battles import CLASSES
 from arena_estimators.exceptions import LabelsError
 from arena_estimators.model_selection import PromptGroupKFold
 
@@ -77,24 +78,53 @@ def fit_member(estimator, X, y, weight=None):
     return clone(estimator).fit(X, y, **params)
 
 
+def takes_soft_labels(estimator):
+    """Say whether a classifier takes probabilities for labels: those of this library do.
+
+    Of a Pipeline this is asked of its last step, of a wrapper or a blend of what it holds.
+    """
+    if isinstance(estimator, Pipeline):
+        return takes_soft_labels(estimator.steps[-1][1])
+    if not type(estimator).__module__.startswith("arena_estimators."):
+        return False
+    held = [member for _, member in getattr(estimator, "estimators", [])]
+    held += [estimator.estimator] if hasattr(estimator, "estimator") else []
+    return all(takes_soft_labels(member) for member in held if not isinstance(member, str))
+
+
 def check_classes(estimator, classes, name):
-    """Refuse a fitted classifier whose classes are not those expected, in any order."""
-    found = np.asarray(estimator.classes_)
-    if sorted(found.tolist(), key=str) != sorted(classes.tolist(), key=str):
+    """Find the columns of a fitted classifier's probabilities that belong to `classes`.
+
+    The integers 0, 1 and 2 are the same as the names model_a, model_b and tie.
+
+    Raises
+    ------
+    LabelsError
+        If its classes are others.
+    """
+    found, expected = _names(estimator.classes_), _names(classes)
+    if len(found) != len(expected) or set(found) != set(expected):
         raise LabelsError(
-            f"{name} ({type(estimator).__name__}) has the classes {found.tolist()}; expected "
-            f"{classes.tolist()}, those of y. Fit it on labels of the same kind."
+            f"{name} ({type(estimator).__name__}) has the classes {found}; expected {expected}, "
+            "those of y. Fit it on labels of the same task."
         )
+    return [found.index(label) for label in expected]
 
 
 def proba_of(estimator, X, classes, name):
     """Predict probabilities as float64 rows that sum to one, columns in the order of `classes`."""
-    check_classes(estimator, classes, name)
-    order = [estimator.classes_.tolist().index(label) for label in classes.tolist()]
+    order = check_classes(estimator, classes, name)
     proba = np.ascontiguousarray(np.asarray(estimator.predict_proba(X), np.float64)[:, order])
     if not (np.isfinite(proba).all() and (proba >= 0).all() and (proba.sum(axis=1) > 0).all()):
         raise ValueError(f"{name} ({type(estimator).__name__}) predicts what is no probability.")
     return proba / proba.sum(axis=1, keepdims=True)
+
+
+def _names(classes):
+    return [
+        label if isinstance(label, str) else CLASSES[label] if label in (0, 1, 2) else label
+        for label in np.asarray(classes).tolist()
+    ]
 
 
 def make_splits(cv, X, y):

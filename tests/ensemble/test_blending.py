@@ -27,13 +27,13 @@ from arena_estimators.exceptions import BattlesError, LabelsError
 from arena_estimators.utils.estimator_checks import parametrize_with_battle_checks
 
 
-def style(alpha=1e-3):
+def style(alpha=0.03):
     scaler = StandardScaler(with_mean=False)
-    return make_pipeline(PairStyleFeatures(), scaler, DavidsonClassifier(alpha=alpha))
+    return make_pipeline(PairStyleFeatures(), scaler, DavidsonClassifier(alpha, tie_alpha=alpha))
 
 
-def words(alpha=1e-3):
-    return make_pipeline(PairTfidfVectorizer(min_df=2), DavidsonClassifier(alpha=alpha))
+def words(alpha=0.03):
+    return make_pipeline(PairTfidfVectorizer(min_df=2), DavidsonClassifier(alpha, tie_alpha=alpha))
 
 
 MEMBERS = [("style", style()), ("words", words())]

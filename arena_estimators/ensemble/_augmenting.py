@@ -1,0 +1,235 @@
+"""A wrapper that trains on changed copies of battles, changed so that the vote still holds."""
+
+import math
+import re
+from numbers import Integral
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+
+from arena_estimators._validation import HasMethods, Interval, fit_context, validate_battles
+from arena_estimators.battles import COLUMNS, check_labels
+from arena_estimators.ensemble._members import (
+    BattleClassifierMixin,
+    check_classes,
+    fit_member,
+    proba_of,
+    weight_name,
+)
+
+_MARKDOWN = (
+    (re.compile(r"^\s*(?:```|~~~).*\n?", re.M), ""),
+    (re.compile(r"^[ \t]{0,3}#{1,6}[ \t]+", re.M), ""),
+    (re.compile(r"^[ \t]*>[ \t]?", re.M), ""),
+    (re.compile(r"^[ \t]*(?:[-*+]|\d{1,3}[.)])[ \t]+", re.M), ""),
+    (re.compile(r"^[ \t]*[-*_]{3,}[ \t]*$\n?", re.M), ""),
+    (re.compile(r"!?\[([^\]\n]*)\]\([^)\n]*\)"), r"\1"),
+    (re.compile(r"\*\*(?=\S)(.+?)(?<=\S)\*\*"), r"\1"),
+    (re.compile(r"(?<![\w*])\*(?=\S)([^*\n]+?)(?<=\S)\*(?![\w*])"), r"\1"),
+    (re.compile(r"`([^`\n]+)`"), r"\1"),
+)
+
+
+class AugmentingClassifier(BattleClassifierMixin, BaseEstimator):
+    """Train a classifier on battles and on changed copies of them that keep the vote.
+
+    Both responses are changed alike. Copies are made inside `fit` only, so that none can get from
+    the training part of a split into its test part; predictions are made for battles as given.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A classifier that takes a DataFrame of battles and has `predict_proba`.
+    augmentations : tuple of str, default=("drop_turns", "trim", "strip_markdown")
+        What may be done to a copy, one of these drawn at random for each:
+
+        - "drop_turns" drops the same number of leading turns, but never all, from prompt and
+          responses;
+        - "trim" cuts every turn of both responses to the same share, drawn between 0.5 and 0.9,
+          of its characters;
+        - "strip_markdown" takes headers, lists, emphasis, quotes, links and code marks, but not
+          their text, from both responses.
+    n_copies : int, default=1
+        The number of copies of each battle. A copy that nothing would change is left out.
+    random_state : int, RandomState instance or None, default=None
+        Determines the copies.
+
+    Attributes
+    ----------
+    estimator_ : estimator
+        The fitted classifier.
+    n_copies_ : int
+        The number of copies it was fitted on, beside the battles.
+    classes_ : ndarray of shape (n_classes,)
+        The sorted labels.
+    n_features_in_ : int
+        The number of text columns.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names.
+
+    Raises
+    ------
+    BattlesError, LabelsError
+        If `X` or `y` break the data contract.
+    ValueError
+        If an augmentation is not one of those above.
+
+    See Also
+    --------
+    SwapSymmetricClassifier : Trains on both orders of the responses.
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from arena_estimators import (
+    ...     AugmentingClassifier, DavidsonClassifier, PairTfidfVectorizer, make_battles)
+    >>> data = make_battles(100, random_state=0)
+    >>> pipeline = make_pipeline(PairTfidfVectorizer(), DavidsonClassifier(alpha=1e-3))
+    >>> model = AugmentingClassifier(pipeline, augmentations=("trim",), random_state=0)
+    >>> model.fit(data.X, data.y).n_copies_
+    100
+    """
+
+    _parameter_constraints = {
+        "estimator": [HasMethods(["fit", "predict_proba"])],
+        "augmentations": [tuple, list],
+        "n_copies": [Interval(Integral, 0, None, closed="left")],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        estimator,
+        *,
+        augmentations=("drop_turns", "trim", "strip_markdown"),
+        n_copies=1,
+        random_state=None,
+    ):
+        self.estimator = estimator
+        self.augmentations = augmentations
+        self.n_copies = n_copies
+        self.random_state = random_state
+
+    @fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y, sample_weight=None):
+        """Fit a clone of the classifier on the battles and their copies.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_battles, n_columns)
+            Battles.
+        y : array-like of shape (n_battles,) or (n_battles, n_classes)
+            Labels, or soft labels if the classifier takes them.
+        sample_weight : array-like of shape (n_battles,), optional
+            Handed to the classifier (of a Pipeline: to its last step); a copy counts as much as
+            its battle.
+
+        Returns
+        -------
+        self
+        """
+        unknown = [name for name in self.augmentations if name not in _AUGMENTATIONS]
+        if unknown or not self.augmentations:
+            raise ValueError(
+                f"augmentations must name one or more of {list(_AUGMENTATIONS)}, got "
+                f"{self.augmentations!r}."
+            )
+        validate_battles(self, X)
+        classes, target = check_labels(y, n_battles=len(X))
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X)
+            weight_name(self.estimator, "estimator")
+        rows, copies = self._copies(X)
+        y = classes[target] if target.ndim == 1 else target
+        rows = np.concatenate([np.arange(len(X)), rows])
+        X = pd.concat([X, copies], ignore_index=True)
+        weight = None if sample_weight is None else sample_weight[rows]
+        self.estimator_ = fit_member(self.estimator, X, y[rows], weight)
+        check_classes(self.estimator_, classes, "estimator")
+        self.classes_ = classes
+        self.n_copies_ = len(copies)
+        return self
+
+    def predict_proba(self, X):
+        """Compute the probabilities of the classes.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_battles, n_columns)
+            Battles.
+
+        Returns
+        -------
+        ndarray of shape (n_battles, n_classes) of float64
+        """
+        check_is_fitted(self)
+        validate_battles(self, X, reset=False)
+        return proba_of(self.estimator_, X, self.classes_, "estimator")
+
+    def _copies(self, X):
+        """Make the copies; give the position of the battle each was made from beside them."""
+        rng = check_random_state(self.random_state)
+        battles = list(zip(*(X[column] for column in COLUMNS), strict=True))
+        rows, changed = [], []
+        for row, battle in [*enumerate(battles)] * self.n_copies:
+            copy = self._change(battle, rng)
+            if copy is not None:
+                rows.append(row)
+                changed.append(copy)
+        rows = np.array(rows, dtype=np.intp)
+        copies = X.iloc[rows].reset_index(drop=True)
+        cells = pd.DataFrame(changed, columns=list(COLUMNS), dtype=object)
+        return rows, copies.assign(**{column: cells[column] for column in COLUMNS})
+
+    def _change(self, battle, rng):
+        """Try the augmentations in random order until one changes the battle."""
+        for number in rng.permutation(len(self.augmentations)):
+            changed = _AUGMENTATIONS[self.augmentations[number]](battle, rng)
+            if changed != battle:
+                return changed
+        return None
+
+
+def _drop_turns(battle, rng):
+    if not all(isinstance(cell, list | tuple) for cell in battle):
+        return battle
+    n_turns = len(battle[0])
+    if n_turns < 2 or any(len(cell) != n_turns for cell in battle):
+        return battle
+    first = rng.randint(1, n_turns)
+    return tuple(cell[first:] for cell in battle)
+
+
+def _trim(battle, rng):
+    share = rng.uniform(0.5, 0.9)
+    return _change_responses(battle, lambda text: text[: math.ceil(share * len(text))])
+
+
+def _strip_markdown(battle, rng):
+    return _change_responses(battle, strip_markdown)
+
+
+def strip_markdown(text):
+    """Take the marks of Markdown from a text and keep what they mark."""
+    for pattern, replacement in _MARKDOWN:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def _change_responses(battle, change):
+    prompt, *responses = battle
+    return (prompt, *(_change_turns(cell, change) for cell in responses))
+
+
+def _change_turns(cell, change):
+    if isinstance(cell, str):
+        return change(cell)
+    if isinstance(cell, list | tuple):
+        return type(cell)(turn if turn is None else change(turn) for turn in cell)
+    return cell
+
+
+_AUGMENTATIONS = {"drop_turns": _drop_turns, "trim": _trim, "strip_markdown": _strip_markdown}

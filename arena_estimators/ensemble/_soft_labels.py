@@ -1,0 +1,343 @@
+"""Distillation: a teacher's probabilities, mixed with the votes, become the labels of a student."""
+
+from numbers import Real
+
+import numpy as np
+import pandas as pd
+from scipy.special import softmax
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+
+from arena_estimators._validation import (
+    HasMethods,
+    Interval,
+    fit_context,
+    validate_battles,
+    validate_params,
+)
+from arena_estimators.battles import (
+    CLASSES,
+    COLUMNS,
+    check_battles,
+    check_labels,
+    swap_proba,
+    turns_of,
+)
+from arena_estimators.ensemble._members import (
+    BattleClassifierMixin,
+    check_classes,
+    fit_and_predict_out_of_fold,
+    fit_member,
+    make_splits,
+    proba_of,
+    takes_soft_labels,
+    weight_name,
+)
+from arena_estimators.exceptions import LabelsError
+
+_SMALLEST = np.finfo(np.float64).tiny
+
+
+@validate_params(
+    {
+        "hard_weight": [Interval(Real, 0, 1, closed="both")],
+        "temperature": [Interval(Real, 0, None, closed="neither")],
+    },
+    prefer_skip_nested_validation=True,
+)
+def soften_labels(X, y, proba, *, hard_weight=0.5, temperature=1.0):
+    """Mix votes with a teacher's probabilities, and average over battles that occur repeatedly.
+
+    Parameters
+    ----------
+    X : DataFrame of shape (n_battles, n_columns)
+        Battles. Those with the same prompt and responses, in either order, get the mean of their
+        labels.
+    y : array-like of shape (n_battles,) or (n_battles, n_classes), or None
+        Labels, or soft labels; None for battles nobody voted on.
+    proba : array-like or DataFrame of shape (n_battles, n_classes)
+        The teacher's probabilities, columns in the order of the sorted classes or named by them.
+    hard_weight : float, default=0.5
+        The share of `y` in the mixture, from 0 to 1. Without `y` it is 0.
+    temperature : float, default=1.0
+        The teacher's logarithms are divided by it; above 1 it is made less sure of itself.
+
+    Returns
+    -------
+    ndarray of shape (n_battles, n_classes)
+        Soft labels, which the classifiers of this library take as `y`.
+
+    Raises
+    ------
+    BattlesError, LabelsError
+        If battles, labels or probabilities break the data contract or differ in their classes.
+
+    See Also
+    --------
+    DistillingClassifier : Does this inside `fit`, with out-of-fold probabilities.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from arena_estimators import soften_labels
+    >>> X = pd.DataFrame({"prompt": ["Hi", "Hi"], "response_a": ["Yes", "No"],
+    ...                   "response_b": ["No", "Yes"]})
+    >>> teacher = [[0.6, 0.2, 0.2], [0.2, 0.6, 0.2]]
+    >>> soften_labels(X, None, teacher)
+    array([[0.6, 0.2, 0.2],
+           [0.2, 0.6, 0.2]])
+    >>> soften_labels(X, [[1, 0, 0], [1, 0, 0]], teacher, hard_weight=0.5)
+    array([[0.55, 0.35, 0.1 ],
+           [0.35, 0.55, 0.1 ]])
+    """
+    check_battles(X)
+    proba = _as_soft_labels(proba, len(X), "proba")
+    soft = proba
+    if temperature != 1:
+        soft = softmax(np.log(np.maximum(proba, _SMALLEST)) / temperature, axis=1)
+    if y is not None:
+        classes, target = check_labels(y, n_battles=len(X))
+        if len(classes) != proba.shape[1]:
+            raise LabelsError(
+                f"y has the classes {classes.tolist()}, but proba has {proba.shape[1]} columns."
+            )
+        hard = np.eye(len(classes))[target] if target.ndim == 1 else target
+        soft = hard_weight * hard + (1 - hard_weight) * soft
+    return _average_repeated(X, soft)
+
+
+class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
+    """Train a student on a teacher's probabilities mixed with the votes.
+
+    The teacher labels each battle by a model that was fitted without that battle's prompt. With
+    the student as its own teacher (the default) this is self-distillation, which smooths votes
+    that are noisy. A student that takes no soft labels is fitted on one weighted row for each
+    class.
+
+    Parameters
+    ----------
+    student : estimator
+        A classifier that takes a DataFrame of battles and has `predict_proba`.
+    teacher : estimator, optional
+        Another, often larger one or a blend; None means the student itself.
+    hard_weight : float, default=0.5
+        The share of the votes in the labels of the student, from 0 to 1.
+    temperature : float, default=1.0
+        The teacher's logarithms are divided by it; above 1 it is made less sure of itself.
+    cv : int, splitter, iterable or None, default=None
+        The folds of the teacher: a number means that many folds of PromptGroupKFold, and None
+        means five. Not used with `prefit=True`.
+    prefit : bool, default=False
+        Whether the teacher is fitted already, on battles other than those passed to `fit`.
+    n_jobs : int, optional
+        The number of teachers that are fitted at a time; None means one.
+    verbose : bool, default=False
+        Whether to show the progress of the teachers.
+
+    Attributes
+    ----------
+    student_ : estimator
+        The fitted student.
+    teacher_ : estimator
+        The teacher fitted on all labelled battles, if it labelled others or was fitted already.
+    soft_labels_ : ndarray of shape (n_battles, n_classes)
+        What the student was fitted on: the labelled battles, then the others.
+    classes_ : ndarray of shape (n_classes,)
+        The sorted labels.
+    n_features_in_ : int
+        The number of text columns.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names.
+
+    Raises
+    ------
+    BattlesError, LabelsError
+        If `X` or `y` break the data contract, or the teacher's classes are not those of `y`.
+    ValueError
+        If the student takes neither soft labels nor sample weights.
+
+    See Also
+    --------
+    soften_labels : The labels alone, from any teacher's probabilities.
+
+    References
+    ----------
+    .. [1] G. Hinton, O. Vinyals, J. Dean, "Distilling the knowledge in a neural network",
+       arXiv:1503.02531, 2015.
+    .. [2] T. Furlanello et al., "Born-again neural networks", ICML 2018.
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from arena_estimators import (
+    ...     DavidsonClassifier, DistillingClassifier, PairStyleFeatures, make_battles)
+    >>> data = make_battles(200, random_state=0)
+    >>> student = make_pipeline(PairStyleFeatures(), DavidsonClassifier(alpha=1e-2))
+    >>> model = DistillingClassifier(student).fit(data.X[:100], data.y[:100])
+    >>> model.fit(data.X[:100], data.y[:100], X_unlabelled=data.X[100:]).soft_labels_.shape[1]
+    3
+    """
+
+    _parameter_constraints = {
+        "student": [HasMethods(["fit", "predict_proba"])],
+        "teacher": [None, HasMethods(["fit", "predict_proba"])],
+        "hard_weight": [Interval(Real, 0, 1, closed="both")],
+        "temperature": [Interval(Real, 0, None, closed="neither")],
+        "cv": ["cv_object"],
+        "prefit": ["boolean"],
+        "n_jobs": [None, int],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        student,
+        teacher=None,
+        *,
+        hard_weight=0.5,
+        temperature=1.0,
+        cv=None,
+        prefit=False,
+        n_jobs=None,
+        verbose=False,
+    ):
+        self.student = student
+        self.teacher = teacher
+        self.hard_weight = hard_weight
+        self.temperature = temperature
+        self.cv = cv
+        self.prefit = prefit
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    @fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y, sample_weight=None, X_unlabelled=None):
+        """Fit the teacher, unless it is fitted, and the student.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_battles, n_columns)
+            Battles.
+        y : array-like of shape (n_battles,) or (n_battles, n_classes)
+            Labels, or soft labels if the teacher takes them.
+        sample_weight : array-like of shape (n_battles,), optional
+            Weights of these battles, for teacher and student.
+        X_unlabelled : DataFrame of shape (n_others, n_columns), optional
+            Battles nobody voted on, which the teacher labels. Those that are in `X` too, in
+            either order, are left out. Each counts as one battle.
+
+        Returns
+        -------
+        self
+        """
+        validate_battles(self, X)
+        classes, target = check_labels(y, n_battles=len(X))
+        names = np.array(CLASSES[: len(classes)])
+        y = names[target] if target.ndim == 1 else target
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        if X_unlabelled is not None:
+            check_battles(X_unlabelled, name="X_unlabelled")
+            X_unlabelled = X_unlabelled[~_are_among(X_unlabelled, X)]
+        if not takes_soft_labels(self.student):
+            weight_name(self.student, "The student, which takes no soft labels,")
+        proba = self._ask_teacher(X, y, sample_weight, names, refit=X_unlabelled is not None)
+        options = {"hard_weight": self.hard_weight, "temperature": self.temperature}
+        soft = soften_labels(X, y, proba, **options)
+        if X_unlabelled is not None and len(X_unlabelled):
+            proba = proba_of(self.teacher_, X_unlabelled, names, "The teacher")
+            soft = np.concatenate([soft, soften_labels(X_unlabelled, None, proba, **options)])
+            X = pd.concat([X, X_unlabelled], ignore_index=True)
+            if sample_weight is not None:
+                sample_weight = np.concatenate([sample_weight, np.ones(len(X_unlabelled))])
+        self.student_ = _fit_student(self.student, X, soft, sample_weight, names)
+        check_classes(self.student_, names, "The student")
+        self.soft_labels_ = soft
+        self.classes_ = classes
+        return self
+
+    def predict_proba(self, X):
+        """Compute the student's probabilities of the classes.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_battles, n_columns)
+            Battles.
+
+        Returns
+        -------
+        ndarray of shape (n_battles, n_classes) of float64
+        """
+        check_is_fitted(self)
+        validate_battles(self, X, reset=False)
+        return proba_of(self.student_, X, self.classes_, "The student")
+
+    def _ask_teacher(self, X, y, sample_weight, names, *, refit):
+        """Give the probabilities of a teacher that has not seen the battles."""
+        if self.prefit:
+            try:
+                check_is_fitted(self.teacher)
+            except (NotFittedError, TypeError):
+                raise NotFittedError(
+                    "prefit=True, but the teacher is not fitted. If a clone is fitted (as in "
+                    "GridSearchCV), wrap the teacher in FrozenEstimator."
+                ) from None
+            self.teacher_ = self.teacher
+            return proba_of(self.teacher_, X, names, "The teacher")
+        teacher = self.student if self.teacher is None else self.teacher
+        if sample_weight is not None:
+            weight_name(teacher, "The teacher")
+        proba, fitted = fit_and_predict_out_of_fold(
+            [("The teacher", teacher)],
+            X,
+            y,
+            sample_weight,
+            make_splits(self.cv, X, y),
+            names,
+            refit=refit,
+            n_jobs=self.n_jobs,
+            verbose=bool(self.verbose),
+        )
+        if refit:
+            self.teacher_ = fitted[0]
+        return proba[0]
+
+
+def _fit_student(student, X, soft, weight, names):
+    if takes_soft_labels(student):
+        return fit_member(student, X, soft, weight)
+    rows, columns = np.nonzero(soft)
+    counts = soft[rows, columns] * (1 if weight is None else weight[rows])
+    return fit_member(student, X.iloc[rows], names[columns], counts)
+
+
+def _as_soft_labels(proba, n_battles, name):
+    if np.ndim(proba) != 2:
+        raise LabelsError(f"{name} must have one row a battle and one column a class.")
+    return check_labels(proba, n_battles=n_battles)[1]
+
+
+def _keys(X):
+    """Give each battle a key that its exchanged twin shares, and say which is the exchanged one."""
+    prompts, first, second = (
+        [tuple(turn or "" for turn in turns_of(cell)) for cell in X[column]] for column in COLUMNS
+    )
+    keys = [(p, *sorted(pair)) for p, *pair in zip(prompts, first, second, strict=True)]
+    return keys, np.array([a > b for a, b in zip(first, second, strict=True)], dtype=bool)
+
+
+def _average_repeated(X, soft):
+    keys, exchanged = _keys(X)
+    soft = np.where(exchanged[:, None], swap_proba(soft), soft)
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    group = np.array([numbers[key] for key in keys], dtype=np.intp)
+    sums = np.zeros((len(numbers), soft.shape[1]))
+    np.add.at(sums, group, soft)
+    soft = (sums / np.bincount(group, minlength=len(numbers))[:, None])[group]
+    return np.where(exchanged[:, None], swap_proba(soft), soft)
+
+
+def _are_among(X, others):
+    known = set(_keys(others)[0])
+    return np.array([key in known for key in _keys(X)[0]], dtype=bool)

@@ -1,0 +1,188 @@
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.model_selection import GridSearchCV, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from arena_estimators import (
+    AugmentingClassifier,
+    DavidsonClassifier,
+    PairStyleFeatures,
+    PromptGroupKFold,
+    make_battles,
+    prompt_groups,
+    swap_inconsistency,
+)
+from arena_estimators.ensemble._augmenting import strip_markdown
+from arena_estimators.utils.estimator_checks import parametrize_with_battle_checks
+
+
+def style():
+    scaler = StandardScaler(with_mean=False)
+    return make_pipeline(PairStyleFeatures(), scaler, DavidsonClassifier(0.1, tie_alpha=0.1))
+
+
+@parametrize_with_battle_checks([AugmentingClassifier(style())])
+def test_battle_checks(estimator, check):
+    check(estimator)
+
+
+class Recorder(ClassifierMixin, BaseEstimator):
+    """Keeps all it was fitted on and asked."""
+
+    seen = []
+
+    def fit(self, X, y, sample_weight=None):
+        self.X_, self.y_, self.weight_ = X, np.asarray(y), sample_weight
+        self.classes_ = np.array(["model_a", "model_b", "tie"])
+        Recorder.seen.append(self)
+        return self
+
+    def predict_proba(self, X):
+        self.asked_ = X
+        return np.full((len(X), 3), 1 / 3)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_battles(120, random_state=5)
+
+
+def fit(X, y, **options):
+    model = AugmentingClassifier(Recorder(), random_state=0, **options).fit(X, y)
+    return model.estimator_.X_[len(X) :], model
+
+
+def frame(prompt, response_a, response_b):
+    columns = {"prompt": prompt, "response_a": response_a, "response_b": response_b}
+    return pd.DataFrame({name: [cell, "x", "x"] for name, cell in columns.items()})
+
+
+Y = ["model_a", "model_b", "tie"]
+
+
+def test_trim_cuts_both_responses_to_one_share():
+    long, short = "a" * 1000, ["b" * 200, None, "c" * 100]
+    X = frame("p" * 50, long, short)
+    shares = set()
+    copies, _ = fit(X, Y, augmentations=("trim",), n_copies=20)
+    for row in copies[copies.prompt == "p" * 50].itertuples():
+        share = len(row.response_a) / 1000
+        assert 0.5 <= share <= 0.901
+        first, nothing, last = row.response_b
+        assert nothing is None
+        assert len(first) == pytest.approx(share * 200, abs=1)
+        assert len(last) == pytest.approx(share * 100, abs=1)
+        shares.add(share)
+    assert len(shares) > 10
+
+
+def test_drop_turns_drops_as_many_from_all_three_and_never_all():
+    turns = ["1", "2", None, "4"]
+    copies, _ = fit(
+        frame(turns, turns, tuple(turns)), Y, augmentations=("drop_turns",), n_copies=30
+    )
+    kept = {len(cell) for cell in copies.prompt}
+    assert kept == {1, 2, 3}
+    for row in copies.itertuples():
+        assert row.prompt == row.response_a == list(row.response_b) == turns[-len(row.prompt) :]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "response_a", "response_b"),
+    [(["1", "2"], ["1", "2"], ["1"]), (["1", "2"], "1", "2"), (["1"], ["2"], ["3"])],
+)
+def test_turns_that_do_not_match_are_left_alone(prompt, response_a, response_b):
+    X = frame(prompt, response_a, response_b)
+    copies, model = fit(X, Y, augmentations=("drop_turns",))
+    assert len(copies) == model.n_copies_ == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("# Title\ntext", "Title\ntext"),
+        ("- one\n  * two\n3. three", "one\ntwo\nthree"),
+        ("a **bold** and *soft* `code`", "a bold and soft code"),
+        ("```python\nx = 2 * 3 * 4\n```\nend", "x = 2 * 3 * 4\nend"),
+        ("see [here](https://example.org) ![alt](x.png)", "see here alt"),
+        ("> quoted\n\n---\nend", "quoted\n\nend"),
+        ("2 * 3 and __init__ and snake_case_name", "2 * 3 and __init__ and snake_case_name"),
+        ("plain text.", "plain text."),
+    ],
+)
+def test_strip_markdown_keeps_the_text(text, plain):
+    assert strip_markdown(text) == plain
+
+
+def test_strip_markdown_changes_both_responses_and_not_the_prompt():
+    copies, _ = fit(frame("**p**", "**a**", ["# b", None]), Y, augmentations=("strip_markdown",))
+    assert len(copies) == 1
+    assert copies.iloc[0].tolist() == ["**p**", "a", ["b", None]]
+
+
+def test_copies_keep_label_and_weight_and_follow_the_battles(data):
+    weight = np.arange(120.0)
+    model = AugmentingClassifier(Recorder(), n_copies=3, random_state=0)
+    inner = model.fit(data.X, data.y, sample_weight=weight).estimator_
+    assert inner.X_[:120].map(str).equals(data.X.map(str))
+    assert 240 < model.n_copies_ <= 360
+    label = dict(zip(weight, data.y, strict=True))
+    assert [label[w] for w in inner.weight_] == inner.y_.tolist()
+    assert inner.X_.index.is_unique
+    soft = np.random.default_rng(0).dirichlet([1, 1, 1], size=120)
+    inner = AugmentingClassifier(Recorder(), random_state=0).fit(data.X, soft).estimator_
+    np.testing.assert_allclose(inner.y_[120:240][:5], soft[:5])
+
+
+def test_predictions_are_made_for_battles_as_given(data):
+    model = AugmentingClassifier(Recorder(), random_state=0).fit(data.X, data.y)
+    model.predict_proba(data.X)
+    assert model.estimator_.asked_ is data.X
+
+
+def test_no_copy_crosses_a_split(data):
+    Recorder.seen.clear()
+    model = AugmentingClassifier(
+        Recorder(), augmentations=("trim", "strip_markdown"), n_copies=2, random_state=0
+    )
+    cross_val_predict(model, data.X, data.y, cv=PromptGroupKFold(3), method="predict_proba")
+    assert len(Recorder.seen) == 3
+    for inner in Recorder.seen:
+        both = pd.concat([inner.X_, inner.asked_])
+        groups = prompt_groups(both)
+        assert not set(groups[: len(inner.X_)]) & set(groups[len(inner.X_) :])
+
+
+def test_no_copies_is_the_classifier_alone(data):
+    alone = style().fit(data.X, data.y).predict_proba(data.X)
+    model = AugmentingClassifier(style(), n_copies=0).fit(data.X, data.y)
+    np.testing.assert_allclose(model.predict_proba(data.X), alone, atol=1e-9)
+    assert swap_inconsistency(model, data.X) == 0
+
+
+def test_copies_can_be_searched(data):
+    grid = {"n_copies": [0, 1], "augmentations": [("trim",), ("strip_markdown", "drop_turns")]}
+    search = GridSearchCV(
+        AugmentingClassifier(style(), random_state=0), grid, cv=PromptGroupKFold(2)
+    )
+    assert search.fit(data.X, data.y).best_params_["n_copies"] in (0, 1)
+
+
+def test_bad_input_is_refused_before_any_fit(data):
+    class Untouched(Recorder):
+        def fit(self, X, y):
+            raise AssertionError("was fitted before all input was checked")
+
+    with pytest.raises(ValueError, match="'drop_turns', 'trim', 'strip_markdown'.*'shuffle'"):
+        AugmentingClassifier(Untouched(), augmentations=("shuffle",)).fit(data.X, data.y)
+    with pytest.raises(ValueError, match="one or more"):
+        AugmentingClassifier(Untouched(), augmentations=()).fit(data.X, data.y)
+    with pytest.raises(ValueError, match="augmentations"):
+        AugmentingClassifier(Untouched(), augmentations="trim").fit(data.X, data.y)
+    with pytest.raises(ValueError, match="n_copies"):
+        AugmentingClassifier(Untouched(), n_copies=-1).fit(data.X, data.y)
+    with pytest.raises(ValueError, match="no sample_weight"):
+        AugmentingClassifier(Untouched()).fit(data.X, data.y, sample_weight=np.ones(120))

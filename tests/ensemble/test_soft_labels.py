@@ -1,0 +1,267 @@
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, cross_val_predict
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from arena_estimators import (
+    BlendingClassifier,
+    DavidsonClassifier,
+    DistillingClassifier,
+    PairStyleFeatures,
+    PromptGroupKFold,
+    SwapSymmetricClassifier,
+    make_battles,
+    prompt_groups,
+    soften_labels,
+    swap,
+    swap_inconsistency,
+)
+from arena_estimators.battles import swap_labels
+from arena_estimators.ensemble._members import takes_soft_labels
+from arena_estimators.exceptions import BattlesError, LabelsError
+from arena_estimators.utils.estimator_checks import parametrize_with_battle_checks
+
+
+def style(classifier=None):
+    scaler = StandardScaler(with_mean=False)
+    return make_pipeline(
+        PairStyleFeatures(), scaler, classifier or DavidsonClassifier(0.1, tie_alpha=0.1)
+    )
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_battles(150, random_state=4)
+
+
+@parametrize_with_battle_checks(
+    [
+        DistillingClassifier(style(), cv=2),
+        DistillingClassifier(SwapSymmetricClassifier(style(LogisticRegression())), style(), cv=2),
+    ]
+)
+def test_battle_checks(estimator, check):
+    check(estimator)
+
+
+class Recorder(ClassifierMixin, BaseEstimator):
+    """Keeps what it was fitted on; answers with the share of each class, or what it is told."""
+
+    seen = []
+
+    def __init__(self, answer=None):
+        self.answer = answer
+
+    def fit(self, X, y, sample_weight=None):
+        self.X_, self.y_, self.weight_ = X, np.asarray(y), sample_weight
+        self.classes_ = np.unique(y)
+        Recorder.seen.append(self)
+        return self
+
+    def predict_proba(self, X):
+        self.asked_ = X
+        shares = [(self.y_ == label).mean() for label in self.classes_]
+        return np.tile(self.answer or shares, (len(X), 1))
+
+
+def hot(y):
+    return np.eye(3)[np.unique(y, return_inverse=True)[1]]
+
+
+def test_soften_labels_mixes_and_tempers(data):
+    proba = np.random.default_rng(0).dirichlet([1, 1, 1], size=150)
+    X = data.X.assign(prompt=[f"{i}" for i in range(150)])
+    np.testing.assert_allclose(soften_labels(X, data.y, proba, hard_weight=1.0), hot(data.y))
+    np.testing.assert_allclose(soften_labels(X, data.y, proba, hard_weight=0.0), proba)
+    mixed = soften_labels(X, data.y, proba, hard_weight=0.25, temperature=2.0)
+    cooled = np.sqrt(proba) / np.sqrt(proba).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(mixed, 0.25 * hot(data.y) + 0.75 * cooled)
+    np.testing.assert_allclose(soften_labels(X, None, proba, temperature=2.0), cooled)
+    frame = pd.DataFrame(proba, columns=["winner_model_a", "winner_model_b", "winner_tie"])
+    np.testing.assert_allclose(soften_labels(X, None, frame.iloc[:, ::-1]), proba)
+
+
+def test_repeated_battles_share_their_mean_in_either_order():
+    X = pd.DataFrame(
+        {
+            "prompt": ["p", ["p"], "p", "p", None],
+            "response_a": ["x", ["z"], "x", "x", ""],
+            "response_b": ["z", "x", "other", "z", [None]],
+        }
+    )
+    y = ["model_a", "tie", "model_b", "model_a", "tie"]
+    proba = np.full((5, 3), 1 / 3)
+    soft = soften_labels(X, y, proba, hard_weight=1.0)
+    expected = [[2 / 3, 0, 1 / 3], [0, 2 / 3, 1 / 3], [0, 1, 0], [2 / 3, 0, 1 / 3], [0, 0, 1]]
+    np.testing.assert_allclose(soft, expected)
+
+
+@pytest.mark.parametrize(
+    ("y", "proba", "message"),
+    [
+        (None, np.full((150, 3), 0.5), "sum to one"),
+        (None, np.full((149, 3), 1 / 3), "149"),
+        (None, np.full(150, 1 / 3), "one row a battle"),
+        (["model_a", "model_b"] * 75, np.full((150, 3), 1 / 3), "3 columns"),
+        (["x"] * 150, np.full((150, 3), 1 / 3), "'x'"),
+    ],
+)
+def test_soften_labels_refuses_what_does_not_fit(data, y, proba, message):
+    with pytest.raises(LabelsError, match=message):
+        soften_labels(data.X, y, proba)
+
+
+def test_soften_labels_refuses_wrong_shares_and_battles(data):
+    proba = np.full((150, 3), 1 / 3)
+    with pytest.raises(ValueError, match="hard_weight"):
+        soften_labels(data.X, data.y, proba, hard_weight=1.5)
+    with pytest.raises(ValueError, match="temperature"):
+        soften_labels(data.X, data.y, proba, temperature=0)
+    with pytest.raises(BattlesError, match="DataFrame"):
+        soften_labels(data.X.to_numpy(), data.y, proba)
+
+
+def test_the_student_is_fitted_on_out_of_fold_probabilities(data):
+    cv = PromptGroupKFold(3)
+    proba = cross_val_predict(style(), data.X, data.y, cv=cv, method="predict_proba")
+    soft = soften_labels(data.X, data.y, proba, hard_weight=0.3)
+    expected = style().fit(data.X, soft).predict_proba(data.X)
+    model = DistillingClassifier(style(), hard_weight=0.3, cv=3).fit(data.X, data.y)
+    np.testing.assert_allclose(model.soft_labels_, soft)
+    np.testing.assert_allclose(model.predict_proba(data.X), expected, atol=1e-3)
+    assert not hasattr(model, "teacher_")
+    assert swap_inconsistency(model, data.X) == 0
+
+
+def test_no_teacher_labels_a_prompt_it_was_fitted_on(data):
+    Recorder.seen.clear()
+    DistillingClassifier(style(), Recorder(), cv=4).fit(data.X, data.y)
+    assert len(Recorder.seen) == 4
+    groups = pd.Series(prompt_groups(data.X), index=data.X.index)
+    for teacher in Recorder.seen:
+        assert not set(groups[teacher.X_.index]) & set(groups[teacher.asked_.index])
+
+
+def test_hard_weight_one_is_the_student_alone(data):
+    alone = style().fit(data.X, soften_labels(data.X, data.y, hot(data.y)))
+    model = DistillingClassifier(style(), hard_weight=1.0, cv=2).fit(data.X, data.y)
+    np.testing.assert_allclose(model.predict_proba(data.X), alone.predict_proba(data.X), atol=1e-3)
+
+
+def test_unlabelled_battles_are_labelled_unless_they_are_known(data):
+    known = swap(data.X[:10])
+    others = pd.concat([known, data.X[100:]])
+    model = DistillingClassifier(Recorder(), style(), hard_weight=0.5, cv=2)
+    model.fit(data.X[:100], data.y[:100], X_unlabelled=others)
+    keys = {tuple(map(str, row)) for row in data.X[:100].to_numpy()}
+    new = [row for row in data.X[100:].to_numpy() if tuple(map(str, row)) not in keys]
+    assert len(model.soft_labels_) == 100 + len(new)
+    teacher = style().fit(data.X[:100], data.y[:100])
+    proba = teacher.predict_proba(data.X[100:])[-1]
+    np.testing.assert_allclose(model.soft_labels_[-1], proba)
+    assert len(model.student_.X_) == 300 - 3 * 100 + np.count_nonzero(model.soft_labels_)
+    none_new = DistillingClassifier(style(), cv=2).fit(data.X, data.y, X_unlabelled=known)
+    assert len(none_new.soft_labels_) == 150
+
+
+def test_students_without_soft_labels_get_a_weighted_row_for_each_class(data):
+    weight = np.linspace(0, 2, 150)
+    proba = (0.5, 0.3, 0.2)
+    teacher = Recorder(proba).fit(data.X, data.y)
+    model = DistillingClassifier(Recorder(), teacher, prefit=True, hard_weight=0.0)
+    student = model.fit(data.X, data.y, sample_weight=weight).student_
+    assert len(student.X_) == 450
+    np.testing.assert_allclose(student.weight_, (weight[:, None] * proba).ravel(), atol=1e-12)
+    assert student.y_[:3].tolist() == ["model_a", "model_b", "tie"]
+
+
+class InRows(DavidsonClassifier):
+    """One that is not of this library, so that it is not known to take soft labels."""
+
+
+def test_weighted_rows_fit_what_soft_labels_do(data):
+    weight = np.linspace(0, 2, 150)
+    proba = [
+        DistillingClassifier(style(student), style(), cv=2)
+        .fit(data.X, data.y, sample_weight=weight)
+        .predict_proba(data.X)
+        for student in (DavidsonClassifier(0.1, tie_alpha=0.1), InRows(0.1, tie_alpha=0.1))
+    ]
+    np.testing.assert_allclose(*proba, atol=0.01)
+
+
+def test_a_fitted_teacher_is_used_as_it_is(data):
+    teacher = style().fit(data.X, data.y)
+    model = DistillingClassifier(style(), teacher, prefit=True, hard_weight=0.0)
+    model.fit(data.X, data.y)
+    assert model.teacher_ is teacher
+    expected = soften_labels(data.X, None, teacher.predict_proba(data.X))
+    np.testing.assert_allclose(model.soft_labels_, expected)
+    with pytest.raises(ValueError, match="teacher is not fitted.*FrozenEstimator"):
+        clone(model).fit(data.X, data.y)
+    frozen = DistillingClassifier(style(), FrozenEstimator(teacher), prefit=True)
+    search = GridSearchCV(frozen, {"hard_weight": [0.0, 1.0]}, cv=PromptGroupKFold(2))
+    assert search.fit(data.X, data.y).best_score_ > 0
+
+
+def test_a_blend_can_teach(data):
+    teacher = BlendingClassifier([("one", style()), ("two", style())], cv=2)
+    model = DistillingClassifier(style(), teacher, cv=2).fit(data.X, data.y)
+    np.testing.assert_allclose(model.soft_labels_.sum(axis=1), 1)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "expected"),
+    [
+        (style(), True),
+        (SwapSymmetricClassifier(style()), True),
+        (BlendingClassifier([("a", style()), ("b", "drop")]), True),
+        (BlendingClassifier([("a", style()), ("b", style(LogisticRegression()))]), False),
+        (SwapSymmetricClassifier(style(LogisticRegression())), False),
+        (CalibratedClassifierCV(style()), False),
+    ],
+)
+def test_who_takes_soft_labels(data, estimator, expected):
+    assert takes_soft_labels(estimator) is expected
+    if expected:
+        estimator.fit(data.X, np.tile([0.5, 0.3, 0.2], (150, 1)))
+
+
+class Untouched(LogisticRegression):
+    def fit(self, X, y, sample_weight=None):
+        raise AssertionError("was fitted before all input was checked")
+
+
+def test_bad_input_is_refused_before_any_fit(data):
+    two = make_battles(50, tie_rate=0, random_state=0)
+    teacher = style().fit(two.X, two.y)
+    with pytest.raises(LabelsError, match="The teacher .Pipeline. has the classes .*'model_b'.;"):
+        DistillingClassifier(Untouched(), teacher, prefit=True).fit(data.X, data.y)
+    with pytest.raises(ValueError, match="takes no soft labels.*no sample_weight"):
+        DistillingClassifier(KNeighborsClassifier(), Untouched()).fit(data.X, data.y)
+    with pytest.raises(ValueError, match="The teacher .KNeighbors.* no sample_weight"):
+        model = DistillingClassifier(Untouched(), KNeighborsClassifier())
+        model.fit(data.X, data.y, sample_weight=np.ones(150))
+    with pytest.raises(ValueError, match="not fitted"):
+        DistillingClassifier(Untouched(), prefit=True).fit(data.X, data.y)
+    with pytest.raises(BattlesError, match="X_unlabelled has no column 'prompt'"):
+        unlabelled = data.X.drop(columns="prompt")
+        DistillingClassifier(Untouched()).fit(data.X, data.y, X_unlabelled=unlabelled)
+    for options in ({"hard_weight": -0.1}, {"temperature": 0.0}, {"teacher": "gpt"}):
+        with pytest.raises(ValueError, match=next(iter(options))):
+            DistillingClassifier(Untouched(), **options).fit(data.X, data.y)
+
+
+def test_swapped_repeats_agree(data):
+    X = pd.concat([data.X, swap(data.X)], ignore_index=True)
+    y = np.concatenate([data.y, swap_labels(data.y)])
+    model = DistillingClassifier(style(), cv=2).fit(X, y)
+    soft = model.soft_labels_
+    np.testing.assert_allclose(soft[:150], soft[150:][:, [1, 0, 2]])
