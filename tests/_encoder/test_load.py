@@ -1,0 +1,117 @@
+import json
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from tiny_encoders import FAMILIES
+from transformers import BertConfig, DebertaV2Config, LlamaConfig, RobertaConfig, T5Config
+
+from arena_estimators._encoder._load import (
+    default_pooling,
+    is_decoder,
+    load_config,
+    load_encoder,
+    load_tokenizer,
+    longest_input,
+    width_of,
+)
+from arena_estimators._encoder._run import forward, pad
+from arena_estimators.exceptions import ArenaError
+
+DECODERS = {"gpt2", "qwen2", "llama", "gemma"}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_loads(tiny, family, capfd):
+    model = load_encoder(tiny(family))
+    assert not model.training
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    assert not [
+        name for name, _ in model.named_parameters() if "pooler" in name or "decoder" in name
+    ]
+    assert width_of(load_config(tiny(family))) == 32
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_padding_token_is_there(tiny, family):
+    tokenizer = load_tokenizer(tiny(family))
+    assert tokenizer.pad_token_id is not None
+    assert load_encoder(tiny(family)).config.pad_token_id == tokenizer.pad_token_id
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_default_pooling(tiny, family):
+    config = load_config(tiny(family))
+    assert is_decoder(config) == (family in DECODERS)
+    assert default_pooling(config) == ("last" if family in DECODERS else "mean")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_weight_is_used(tiny, family, sequences):
+    model = load_encoder(tiny(family))
+    inputs = pad(sequences, range(len(sequences)))
+    forward(model, inputs, pooling="mean").square().sum().backward()
+    unused = [name for name, p in model.named_parameters() if p.grad is None]
+    # DeBERTa shares what gives positions their keys; GPT-2 and others have none to spare.
+    assert unused == []
+
+
+def test_a_sentence_encoder_says_its_pooling(tiny, tmp_path):
+    folder = shutil.copytree(tiny("bert"), tmp_path / "cls")
+    (folder / "1_Pooling").mkdir()
+    said = {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(said))
+    assert default_pooling(load_config(folder), folder) == "cls"
+
+
+def test_longest_input():
+    assert longest_input(BertConfig()) == 512
+    assert longest_input(RobertaConfig(max_position_embeddings=514, pad_token_id=1)) == 512
+    assert longest_input(T5Config()) is None
+    assert longest_input(LlamaConfig(max_position_embeddings=4096)) == 4096
+    assert longest_input(DebertaV2Config(position_biased_input=False)) is None
+
+
+def test_the_longest_input_can_be_read(tiny):
+    from arena_estimators._encoder._tokenise import Sequences
+
+    for family in FAMILIES:
+        model = load_encoder(tiny(family))
+        length = longest_input(model.config) or 600
+        ids = np.full(length, 7, dtype=np.int32)
+        one = Sequences(ids, np.array([0, length]), None)
+        with torch.inference_mode():
+            assert torch.isfinite(forward(model, pad(one, [0]), pooling="mean")).all()
+
+
+def test_weights_of_another_kind_are_refused(tiny, tmp_path):
+    folder = shutil.copytree(tiny("bert"), tmp_path / "mixed")
+    weights = pathlib.Path(tiny("gpt2"), "model.safetensors")
+    shutil.copy(weights, folder / "model.safetensors")
+    with pytest.raises(ArenaError, match="another kind of model"):
+        load_encoder(folder)
+
+
+def test_attention_packed_where_it_is_impossible(tiny):
+    with pytest.raises(ArenaError, match="deberta-v2"):
+        load_encoder(tiny("deberta-v2"), attention="packed")
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_attention_by_name_gives_the_same(tiny, sequences, attention):
+    inputs = pad(sequences, range(len(sequences)))
+    with torch.inference_mode():
+        expected = forward(load_encoder(tiny("bert")), inputs, pooling="mean")
+        model = load_encoder(tiny("bert"), attention=attention)
+        torch.testing.assert_close(
+            forward(model, inputs, pooling="mean"), expected, rtol=0, atol=1e-5
+        )
+    assert model.config._attn_implementation == attention
+
+
+def test_half_precision_weights(tiny):
+    model = load_encoder(tiny("bert"), dtype=torch.bfloat16)
+    assert {p.dtype for p in model.parameters()} == {torch.bfloat16}

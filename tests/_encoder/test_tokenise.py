@@ -1,0 +1,305 @@
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from tiny_encoders import FAMILIES
+
+from arena_estimators import swap
+from arena_estimators._encoder import _texts
+from arena_estimators._encoder._layout import TRUNCATIONS, Plan, cut
+from arena_estimators._encoder._load import load_tokenizer
+from arena_estimators._encoder._tokenise import tokenise
+from arena_estimators.exceptions import ArenaError
+
+LONG = " ".join(f"word{number}" for number in range(400))
+# What each family puts before and after a text.
+SPECIAL = {
+    "bert": (1, 1),
+    "roberta": (1, 1),
+    "distilbert": (1, 1),
+    "electra": (1, 1),
+    "mpnet": (1, 1),
+    "deberta-v2": (1, 1),
+    "modernbert": (1, 1),
+    "gpt2": (0, 0),
+    "qwen2": (0, 0),
+    "llama": (1, 0),
+    "gemma": (1, 0),
+    "t5": (0, 1),
+}
+
+
+@pytest.fixture
+def bert(tiny):
+    return load_tokenizer(tiny("bert"))
+
+
+def one_battle(prompt="Why?", a="yes", b="no"):
+    return pd.DataFrame({"prompt": [prompt], "response_a": [a], "response_b": [b]}, dtype=object)
+
+
+def read(tokenised, tokenizer, row=0, side=0):
+    return tokenizer.decode(ids_of(tokenised, row, side))
+
+
+def ids_of(tokenised, row=0, side=0):
+    place = tokenised.rows[row, side]
+    sequences = tokenised.sequences
+    return sequences.ids[sequences.offsets[place] : sequences.offsets[place + 1]]
+
+
+@pytest.mark.parametrize("layout", ["siamese", "cross"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_special_tokens_are_those_of_the_family(tiny, battles, family, layout):
+    tokenizer = load_tokenizer(tiny(family))
+    tokenised = tokenise(battles, tokenizer, layout=layout, max_length=60)
+    n_before, n_after = SPECIAL[family]
+    ordinary = tokenizer("Hello", add_special_tokens=False)["input_ids"]
+    whole = tokenizer("Hello")["input_ids"]
+    assert len(whole) == len(ordinary) + n_before + n_after
+    special = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
+    for row in range(len(battles)):
+        ids = ids_of(tokenised, row).tolist()
+        assert len(ids) <= 60
+        assert ids[:n_before] == whole[:n_before]
+        assert ids[len(ids) - n_after :] == whole[len(whole) - n_after :]
+        assert not special & set(ids[n_before : len(ids) - n_after])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_no_text_makes_a_special_token(tiny, family):
+    tokenizer = load_tokenizer(tiny(family))
+    text = " and ".join(tokenizer.all_special_tokens)
+    tokenised = tokenise(one_battle(text, text + text, [text, None]), tokenizer, max_length=300)
+    special = np.setdiff1d(tokenizer.all_special_ids, [tokenizer.unk_token_id])
+    for side in (0, 1):
+        assert np.isin(ids_of(tokenised, side=side), special).sum() == sum(SPECIAL[family])
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "t5"])
+def test_surrogates_do_not_stop_the_tokenizer(tiny, family):
+    tokenizer = load_tokenizer(tiny(family))
+    broken = one_battle("a\ud800b \ud83d\ude00", "\udfff", "good")
+    expected = one_battle("a?b \U0001f600", "?", "good")
+    for side in (0, 1):
+        np.testing.assert_array_equal(
+            ids_of(tokenise(broken, tokenizer), side=side),
+            ids_of(tokenise(expected, tokenizer), side=side),
+        )
+
+
+def test_siamese_layout(bert):
+    tokenised = tokenise(one_battle("Hello world", "yes", "no"), bert)
+    assert read(tokenised, bert) == "[CLS] prompt : hello world response : yes [SEP]"
+    assert read(tokenised, bert, side=1) == "[CLS] prompt : hello world response : no [SEP]"
+    assert tokenised.sequences.types.max() == 0
+
+
+def test_cross_layout_is_the_battle_in_both_orders(bert):
+    tokenised = tokenise(one_battle("Hello", "yes", "no"), bert, layout="cross")
+    first, second = (read(tokenised, bert, side=side) for side in (0, 1))
+    assert first == "[CLS] prompt : hello response a : yes response b : no [SEP]"
+    assert second == "[CLS] prompt : hello response a : no response b : yes [SEP]"
+    types = tokenised.sequences.types[: len(ids_of(tokenised))]
+    assert (np.diff(types.astype(int)) >= 0).all()
+    second_part = ids_of(tokenised)[types == 1]
+    assert bert.decode(second_part) == "response b : no [SEP]"
+
+
+def test_turns_are_laid_out_round_by_round(bert):
+    X = one_battle(["Hello", "Why?"], ["yes", "no"], ["maybe", None])
+    tokenised = tokenise(X, bert)
+    assert read(tokenised, bert) == (
+        "[CLS] prompt : hello response : yes prompt : why? response : no [SEP]"
+    )
+    assert read(tokenised, bert, side=1) == (
+        "[CLS] prompt : hello response : maybe prompt : why? response : [SEP]"
+    )
+
+
+@pytest.mark.parametrize("layout", ["siamese", "cross"])
+def test_each_distinct_sequence_is_there_once(bert, battles, layout):
+    X = pd.concat([battles, battles, swap(battles)])
+    tokenised = tokenise(X, bert, layout=layout)
+    once = tokenise(battles, bert, layout=layout)
+    assert len(tokenised.sequences) == len(once.sequences)
+    np.testing.assert_array_equal(tokenised.rows[:6], tokenised.rows[6:12])
+    np.testing.assert_array_equal(tokenised.rows[12:], tokenised.rows[:6, ::-1])
+
+
+@pytest.mark.parametrize("layout", ["siamese", "cross"])
+def test_identical_responses_share_one_sequence(bert, layout):
+    tokenised = tokenise(one_battle("Why?", "same", "same"), bert, layout=layout)
+    assert tokenised.rows.tolist() == [[0, 0]]
+    assert len(tokenised.sequences) == 1
+
+
+def test_no_battles(bert, battles):
+    tokenised = tokenise(battles.iloc[:0], bert)
+    assert tokenised.rows.shape == (0, 2)
+    assert len(tokenised.sequences) == 0
+    assert (tokenised.report == 0).all(axis=None)
+
+
+@pytest.mark.parametrize("layout", ["siamese", "cross"])
+@pytest.mark.parametrize("truncation", TRUNCATIONS)
+def test_every_cut_is_marked_and_within_the_budget(bert, layout, truncation):
+    X = one_battle(LONG, LONG, LONG + " and more")
+    tokenised = tokenise(X, bert, layout=layout, max_length=64, truncation=truncation)
+    marker = Plan(bert, layout, 64, 0.25, truncation).marker
+    n_sections = 2 if layout == "siamese" else 3
+    for side in (0, 1):
+        ids = ids_of(tokenised, side=side)
+        assert 60 <= len(ids) <= 64
+        assert (
+            sum((ids[i : i + len(marker)] == marker).all() for i in range(len(ids))) == n_sections
+        )
+    assert tokenised.report["cut"].tolist() == [1, 1, 1]
+
+
+def test_what_a_cut_keeps():
+    ids, marker = np.arange(100), np.array([-1])
+    kept = {name: cut(ids, 9, marker, name).tolist() for name in TRUNCATIONS}
+    assert kept["head"] == [*range(8), -1]
+    assert kept["tail"] == [-1, *range(92, 100)]
+    assert kept["middle"] == [0, 1, 2, 3, -1, 96, 97, 98, 99]
+    assert kept["head_tail"] == [0, 1, 2, 3, 4, 5, -1, 98, 99]
+    assert cut(ids, 100, marker, "head") is ids
+
+
+def test_unused_budget_flows_to_the_others(bert):
+    short = tokenise(one_battle("Why?", LONG, LONG[:-1]), bert, max_length=100, prompt_share=0.5)
+    assert 98 <= len(ids_of(short)) <= 100
+    long = tokenise(one_battle(LONG, "yes", "no"), bert, max_length=100, prompt_share=0.1)
+    assert 98 <= len(ids_of(long)) <= 100
+    kept = long.report["tokens_kept"]
+    assert kept["prompt"] > 80
+
+
+def test_prompt_share(bert):
+    kept = []
+    for share in (0.2, 0.6):
+        report = tokenise(one_battle(LONG, LONG, LONG), bert, prompt_share=share).report
+        kept.append(report["tokens_kept"]["prompt"] / 512)
+    np.testing.assert_allclose(kept, [0.2, 0.6], atol=0.02)
+
+
+def test_the_budget_of_a_response_does_not_depend_on_the_other(bert):
+    alone = tokenise(one_battle(LONG, LONG, "no"), bert, max_length=90)
+    beside = tokenise(one_battle(LONG, LONG, LONG[::-1]), bert, max_length=90)
+    np.testing.assert_array_equal(ids_of(alone), ids_of(beside))
+
+
+def test_cross_treats_both_responses_alike(bert):
+    tokenised = tokenise(one_battle(LONG, LONG, LONG + " x"), bert, layout="cross", max_length=99)
+    kept = tokenised.report["tokens_kept"]
+    assert kept["response_a"] == kept["response_b"]
+
+
+@pytest.mark.parametrize("layout", ["siamese", "cross"])
+def test_no_round_is_lost_while_headings_fit(bert, layout):
+    prompts = [f"question {i} " * 30 for i in range(8)]
+    firsts = [f"answer {i} " * 30 for i in range(8)]
+    X = one_battle(prompts, firsts, firsts[::-1])
+    tokenised = tokenise(X, bert, layout=layout, max_length=200, truncation="head")
+    assert read(tokenised, bert).count("prompt") == 8
+    assert (tokenised.report["rounds_left_out"] == 0).all()
+    assert (tokenised.report["cut"] == 1).all()
+    for turn in [*prompts, *firsts]:
+        start = bert(turn, add_special_tokens=False)["input_ids"][0]
+        assert start in ids_of(tokenised)
+
+
+@pytest.mark.parametrize("layout", ["siamese", "cross"])
+def test_too_many_rounds_keep_the_first_and_the_last(bert, layout):
+    turns = [f"{word} and much more text" for word in ["hello", *["good"] * 40, "sorry"]]
+    X = one_battle(turns, turns, turns)
+    tokenised = tokenise(X, bert, layout=layout, max_length=128, truncation="head")
+    text = read(tokenised, bert)
+    assert len(ids_of(tokenised)) <= 128
+    assert "hello" in text
+    assert "sorry" in text.split("prompt")[-1]
+    left_out = tokenised.report["rounds_left_out"]
+    assert left_out.tolist() == [42 - text.count("prompt")] * 3
+    whole = tokenise(X, bert, layout=layout, max_length=2000)
+    assert (whole.report["rounds_left_out"] == 0).all()
+
+
+@pytest.mark.parametrize("layout", ["siamese", "cross"])
+def test_random_battles_keep_to_the_budget(bert, layout):
+    rng = np.random.default_rng(0)
+
+    def cell():
+        kind = rng.integers(4)
+        texts = [LONG[: rng.integers(0, 900)] for _ in range(rng.integers(1, 9))]
+        return [texts, texts[0], None, [None, *texts]][kind]
+
+    X = pd.DataFrame([[cell() for _ in range(3)] for _ in range(60)])
+    X.columns = ["prompt", "response_a", "response_b"]
+    for max_length in (40, 77, 300):
+        tokenised = tokenise(X, bert, layout=layout, max_length=max_length)
+        assert tokenised.sequences.lengths.max() <= max_length
+        report = tokenised.report
+        assert (report["tokens_kept"] <= report["tokens"]).all()
+        assert (report["battles"] == 60).all()
+
+
+def test_too_short_a_budget_is_refused(bert):
+    with pytest.raises(ArenaError, match="max_length=9 is too short.* at least 1"):
+        tokenise(one_battle(), bert, max_length=9)
+
+
+def test_unknown_truncation_is_refused(bert):
+    with pytest.raises(ArenaError, match="truncation"):
+        tokenise(one_battle(), bert, truncation="left")
+
+
+def test_report(bert):
+    X = pd.concat([one_battle(), one_battle(a=LONG)])
+    report = tokenise(X, bert, max_length=50).report
+    assert report["battles"].tolist() == [2, 2, 2]
+    assert report["cut"].tolist() == [0, 1, 0]
+    assert report.loc["prompt", "tokens"] == report.loc["prompt", "tokens_kept"]
+    assert report.loc["response_a", "tokens_kept"] < 50 < report.loc["response_a", "tokens"]
+
+
+def test_texts_are_tokenised_once(bert, battles, monkeypatch):
+    _texts.clear_cache()
+    calls = []
+    monkeypatch.setattr(_texts, "raw_ids", _spy(_texts.raw_ids, calls))
+    first = tokenise(battles, bert)
+    assert len(calls) == len(set(calls))
+    assert "Hi" in calls
+    n_calls = len(calls)
+    again = tokenise(battles.iloc[::-1], pickle.loads(pickle.dumps(bert)), layout="cross")
+    assert len(calls) == n_calls
+    assert len(again.sequences) > 0
+    np.testing.assert_array_equal(ids_of(first), ids_of(tokenise(battles, bert)))
+
+
+def test_another_tokenizer_has_its_own_texts(tiny, battles):
+    bert, gpt2 = load_tokenizer(tiny("bert")), load_tokenizer(tiny("gpt2"))
+    assert _texts.fingerprint(bert) != _texts.fingerprint(gpt2)
+    assert _texts.fingerprint(bert) == _texts.fingerprint(load_tokenizer(tiny("bert")))
+    found = {name: tokenise(battles, name).sequences.ids for name in (bert, gpt2)}
+    assert len(found[bert]) != len(found[gpt2])
+
+
+def test_the_memory_is_bounded(bert, monkeypatch):
+    _texts.clear_cache()
+    monkeypatch.setattr(_texts, "_CACHE_TOKENS", 100)
+    texts = [f"hello {number}" for number in range(300)]
+    found = _texts.tokenise_texts(texts, bert)
+    assert len(found) == 300
+    assert sum(map(len, _texts._CACHE.values())) == _texts._held <= 100
+    assert (_texts.fingerprint(bert), texts[-1]) in _texts._CACHE
+    _texts.clear_cache()
+
+
+def _spy(function, calls):
+    def spied(texts, tokenizer):
+        calls.extend(texts)
+        return function(texts, tokenizer)
+
+    return spied
