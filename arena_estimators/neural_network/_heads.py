@@ -8,9 +8,6 @@ sides, so that readings can be averaged.
 import torch
 from torch import nn
 
-_HIDDEN = 256
-_DROPOUT = 0.1
-
 
 class SiameseHeads(nn.Module):
     """Three logits g(a, b), g(b, a) and h(a, b) of two vectors, where h is symmetric.
@@ -25,6 +22,7 @@ class SiameseHeads(nn.Module):
         super().__init__()
         self.prefer = _mlp(4 * width + n_odd + n_even)
         self.tie = _mlp(3 * width + n_even) if n_classes == 3 else None
+        self.style = StyleHeads(n_odd, n_even, n_classes) if n_odd else None
 
     def forward(self, vectors, odd, even):
         """Give logits of shape (1, n_battles, n_classes); `vectors` has shape (n, 2, width)."""
@@ -36,7 +34,10 @@ class SiameseHeads(nn.Module):
         ]
         if self.tie is not None:
             logits.append(self.tie(torch.cat([a + b, (a - b).abs(), product, even], 1)))
-        return torch.cat(logits, 1).unsqueeze(0)
+        logits = torch.cat(logits, 1)
+        if self.style is not None:
+            logits = logits + self.style(odd, even)
+        return logits.unsqueeze(0)
 
 
 class CrossHeads(nn.Module):
@@ -47,13 +48,38 @@ class CrossHeads(nn.Module):
     def __init__(self, width, n_odd, n_even, n_classes):
         super().__init__()
         self.read = _mlp(width + n_odd + n_even, n_classes)
+        self.style = StyleHeads(n_odd, n_even, n_classes) if n_odd else None
 
     def forward(self, vectors, odd, even):
         """Give logits of shape (2, n_battles, n_classes); `vectors` has shape (n, 2, width)."""
         given, exchanged = vectors.unbind(1)
         first = self.read(torch.cat([given, odd, even], 1))
         second = self.read(torch.cat([exchanged, -odd, even], 1))
-        return torch.stack([first, second[:, [1, 0, 2][: second.shape[1]]]])
+        logits = torch.stack([first, second[:, [1, 0, 2][: second.shape[1]]]])
+        return logits if self.style is None else logits + self.style(odd, even)
+
+
+class StyleHeads(nn.Module):
+    """Logits of the style features alone, equivariant like those of `SiameseHeads`.
+
+    They are trained first (`fit_style_heads`), so that the encoder learns what style leaves open.
+    """
+
+    def __init__(self, n_odd, n_even, n_classes):
+        super().__init__()
+        sizes = {"hidden": 64, "dropout": 0.3, "dropout_in": 0.2}
+        self.prefer = _mlp(n_odd + n_even, **sizes)
+        self.tie = _mlp(n_odd + n_even, **sizes) if n_classes == 3 else None
+
+    def forward(self, odd, even):
+        """Give logits of shape (n_battles, n_classes)."""
+        logits = [
+            self.prefer(torch.cat([odd, even], 1)),
+            self.prefer(torch.cat([-odd, even], 1)),
+        ]
+        if self.tie is not None:
+            logits.append(self.tie(torch.cat([odd.abs(), even], 1)))
+        return torch.cat(logits, 1)
 
 
 class PairLoss(nn.Module):
@@ -78,7 +104,10 @@ class PairLoss(nn.Module):
         return (losses * truth["weight"]).sum() / truth["total"]
 
 
-def _mlp(n_inputs, n_outputs=1):
-    return nn.Sequential(
-        nn.Linear(n_inputs, _HIDDEN), nn.GELU(), nn.Dropout(_DROPOUT), nn.Linear(_HIDDEN, n_outputs)
-    )
+def _mlp(n_inputs, n_outputs=1, *, hidden=256, dropout=0.1, dropout_in=0.0):
+    """Make a small network whose outputs begin at zero."""
+    last = nn.Linear(hidden, n_outputs)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    first = nn.Linear(n_inputs, hidden)
+    return nn.Sequential(nn.Dropout(dropout_in), first, nn.GELU(), nn.Dropout(dropout), last)

@@ -18,6 +18,7 @@ from arena_estimators.neural_network._data import Dealing, Steps
 from arena_estimators.neural_network._heads import PairLoss
 from arena_estimators.neural_network._module import add_lora, enable_checkpointing, freeze
 from arena_estimators.neural_network._net import PairNet, Run
+from arena_estimators.neural_network._style import fit_style_heads
 
 _UNSURE = 1 / 3  # share of battles that predict_order="uncertain" reads twice
 _WORTH_COMPILING = 1e16  # floating point operations of a fit that repay a minute of compiling
@@ -72,8 +73,10 @@ def train(module, data, train_rows, valid_rows, *, settings, workers, seed, chec
     dtype = resolve_precision(p.precision, device)
     packed = _attention.can_pack(module.encoder, device, dtype) and p.attention != "sdpa"
     lora = _prepare(module, p)
-    module.to(device)
     train_data, valid_data = data.take(train_rows), data.take(valid_rows)
+    if module.heads.style is not None:
+        fit_style_heads(module.heads.style, train_data, PairLoss(p.label_smoothing))
+    module.to(device)
     compiled = packed and _worth_compiling(p.compile, module, train_data, p.n_epochs)
     dealing = Dealing(
         batch_tokens=p.batch_tokens,
