@@ -193,8 +193,8 @@ def _bunch(battles, first_row, path):
 def _ids(values):
     """Make ids an array; text that is exactly an integer's becomes integers, "007" stays text."""
     try:
-        numbers = [int(value) for value in values]
-        if all(str(number) == str(value) for number, value in zip(numbers, values, strict=True)):
+        numbers = list(map(int, values))
+        if list(map(str, numbers)) == list(map(str, values)):
             return np.array(numbers, dtype=np.int64)
     except (TypeError, ValueError, OverflowError):
         pass

@@ -7,7 +7,6 @@ columns, and the share of the file that is done (None where it is not known).
 import gzip
 import json
 import os
-import warnings
 import zlib
 
 import pandas as pd
@@ -36,6 +35,7 @@ def read_batches(path, wanted, *, batch_rows, at_once, json_cells):
     may be JSON.
     """
     reader, empty = find_reader(path), True
+    os.stat(path)  # raises if there is no such file; pandas would try to download some names
     try:
         for batch in reader(path, wanted, batch_rows, at_once, json_cells):
             empty = False
@@ -70,12 +70,6 @@ def _read_csv(path, wanted, batch_rows, at_once, json_cells):
     if not (json_cells and sample.map(lambda cell: cell.startswith("[")).to_numpy().all()):
         long = []
     options["dtype"] = {name: str for name in names if name not in long}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", pd.errors.DtypeWarning)
-        yield from _slices(path, names, wanted, batch_rows, at_once, options)
-
-
-def _slices(path, names, wanted, batch_rows, at_once, options):
     frames = pd.read_csv(path, chunksize=None if at_once else batch_rows, **options)
     checked = False
     for frame in [frames] if at_once else frames:
@@ -84,10 +78,11 @@ def _slices(path, names, wanted, batch_rows, at_once, options):
         if not checked and (frame.iloc[:, -1] == "").any():
             _check_row_lengths(path, names)
             checked = True
+        arrays = {name: frame[name].array for name in names if name in wanted}
         for start in range(0, len(frame), batch_rows):
-            part = frame.iloc[start : start + batch_rows]
-            columns = {name: part[name].array.tolist() for name in names if name in wanted}
-            yield names, columns, (start + len(part)) / len(frame) if at_once else None
+            stop = min(start + batch_rows, len(frame))
+            columns = {name: array[start:stop].tolist() for name, array in arrays.items()}
+            yield names, columns, stop / len(frame) if at_once else None
 
 
 def _check_row_lengths(path, names):

@@ -61,8 +61,11 @@ class Schema:
                 fast = _decode_lists(columns[name]) if self.cells == "json" else None
                 battles[name] = fast or rows.apply(self._cell, columns[name], name)
         if self.one_hot:
-            zipped = zip(*(columns[name] for name in WINNERS), strict=True)
-            battles["y"] = rows.apply(_one_hot_label, zipped, ", ".join(WINNERS))
+            bits = list(zip(*(map(str, columns[name]) for name in WINNERS), strict=True))
+            labels = list(map(_ONE_HOT.get, bits))
+            if None in labels:
+                labels = rows.apply(_one_hot_label, bits, ", ".join(WINNERS))
+            battles["y"] = labels
         elif "winner" in columns:
             battles["y"] = rows.apply(_label, columns["winner"], "winner")
         battles["id"] = columns.get(self.id)
@@ -215,15 +218,13 @@ def _common_prompt(pair):
 
 
 def _one_hot_label(values):
-    if values in _ONE_HOT:
-        return _ONE_HOT[values]
-    bits = tuple(_BITS.get(str(value).strip().lower()) for value in values)
+    bits = tuple(_BITS.get(value.strip().lower()) for value in values)
     if bits not in _ONE_HOT:
-        raise _CellError(f"{', '.join(map(str, values))}. Expected one 1 and two 0")
+        raise _CellError(f"{', '.join(values)}. Expected one 1 and two 0")
     return _ONE_HOT[bits]
 
 
 def _label(value):
-    if value not in _LABELS:
+    if not isinstance(value, str) or value not in _LABELS:
         raise _CellError(f"{value!r:.60}. Expected one of {', '.join(map(repr, _LABELS))}")
     return _LABELS[value]

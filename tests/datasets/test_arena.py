@@ -104,6 +104,18 @@ def test_plain_text_is_kept_to_the_letter(path):
     assert data.id is None
 
 
+def test_empty_last_cell_is_empty_text(tmp_path):
+    path = tmp_path / "test.csv"
+    path.write_text("prompt,response_a,response_b\na,b,\n\n,,\n")
+    assert load_arena(path).X.to_numpy().tolist() == [["a", "b", ""], ["", "", ""]]
+
+
+def test_compressed_lines(tmp_path):
+    plain = _write(_raw(), tmp_path / "train.jsonl")
+    (tmp_path / "train.jsonl.gz").write_bytes(gzip.compress(plain.read_bytes()))
+    assert load_arena(tmp_path / "train.jsonl.gz").X.equals(load_arena(plain).X)
+
+
 def test_numbers_as_plain_text_stay_text(tmp_path):
     path = tmp_path / "sums.csv"
     path.write_text("prompt,response_a,response_b\n1,02,3.50\n4,05,6.10\n")
@@ -248,7 +260,7 @@ def test_winners_may_be_floats_or_booleans(path, kind):
     assert load_arena(_write(frame, path)).y.tolist()[:3] == ["model_a", "model_b", "tie"]
 
 
-@pytest.mark.parametrize("winner", ["both", "", "Model_A", None, 1])
+@pytest.mark.parametrize("winner", ["both", "", "Model_A", None, 1, ["tie"]])
 def test_unknown_winner_is_refused(tmp_path, winner):
     frame = ARENA.astype({"winner": object})
     frame.at[1, "winner"] = winner
@@ -310,9 +322,20 @@ def test_broken_files_are_refused(tmp_path, name):
         list(iter_arena(tmp_path / name, 1))
 
 
-def test_absent_file(tmp_path):
-    with pytest.raises(FileNotFoundError):
-        load_arena(tmp_path / "absent.csv")
+@pytest.mark.parametrize("name", ["absent.csv", "https://example.org/absent.csv"])
+def test_absent_file(tmp_path, name):
+    with pytest.raises(FileNotFoundError, match=r"absent\.csv"):
+        load_arena(name)
+
+
+def test_other_columns_are_ignored(tmp_path):
+    path = tmp_path / "train.csv"
+    _raw().assign(turn=["1", "x", "", "2.5", "y", ""]).to_csv(path)  # with the index
+    assert load_arena(path).X.prompt.tolist() == CELLS["prompt"]
+    rows = [{"prompt": "a", "response_a": "b", "response_b": "c", key: 1} for key in "xy"]
+    path = _write(pd.DataFrame(rows), tmp_path / "extra.jsonl")
+    path.write_text("\n".join(map(json.dumps, rows)))
+    assert len(load_arena(path).X) == 2
 
 
 def test_byte_order_mark_and_blank_lines(tmp_path):
