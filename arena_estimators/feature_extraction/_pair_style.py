@@ -18,7 +18,9 @@ from arena_estimators.feature_extraction._style_relations import (
     similarity,
 )
 
-BLOCKS = ("difference", "ratio", "tanh", "absolute", "sum", "similarity", "prompt")
+ODD = ("difference", "ratio", "tanh", "interaction")
+SYMMETRIC = ("absolute", "sum", "similarity", "prompt")
+BLOCKS = (*ODD, *SYMMETRIC)
 _MEASURES = (*measure_text("x")[0], *ANSWER_MEASURES)
 _PROMPT_MEASURES = tuple(measure_prompt(*measure_text("x")))
 
@@ -39,13 +41,15 @@ class PairStyleFeatures(TransformerMixin, BaseEstimator):
         - `"ratio"`: (a - b) / (abs(a) + abs(b)), and 0 where both are 0.
         - `"tanh"`: tanh((a - b) / scale), scale being the root mean square of the differences
           seen in `fit`.
+        - `"interaction"`: the `"tanh"` column times tanh of the standardised a + b. It lets a gap
+          count more, or less, where the two responses have much of what is measured.
         - `"absolute"`: abs(a - b).
         - `"sum"`: a + b.
         - `"similarity"`: how alike the two responses are: the Jaccard index of their words and
           whether they are identical.
         - `"prompt"`: size, characters and kind of the prompt.
 
-        The first three are odd: swapping the responses negates every column exactly, which is
+        The first four are odd: swapping the responses negates every column exactly, which is
         what `DavidsonClassifier` needs. The others are symmetric: swapping changes nothing.
     n_jobs : int, default=None
         Processes to measure with; None means one, -1 all cores.
@@ -55,6 +59,8 @@ class PairStyleFeatures(TransformerMixin, BaseEstimator):
     scale_ : ndarray of shape (n_measures,)
         Root mean square of a - b in the fitted battles, 1 for a measure that never differed. It is
         the same for swapped battles.
+    sum_mean_, sum_scale_ : ndarray of shape (n_measures,)
+        Mean and standard deviation of a + b, for the block `"interaction"`.
     n_features_in_ : int
         3: the prompt and the two responses.
     feature_names_in_ : ndarray of shape (3,)
@@ -65,7 +71,7 @@ class PairStyleFeatures(TransformerMixin, BaseEstimator):
     BattlesError
         If `X` is no DataFrame of battles.
     ArenaError
-        If `blocks` is empty, repeats a block or names an unknown one.
+        If `blocks` is empty, repeats a block or names an unknown one, or if `fit` gets no battles.
 
     See Also
     --------
@@ -145,11 +151,14 @@ class PairStyleFeatures(TransformerMixin, BaseEstimator):
             As in `transform`.
         """
         validate_battles(self, X)
+        if len(X) == 0:
+            raise ArenaError("X has 0 battles; fit needs at least one.")
         self.blocks_ = _check_blocks(self.blocks)
         measured = self._measure(X)
-        difference = measured["a"] - measured["b"]
-        scale = np.sqrt(np.mean(difference**2, axis=0)) if len(X) else np.zeros(len(_MEASURES))
-        self.scale_ = np.where(scale > 0, scale, 1.0)
+        total = measured["a"] + measured["b"]
+        self.scale_ = _not_zero(np.sqrt(np.mean((measured["a"] - measured["b"]) ** 2, axis=0)))
+        self.sum_mean_ = total.mean(axis=0)
+        self.sum_scale_ = _not_zero(total.std(axis=0))
         return self._combine(measured)
 
     def transform(self, X):
@@ -209,6 +218,9 @@ class PairStyleFeatures(TransformerMixin, BaseEstimator):
             "difference": lambda: a - b,
             "ratio": lambda: _ratio(a, b),
             "tanh": lambda: np.tanh((a - b) / self.scale_),
+            "interaction": lambda: (
+                np.tanh((a - b) / self.scale_) * np.tanh((a + b - self.sum_mean_) / self.sum_scale_)
+            ),
             "absolute": lambda: np.abs(a - b),
             "sum": lambda: a + b,
             "similarity": lambda: measured["similarity"],
@@ -235,8 +247,11 @@ def _check_blocks(blocks):
 
 
 def _ratio(a, b):
-    total = np.abs(a) + np.abs(b)
-    return (a - b) / np.where(total > 0, total, 1.0)
+    return (a - b) / _not_zero(np.abs(a) + np.abs(b))
+
+
+def _not_zero(scale):
+    return np.where(scale > 1e-12, scale, 1.0)
 
 
 def _hashable(cell):

@@ -9,6 +9,7 @@ All other measures are this library's own. Counts enter as log(1 + count).
 """
 
 import re
+import zlib
 from collections import Counter
 from math import log1p
 
@@ -30,7 +31,7 @@ _WIDE_STOPS = "。！？"
 _ASCII_WORDS = bytes(c if chr(c).isalnum() or c == 95 else 32 for c in range(128)) + b" " * 128
 _NON_ASCII = bytes(range(128, 256))
 _DIGITS = b"0123456789"
-_CAPITALS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_NAME = re.compile(r"[a-z,] [A-Z](?=[a-z])")
 _EMOJI = re.compile("[\u2600-\u27bf\U0001f300-\U0001faff]")
 _BLANK_LINE = re.compile(r"\n\s*\n")
 _FINISHED = tuple(".!?…。！？)]}>\"'”’`*|~")
@@ -57,15 +58,11 @@ _OFFERS = (
     "let me know", "feel free", "hope this helps", "hope that helps", "if you have any",
     "would you like", "anything else", "happy to help", "need more", "if you need",
 )  # fmt: skip
+_EXAMPLES = ("for example", "such as", "for instance", "e.g", "por ejemplo", "zum beispiel")
 _FIRST_PERSON = frozenset("i me my mine myself we us our".split())
-_SECOND_PERSON = frozenset("you your yours yourself".split())
 _HEDGES = frozenset(
     "may maybe perhaps might could possibly probably seems seem likely generally typically usually "
     "often sometimes depends depending".split()
-)
-_CONNECTIVES = frozenset(
-    "however therefore thus because although while since overall additionally furthermore moreover "
-    "finally first second example instance conclusion summary".split()
 )
 FUNCTION_WORDS = frozenset(
     "a about after all also am an and any are as at be been but by can could did do does for from "
@@ -106,7 +103,7 @@ def measure_text(cell):
         **_markdown(text),
         **_characters(text),
         **_wording(lower, counts, len(words)),
-        **_repetition(text, words),
+        **_repetition(text, lower),
         **_ending(text, lower),
     }
     return values, counts
@@ -122,6 +119,7 @@ def split_words(lower):
 def _sizes(text, words, counts):
     sentences = max(1, len(_SENTENCE_END.findall(text)) + _count(text, _WIDE_STOPS))
     n_words = max(1, len(words))
+    long = [word for word in words if len(word) >= 8]
     return {
         "log_characters": log1p(len(text)),
         "log_words": log1p(len(words)),
@@ -129,6 +127,8 @@ def _sizes(text, words, counts):
         "log_sentences": log1p(sentences),
         "log_lines": log1p(text.count("\n")),
         "log_paragraphs": log1p(len(_BLANK_LINE.findall(text)) + 1),
+        "log_long_words": log1p(len(set(long))),
+        "long_words": len(long) / n_words,
         "word_length": len("".join(words)) / n_words,
         "log_sentence_length": log1p(n_words / sentences),
         "type_token_ratio": len(counts) / n_words,
@@ -156,13 +156,13 @@ def _characters(text):
     ascii_size = len(raw.translate(None, _NON_ASCII))
     return {
         "digits": (len(raw) - len(raw.translate(None, _DIGITS))) / size,
-        "capitals": (len(raw) - len(raw.translate(None, _CAPITALS))) / size,
         "non_ascii": 1 - ascii_size / size,
         "emoji": 0.0 if ascii_size == size else log1p(len(_EMOJI.findall(text))),
         "questions": log1p(text.count("?") + text.count("？")),
         "exclamations": log1p(text.count("!") + text.count("！")),
         "commas": text.count(",") / size,
-        "colons": log1p(text.count(":")),
+        "semicolons": log1p(text.count(";")),
+        "names": log1p(len(_NAME.findall(text))),
         "quotes": log1p(text.count('"') + text.count("“")),
         "parentheses": log1p(text.count("(")),
         "dashes": log1p(text.count(" - ") + text.count("—") + text.count("–")),
@@ -175,25 +175,22 @@ def _wording(lower, counts, n_words):
 
     return {
         "first_person": share(_FIRST_PERSON),
-        "second_person": share(_SECOND_PERSON),
         "hedges": share(_HEDGES),
-        "connectives": share(_CONNECTIVES),
         "function_words": share(FUNCTION_WORDS),
         "refusals": log1p(_count(lower, _REFUSALS)),
         "apologies": log1p(_count(lower, _APOLOGIES)),
+        "examples": log1p(_count(lower, _EXAMPLES)),
         "self_mentions": log1p(_count(lower, _SELF_MENTIONS)),
     }
 
 
-def _repetition(text, words):
-    """Loops: lines and word triples that come back."""
+def _repetition(text, lower):
+    """Loops: lines that come back, and how well the text compresses."""
     lines = [line for line in text.split("\n") if line]
-    triples = max(1, len(words) - 2)
+    packed = zlib.compress(lower.encode("utf-8", "surrogatepass"), level=1)
     return {
         "repeated_lines": 1 - len(set(lines)) / len(lines),
-        "repeated_triples": 1 - len(set(zip(words, words[1:], words[2:], strict=False))) / triples
-        if len(words) > 2
-        else 0.0,
+        "compression": len(packed) / len(text),
     }
 
 

@@ -1,5 +1,7 @@
 """What a prompt asks for, how a response answers it, and how alike two responses are."""
 
+from math import log1p
+
 from arena_estimators.feature_extraction._style_counts import FUNCTION_WORDS
 
 _FROM_TEXT = (
@@ -54,13 +56,13 @@ def measure_answer(prompt, prompt_words, values, counts):
     )
     return {
         "prompt_overlap": shared / max(1, len(prompt_words)),
-        "prompt_copied": shared / max(1, len(counts)),
+        "log_new_words": log1p(len(content_words(counts)) - shared),
         "script_match": 1 - abs(prompt["non_ascii"] - values["non_ascii"]),
         "format_match": float(bool(kept)),
     }
 
 
-ANSWER_MEASURES = ("prompt_overlap", "prompt_copied", "script_match", "format_match")
+ANSWER_MEASURES = ("prompt_overlap", "log_new_words", "script_match", "format_match")
 SIMILARITY_MEASURES = ("shared_words", "identical")
 
 

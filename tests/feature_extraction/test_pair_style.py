@@ -14,7 +14,7 @@ from arena_estimators import ArenaError, PairStyleFeatures, swap
 from arena_estimators.datasets import make_battles
 from arena_estimators.feature_extraction._style_counts import measure_text, split_words
 
-ODD = ("difference", "ratio", "tanh")
+ODD = ("difference", "ratio", "tanh", "interaction")
 SYMMETRIC = ("absolute", "sum", "similarity", "prompt")
 MARKDOWN = """# Title
 Some **bold** and __also bold__ text.
@@ -95,12 +95,12 @@ def test_words_are_runs_of_word_characters(text):
         ("refusals", "I’m sorry, but I can’t help with that.", "Here is how to do that."),
         ("apologies", "Sorry about that.", "Here is how to do that."),
         ("repeated_lines", "again\nagain\nagain", "one\ntwo\nthree"),
-        ("repeated_triples", "a b c a b c a b c", "a b c d e f g h i"),
+        ("compression", "a b c d e f g h i", "a b c a b c a b c"),
         ("finished", "It is done.", "It is"),
         ("cut_off", "This sentence goes on and on until it is", "This sentence ends here."),
         ("cut_off", "```python\nprint(1)", "```python\nprint(1)\n```"),
         ("emoji", "Hello 😀", "Hello"),
-        ("capitals", "HELLO", "hello"),
+        ("names", "We met Ada in Paris", "We met her in town"),
         ("offers_more", "Yes. Let me know if you need more.", "Yes."),
         ("empty", None, "text"),
     ],
@@ -139,13 +139,17 @@ def test_blocks_follow_their_formulas(made):
     scale = np.sqrt((difference.astype(float) ** 2).mean(0))
     expected = np.tanh(difference / np.where(scale > 0, scale, 1))
     np.testing.assert_allclose(blocks["tanh"], expected, atol=1e-5)
+    spread = total.astype(float).std(0)
+    level = (total - total.astype(float).mean(0)) / np.where(spread > 1e-6, spread, 1)
+    np.testing.assert_allclose(blocks["interaction"], expected * np.tanh(level), atol=1e-4)
 
 
 def test_odd_blocks_negate_exactly_and_the_others_stay(made):
     swapped = swap(made)
     odd = PairStyleFeatures(ODD).fit(made)
     assert np.array_equal(odd.transform(swapped), -odd.transform(made))
-    assert np.array_equal(PairStyleFeatures(ODD).fit(swapped).scale_, odd.scale_)
+    again = PairStyleFeatures(ODD).fit(swapped)
+    assert np.array_equal(again.transform(made), odd.transform(made))
     even = PairStyleFeatures(SYMMETRIC).fit(made)
     assert np.array_equal(even.transform(swapped), even.transform(made))
 
@@ -189,6 +193,11 @@ def test_survives_pickle_and_zero_rows(battles):
 def test_wrong_blocks_are_refused(battles, blocks):
     with pytest.raises(ArenaError, match="must hold one or more of 'difference'"):
         PairStyleFeatures(blocks).fit(battles)
+
+
+def test_no_battles_to_fit_are_refused(battles):
+    with pytest.raises(ArenaError, match="0 battles"):
+        PairStyleFeatures().fit(battles[:0])
 
 
 def test_unfitted_is_refused(battles):
