@@ -29,11 +29,15 @@ def group(keys):
         packed = keys.astype(np.int64) << bits
         packed |= np.arange(len(keys))
         packed.sort()
-        order, keys = packed & ((1 << bits) - 1), packed >> bits
+        order = (packed & ((1 << bits) - 1)).astype(np.int32)
+        keys = packed
+        keys >>= bits
     else:
-        order = np.argsort(keys, kind="stable")
+        order = np.argsort(keys, kind="stable").astype(np.int32)
         keys = keys[order]
-    begins = np.flatnonzero(np.diff(keys, prepend=-1))
+    is_first = np.ones(len(keys), dtype=bool)
+    np.not_equal(keys[1:], keys[:-1], out=is_first[1:])
+    begins = np.flatnonzero(is_first).astype(np.int32)
     return order, keys[begins], begins
 
 
@@ -61,9 +65,10 @@ class Walk:
         self.units[is_unit] = np.array(lookup, dtype=np.int32)[text.ids]
         self.segments = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
         self.n_segments = len(lengths)
+        self.n_texts = len(lengths) if text.repeats is None else text.repeats.shape[0]
         # The n-gram at places[i] of level n begins at positions[i] of the text.
-        self.positions = np.flatnonzero(is_unit)
-        self.places = np.zeros(len(self.positions), dtype=np.int64)
+        self.positions = np.flatnonzero(is_unit).astype(np.int32)
+        self.places = np.zeros(len(self.positions), dtype=np.int32)
         self.found, self.counts = [], []
 
     def extend(self):
@@ -71,22 +76,28 @@ class Walk:
         units = self.units[self.positions + len(self.found)]
         known = units >= 0
         self.positions = self.positions[known]
-        keys = self.places[known] * self.n_units + units[known]
+        keys = self.places[known].astype(np.int64)
+        keys *= self.n_units
+        keys += units[known]
         self.order, self.distinct, self.begins = group(keys)
         return self.distinct
 
     def settle(self, level):
         """Count the n-grams, find their places in the trie's level, and forget unknown ones."""
-        places = np.searchsorted(level, self.distinct)
+        places = np.searchsorted(level, self.distinct).astype(np.int32)
         places[places == len(level)] = 0
         places[level[places] != self.distinct] = UNKNOWN
         self.found.append(places)
         self.counts.append(self._count())
-        self.places = np.empty(len(self.order), dtype=np.int64)
+        self.places = np.empty(len(self.order), dtype=np.int32)
         self.places[self.order] = np.repeat(places, np.diff(self.begins, append=len(self.order)))
         known = self.places >= 0
         self.positions, self.places = self.positions[known], self.places[known]
         del self.order, self.distinct, self.begins
+
+    def finish(self):
+        """Forget the text; what was found in it is all that is needed."""
+        del self.units, self.segments, self.positions, self.places
 
     def _count(self):
         n = len(self.found)
@@ -95,11 +106,12 @@ class Walk:
         if n < self.ngram_range[0]:
             whole = (self.units[positions - 1] == END) & (self.units[positions + n] == END)
             counted *= whole & self.count_short
-        indptr = np.append(self.begins, len(positions))
+        indptr = np.append(self.begins, np.int32(len(positions)))
         shape = (self.n_segments, len(self.begins))
         counts = sp.csc_array((counted, self.segments[positions], indptr), shape=shape)
         counts.sum_duplicates()
-        counts.eliminate_zeros()
+        if n < self.ngram_range[0]:
+            counts.eliminate_zeros()
         return counts if self.repeats is None else self.repeats @ counts
 
     def matrix(self, columns, n_columns):
@@ -109,10 +121,9 @@ class Walk:
             for level, places in zip(columns, self.found, strict=False)
         ]
         columns = np.concatenate([np.empty(0, dtype=np.int32), *columns])
-        n_texts = self.n_segments if self.repeats is None else self.repeats.shape[0]
         kept = group(columns + 1)[0][np.count_nonzero(columns < 0) :]
-        counts = sp.hstack([sp.csc_array((n_texts, 0)), *self.counts], format="csc")
+        counts = sp.hstack([sp.csc_array((self.n_texts, 0)), *self.counts], format="csc")
         self.counts.clear()
         counts = counts[:, kept].tocsr()
         counts = (counts.data, columns[kept][counts.indices], counts.indptr)
-        return sp.csr_array(counts, shape=(n_texts, n_columns))
+        return sp.csr_array(counts, shape=(self.n_texts, n_columns))

@@ -1,12 +1,13 @@
 """TF-IDF features of battles over one vocabulary for both responses."""
 
-from itertools import chain, pairwise
+from itertools import chain
 
 import numpy as np
 import scipy.sparse as sp
 from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.preprocessing import normalize
 from sklearn.utils.validation import check_is_fitted
 
 from arena_estimators._validation import (
@@ -28,7 +29,7 @@ _BLOCKS = {
     "separate": COLUMNS,
     "joined": ("joined",),
 }
-_CHUNK = 1 << 22  # characters analysed at a time: enough for NumPy, little beside the result
+_CHUNK = 1000  # battles analysed at a time
 
 
 class PairTfidfVectorizer(TransformerMixin, BaseEstimator):
@@ -88,14 +89,12 @@ class PairTfidfVectorizer(TransformerMixin, BaseEstimator):
     ----------
     vocabulary_ : dict
         N-grams to columns of a block. Made on each access.
-    idf_ : ndarray of shape (n_ngrams,)
-        Inverse document frequencies; only if `use_idf`.
+    idf_ : ndarray of shape (n_ngrams,) or None
+        Inverse document frequencies of the columns of a block; None without `use_idf`.
     fixed_vocabulary_ : bool
         Whether the vocabulary was given.
     ngrams_ : Vocabulary
         The vocabulary as integers.
-    weights_ : TfidfTransformer
-        What turns counts to TF-IDF.
     n_features_in_ : int
         Number of columns read.
     feature_names_in_ : ndarray of str
@@ -235,37 +234,30 @@ class PairTfidfVectorizer(TransformerMixin, BaseEstimator):
         validate_battles(self, X)
         given = self._check_parameters()
         self.fixed_vocabulary_ = given is not None
-        documents = self._texts(X)
-        segments = self._call(self._split, _chunks(documents))
+        segments = self._call(self._split, _chunks(X))
         if given is None:
-            ngrams = self._new_vocabulary(set().union(*(part.names for part in segments)))
-            walks = ngrams.learn(segments, self._call)
-            del segments
+            names = sorted(set().union(*(part.names for part in segments)))
+            ngrams = self._new_vocabulary(names)
+            walks = self._call(ngrams.start, segments)
+            segments.clear()
+            ngrams.learn(walks, self._call)
+            n_texts = sum(walk.n_texts for walk in walks)
             ngrams.select(
                 walks,
-                min_df=_number(self.min_df, len(documents)),
-                max_df=_number(self.max_df, len(documents)),
+                min_df=_number(self.min_df, n_texts),
+                max_df=_number(self.max_df, n_texts),
                 max_features=self.max_features,
                 dtype=self.dtype,
                 binary=self.binary,
             )
         else:
-            as_units = {"word": lambda term: term.split(" ")}.get(self.analyzer, list)
-            terms = _units.terms(given, as_units if self._is_fast() else lambda term: [term])
-            ngrams = self._new_vocabulary(terms.names)
-            ngrams.assign(terms)
+            ngrams = self._given_vocabulary(given)
             walks = self._call(ngrams.walk, segments)
-        counts = self._counts(walks, ngrams)
-        if given is None:
-            ngrams.prune()
+        counts = self._call(lambda walk: walk.matrix(ngrams.columns, ngrams.n_columns), walks)
+        ngrams.prune()
         self.ngrams_ = ngrams
-        self.weights_ = TfidfTransformer(
-            norm=self.norm,
-            use_idf=self.use_idf,
-            smooth_idf=self.smooth_idf,
-            sublinear_tf=self.sublinear_tf,
-        ).fit(counts)
-        return self._combine(self.weights_.transform(counts, copy=False))
+        self.idf_ = self._idf(counts) if self.use_idf else None
+        return sp.vstack(self._call(self._combine, counts), format="csr")
 
     def transform(self, X):
         """Transform battles with what was learned.
@@ -281,9 +273,12 @@ class PairTfidfVectorizer(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         validate_battles(self, X, reset=False)
-        chunks = _chunks(self._texts(X))
-        walks = self._call(lambda chunk: self.ngrams_.walk(self._split(chunk)), chunks)
-        return self._combine(self.weights_.transform(self._counts(walks, self.ngrams_), copy=False))
+
+        def rows(battles):
+            walk = self.ngrams_.walk(self._split(battles))
+            return self._combine(walk.matrix(self.ngrams_.columns, self.ngrams_.n_columns))
+
+        return sp.vstack(self._call(rows, _chunks(X)), format="csr")
 
     def get_feature_names_out(self, input_features=None):
         """Name the columns: the block, two underscores, the n-gram.
@@ -307,12 +302,6 @@ class PairTfidfVectorizer(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         return {name: column for column, name in enumerate(self.ngrams_.names().tolist())}
 
-    @property
-    def idf_(self):
-        """Inverse document frequencies."""
-        check_is_fitted(self)
-        return self.weights_.idf_
-
     def _vectorizer(self, vocabulary=None):
         """Make the vectorizer whose parts and errors are used here."""
         names = CountVectorizer().get_params().keys() & self.get_params().keys() - {"vocabulary"}
@@ -329,15 +318,66 @@ class PairTfidfVectorizer(TransformerMixin, BaseEstimator):
         return sorted(columns, key=columns.get)
 
     def _texts(self, X):
-        """List the documents in the order that a composition by hand would."""
-        columns = {name: texts(X[name]) for name in COLUMNS}
+        """List the texts of the responses a, then b, then of the prompts if they are used."""
         if self.combine == "joined":
-            return ["\n\n".join(battle) for battle in zip(*columns.values(), strict=True)]
+            columns = (texts(X[name].tolist()) for name in COLUMNS)
+            return ["\n\n".join(battle) for battle in zip(*columns, strict=True)]
         names = [RESPONSE_A, RESPONSE_B, PROMPT][: 3 if self.combine == "separate" else 2]
-        return list(chain.from_iterable(columns[name] for name in names))
+        return list(chain.from_iterable(texts(X[name].tolist()) for name in names))
 
-    def _combine(self, rows):
-        """Make one row a battle of the rows of its texts."""
+    def _is_fast(self):
+        return self.analyzer != "word" or self.token_pattern in _units.WORD_PATTERNS
+
+    def _split(self, X):
+        """Turn the texts of battles to units."""
+        vectorizer, documents = self._vectorizer(), self._texts(X)
+        if not self._is_fast():
+            return _units.terms(documents, vectorizer.build_analyzer())
+        documents = list(map(vectorizer.build_preprocessor(), documents))
+        if self.analyzer == "char":
+            return _units.characters(documents)
+        if self.analyzer == "char_wb":
+            return _units.characters_in_words(documents)
+        min_length = _units.WORD_PATTERNS[self.token_pattern]
+        return _units.words(documents, min_length, vectorizer.get_stop_words() or ())
+
+    def _new_vocabulary(self, names):
+        return Vocabulary(
+            names,
+            joiner=" " if self.analyzer == "word" else "",
+            ngram_range=self.ngram_range if self._is_fast() else (1, 1),
+            count_short=self.analyzer == "char_wb",
+        )
+
+    def _given_vocabulary(self, terms):
+        if not self._is_fast():
+            segments = _units.terms(terms, lambda term: [term])
+        elif self.analyzer == "word":
+            segments = _units.terms(terms, lambda term: term.split(" "))
+        else:
+            segments = _units.terms(terms, list)
+        ngrams = self._new_vocabulary(segments.names)
+        ngrams.assign(segments)
+        return ngrams
+
+    def _idf(self, counts):
+        """Compute the inverse document frequencies as TfidfTransformer does, in the same type."""
+        df = sum(np.bincount(part.indices, minlength=part.shape[1]) for part in counts)
+        df = df.astype(self.dtype) + self.smooth_idf
+        n_texts = sum(part.shape[0] for part in counts) + self.smooth_idf
+        return np.log(np.full_like(df, n_texts) / df) + df.dtype.type(1)
+
+    def _combine(self, counts):
+        """Weigh the counts of texts, and make one row a battle of them."""
+        rows = sp.csr_matrix(counts).astype(self.dtype, copy=False)
+        if self.binary:
+            rows.data.fill(1)
+        if self.sublinear_tf:
+            rows.data = np.log(rows.data) + 1
+        if self.idf_ is not None:
+            rows.data *= self.idf_[rows.indices]
+        if self.norm is not None:
+            rows = normalize(rows, norm=self.norm, copy=False)
         if self.combine == "joined":
             return rows
         n = rows.shape[0] // (3 if self.combine == "separate" else 2)
@@ -349,49 +389,15 @@ class PairTfidfVectorizer(TransformerMixin, BaseEstimator):
             return difference
         return sp.hstack([difference, abs(difference)], format="csr")
 
-    def _is_fast(self):
-        return self.analyzer != "word" or self.token_pattern in _units.WORD_PATTERNS
-
-    def _split(self, documents):
-        """Turn documents to units."""
-        vectorizer = self._vectorizer()
-        if not self._is_fast():
-            return _units.terms(documents, vectorizer.build_analyzer())
-        documents = list(map(vectorizer.build_preprocessor(), documents))
-        if self.analyzer == "char":
-            return _units.characters(documents)
-        if self.analyzer == "char_wb":
-            return _units.characters_in_words(documents)
-        min_length = _units.WORD_PATTERNS[self.token_pattern]
-        return _units.words(documents, min_length, vectorizer.get_stop_words() or ())
-
-    def _new_vocabulary(self, units):
-        return Vocabulary(
-            sorted(units),
-            joiner=" " if self.analyzer == "word" else "",
-            ngram_range=self.ngram_range if self._is_fast() else (1, 1),
-            count_short=self.analyzer == "char_wb",
-        )
-
-    def _counts(self, walks, ngrams):
-        """Count n-grams in one matrix of all documents."""
-        parts = self._call(lambda walk: walk.matrix(ngrams.columns, ngrams.n_columns), walks)
-        counts = sp.csr_matrix(sp.vstack(parts, format="csr", dtype=self.dtype))
-        if self.binary:
-            counts.data.fill(1)
-        return counts
-
     def _call(self, function, items):
         parallel = Parallel(n_jobs=self.n_jobs, require="sharedmem")
         return parallel(delayed(function)(item) for item in items)
 
 
-def _number(limit, n_documents):
-    return limit if isinstance(limit, Integral) else limit * n_documents
+def _number(limit, n_texts):
+    return limit if isinstance(limit, Integral) else limit * n_texts
 
 
-def _chunks(documents):
-    """Cut a list of texts to lists of some million characters, at least one list."""
-    numbers = np.cumsum([0, *map(len, documents)])[:-1] // _CHUNK
-    borders = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(documents)]
-    return [documents[i:j] for i, j in pairwise(borders)]
+def _chunks(X):
+    """Cut battles to frames that keep NumPy busy and need little memory; at least one."""
+    return [X.iloc[i : i + _CHUNK] for i in range(0, max(len(X), 1), _CHUNK)]

@@ -34,24 +34,29 @@ class Vocabulary:
         self.joiner, self.ngram_range, self.count_short = joiner, ngram_range, count_short
         self.levels, self.columns, self.n_columns = [], [], 0
 
+    def start(self, text):
+        """Stand before the n-grams of some text."""
+        return Walk(text, self.known, self.ngram_range, self.count_short)
+
     def walk(self, text):
-        """Find the n-grams of some text."""
-        walk = Walk(text, self.known, self.ngram_range, self.count_short)
+        """Find the known n-grams of some text."""
+        walk = self.start(text)
         for level in self.levels[: self.ngram_range[1]]:
             walk.extend()
             walk.settle(level)
+        walk.finish()
         return walk
 
-    def learn(self, texts, call=map):
-        """Find all n-grams of some texts, level by level."""
-        walks = list(call(self.walk, texts))
+    def learn(self, walks, call=map):
+        """Find all n-grams of walks that just started, level by level."""
         for _ in range(self.ngram_range[1]):
             level = group(np.concatenate(list(call(Walk.extend, walks))))[1]
             if not len(level):
                 break
             list(call(lambda walk, level=level: walk.settle(level), walks))
             self.levels.append(level)
-        return walks
+        for walk in walks:
+            walk.finish()
 
     def select(self, walks, *, min_df, max_df, max_features, dtype, binary):
         """Give columns to the n-grams that the limits leave, in the order of their names."""
@@ -87,7 +92,8 @@ class Vocabulary:
         asked, longest = self.ngram_range, int(text.lengths.max(initial=0))
         short, self.count_short = self.count_short, True
         self.ngram_range = (longest + 1, longest)
-        (walk,) = self.learn([text])
+        walk = self.start(text)
+        self.learn([walk])
         self.ngram_range, self.count_short = asked, short
         for level, counts in zip(self.levels, walk.counts, strict=True):
             whole = counts.tocoo()
