@@ -98,13 +98,10 @@ def tokenise(
     -------
     Tokenised
     """
-    cells = [
-        [tuple(turns_of(cell)) for cell in X[column]] for column in (PROMPT, RESPONSE_A, RESPONSE_B)
-    ]
+    cells = [[_turns(cell) for cell in X[column]] for column in (PROMPT, RESPONSE_A, RESPONSE_B)]
     keys, rows = _distinct(*cells, layout)
-    ids_of = _texts.tokenise_texts(
-        (turn for key in keys for turns in key for turn in turns), tokenizer
-    )
+    turns = {turn for key in keys for turns in key for turn in turns}
+    ids_of = _texts.tokenise_texts(sorted(turns), tokenizer)
     plan = _layout.Plan(tokenizer, layout, max_length, prompt_share, truncation)
     built = [plan.build([[ids_of[turn] for turn in turns] for turns in key]) for key in keys]
     return Tokenised(
@@ -112,6 +109,11 @@ def tokenise(
         rows,
         _report([counts for _, _, counts in built], rows, layout),
     )
+
+
+def _turns(cell):
+    """Give the turns of a cell, one at least; null turns are empty."""
+    return tuple(turn or "" for turn in turns_of(cell)) or ("",)
 
 
 def _distinct(prompts, firsts, seconds, layout):

