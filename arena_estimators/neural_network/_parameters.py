@@ -2,6 +2,8 @@
 
 import os
 
+from transformers import AutoConfig
+
 from arena_estimators._encoder._load import longest_input
 from arena_estimators._validation import Integral, Interval, Real, StrOptions
 from arena_estimators.exceptions import ArenaError
@@ -47,15 +49,16 @@ CONSTRAINTS = {
 }
 
 
-def check_together(p, config):
+def check_together(p, folder):
     """Refuse parameters that contradict each other or the encoder.
 
     Parameters
     ----------
     p : BertPairClassifier
-    config : PretrainedConfig
+    folder : str
         The encoder's.
     """
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
     longest = longest_input(config)
     if longest is not None and p.max_length > longest:
         raise ArenaError(

@@ -21,6 +21,7 @@ from arena_estimators.neural_network._net import PairNet, Run
 from arena_estimators.neural_network._style import fit_style_heads
 
 _UNSURE = 1 / 3  # share of battles that predict_order="uncertain" reads twice
+_TELLING = 30  # held-out battles that say whether a fit learnt anything
 _WORTH_COMPILING = 1e16  # floating point operations of a fit that repay a minute of compiling
 
 
@@ -240,6 +241,7 @@ def _conclude(net, p, train_data, valid_data):
         proba = _calibration.probabilities(logits, temperature)
         first = _calibration.probabilities(logits[:1], temperature)
         sure_from = float(np.quantile(first.max(1), _UNSURE))
+    if "logits" in best and len(valid_data) >= _TELLING:
         loss, where = _calibration.log_loss_of(proba, *truth), "held-out"
         prior = _calibration.prior_loss(train_data.target, train_data.weight, *truth)
     elif not net.interrupted_:

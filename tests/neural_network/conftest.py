@@ -1,0 +1,67 @@
+"""What the tests of BertPairClassifier share: tiny encoders and battles with a known signal."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from tiny_encoders import make_tiny_encoder
+
+from arena_estimators import BertPairClassifier
+
+GOOD = "clear helpful correct detailed kind".split()
+BAD = "wrong rude vague lazy broken".split()
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """Give a function from a family to the folder of a tiny encoder, made once."""
+    made = {}
+
+    def make(family="bert"):
+        if family not in made:
+            made[family] = make_tiny_encoder(family, tmp_path_factory.mktemp("tiny") / family)
+        return made[family]
+
+    return make
+
+
+def word_battles(n_battles, *, seed=0, longest=20):
+    """Write battles that the response with the larger share of good words wins."""
+    rng = np.random.default_rng(seed)
+    quality = rng.random((n_battles, 2))
+
+    def write(share):
+        n_words = rng.integers(4, longest)
+        return " ".join(rng.choice(GOOD if rng.random() < share else BAD) for _ in range(n_words))
+
+    X = pd.DataFrame(
+        {
+            "prompt": [f"question {number // 2}" for number in range(n_battles)],
+            "response_a": [write(share) for share in quality[:, 0]],
+            "response_b": [write(share) for share in quality[:, 1]],
+        }
+    )
+    gap = quality[:, 0] - quality[:, 1]
+    return X, np.where(gap > 0.2, "model_a", np.where(gap < -0.2, "model_b", "tie"))
+
+
+@pytest.fixture(scope="session")
+def learnable():
+    """Give 80 battles with a known signal."""
+    return word_battles(80)
+
+
+@pytest.fixture
+def small(tiny):
+    """Give a function that makes a classifier small enough to fit in a second."""
+
+    def make(family="bert", **parameters):
+        settings = {
+            "max_length": 64,
+            "batch_tokens": 1024,
+            "n_epochs": 2,
+            "learning_rate": 1e-3,
+            "random_state": 0,
+        }
+        return BertPairClassifier(tiny(family), **(settings | parameters))
+
+    return make

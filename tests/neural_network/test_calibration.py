@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+from scipy.special import softmax
+
+from arena_estimators.neural_network import _calibration
+
+
+def test_probabilities_are_averaged_softmax():
+    logits = np.random.default_rng(0).normal(size=(2, 7, 3))
+    expected = softmax(logits / 2, axis=-1).mean(0)
+    np.testing.assert_allclose(_calibration.probabilities(logits, 2.0), expected)
+
+
+def test_log_odds_exponentiate_to_the_probabilities():
+    proba = np.random.default_rng(0).dirichlet([1, 1, 1], size=9)
+    np.testing.assert_allclose(softmax(_calibration.log_odds(proba), axis=1), proba)
+    two = np.array([[0.2, 0.8], [0.5, 0.5]])
+    np.testing.assert_allclose(_calibration.log_odds(two), [np.log(4), 0], atol=1e-12)
+
+
+@pytest.mark.parametrize("true", [0.7, 2.5])
+def test_temperature_is_found_again(true):
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(1, 20000, 3)) * 2
+    target = np.eye(3)[[rng.choice(3, p=row) for row in softmax(logits[0], axis=1)]]
+    found = _calibration.fit_temperature(logits * true, target, np.ones(20000))
+    assert found == pytest.approx(true, rel=0.05)
+
+
+def test_temperature_stays_near_one_without_evidence():
+    right = np.array([[[9.0, 0.0, 0.0]]])
+    found = _calibration.fit_temperature(right, np.array([[1.0, 0.0, 0.0]]), np.ones(1))
+    assert 0.9 < found < 1.1
+
+
+def test_prior_loss_is_the_entropy_of_the_shares():
+    target = np.eye(3)[[0, 0, 1, 2]]
+    expected = -(0.5 * np.log(0.5) + 2 * 0.25 * np.log(0.25))
+    assert _calibration.prior_loss(target, np.ones(4), target, np.ones(4)) == pytest.approx(expected)

@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+import torch
+
+from arena_estimators.battles import swap_proba
+from arena_estimators.neural_network._calibration import probabilities
+from arena_estimators.neural_network._heads import CrossHeads, PairLoss, SiameseHeads
+
+
+def _lively(heads):
+    with torch.no_grad():
+        for parameter in heads.parameters():
+            parameter.copy_(torch.randn_like(parameter))
+    return heads.eval()
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("kind", [SiameseHeads, CrossHeads])
+@pytest.mark.parametrize("n_odd", [0, 3])
+def test_swapped_vectors_give_swapped_probabilities_bit_for_bit(kind, n_classes, n_odd):
+    torch.manual_seed(0)
+    heads = _lively(kind(8, n_odd, n_odd and 2, n_classes))
+    vectors = torch.randn(50, 2, 8)
+    odd, even = torch.randn(50, n_odd), torch.randn(50, n_odd and 2)
+    with torch.no_grad():
+        given = heads(vectors, odd, even).numpy()
+        swapped = heads(vectors.flip(1), -odd, even).numpy()
+    assert given.shape == (kind.n_readings, 50, n_classes)
+    assert np.ptp(given) > 1
+    np.testing.assert_array_equal(
+        probabilities(swapped, 1.3), swap_proba(probabilities(given, 1.3))
+    )
+
+
+def test_new_heads_begin_at_equal_shares():
+    logits = SiameseHeads(8, 3, 2, 3)(torch.randn(5, 2, 8), torch.randn(5, 3), torch.randn(5, 2))
+    assert (logits == 0).all()
+
+
+def test_loss_is_the_weighted_mean_over_the_whole_step():
+    torch.manual_seed(0)
+    logits = torch.randn(2, 6, 3, dtype=torch.float64)
+    target = torch.softmax(torch.randn(6, 3, dtype=torch.float64), 1)
+    weight = torch.rand(6, dtype=torch.float64)
+    losses = -(torch.log_softmax(logits, -1) * target).sum(-1).mean(0)
+    expected = (losses * weight).sum() / weight.sum()
+    parts = [
+        PairLoss()(
+            logits[:, part],
+            {"target": target[part], "weight": weight[part], "total": float(weight.sum())},
+        )
+        for part in (slice(0, 2), slice(2, 6))
+    ]
+    assert sum(parts).item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_label_smoothing_only_in_training():
+    truth = {"target": torch.eye(3), "weight": torch.ones(3), "total": 3.0}
+    logits = torch.eye(3).unsqueeze(0) * 5
+    smooth, plain = PairLoss(0.1), PairLoss()
+    assert smooth(logits, truth) > plain(logits, truth)
+    assert smooth.eval()(logits, truth) == plain(logits, truth)

@@ -1,0 +1,66 @@
+import pytest
+import torch
+
+from arena_estimators.neural_network._module import build_module, depths, freeze
+from arena_estimators.neural_network._optimizer import parameter_groups, rate_at
+
+SHAPE = {"architecture": "siamese", "pooling": "auto", "attention": "auto"}
+SHAPE |= {"n_odd": 3, "n_even": 2, "n_classes": 3}
+RATES = {"learning_rate": 1.0, "head_learning_rate": 7.0, "layer_decay": 0.5, "weight_decay": 0.1}
+FAMILIES = ("bert", "distilbert", "gpt2", "llama", "modernbert", "t5", "deberta-v2")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_layers_are_found_in_every_family(tiny, family):
+    encoder = build_module(tiny(family), **SHAPE).encoder
+    of = depths(encoder)
+    last = 3 if family == "modernbert" else 2
+    assert set(of.values()) == set(range(last + 1))
+    embeddings = encoder.get_input_embeddings().weight
+    names = {name for name, parameter in encoder.named_parameters() if parameter is embeddings}
+    assert {of[name] for name in names} == {0}
+
+
+def test_rates_fall_from_layer_to_layer_and_vectors_do_not_decay(tiny):
+    module = build_module(tiny(), **SHAPE)
+    rate, decay = {}, {}
+    for group in parameter_groups(module, **RATES):
+        for parameter in group["params"]:
+            rate[parameter], decay[parameter] = group["lr"], group["weight_decay"]
+    named = dict(module.named_parameters())
+    assert set(rate) == set(named.values())
+    assert rate[named["encoder.encoder.layer.1.output.dense.weight"]] == 1.0
+    assert rate[named["encoder.encoder.layer.0.output.dense.weight"]] == 0.5
+    assert rate[named["encoder.embeddings.word_embeddings.weight"]] == 0.25
+    assert rate[named["heads.prefer.1.weight"]] == 7.0
+    assert {decay[p] for p in named.values() if p.ndim > 1} == {0.1}
+    assert {decay[p] for p in named.values() if p.ndim == 1} == {0.0}
+
+
+@pytest.mark.parametrize(
+    ("what", "fixed"), [(None, 0), ("embeddings", 1), (1, 2), (2, 3), ("encoder", 3)]
+)
+def test_freeze_fixes_the_lowest_layers(tiny, what, fixed):
+    encoder = build_module(tiny(), **SHAPE).encoder
+    freeze(encoder, what)
+    of = depths(encoder)
+    still = {of[name] for name, p in encoder.named_parameters() if not p.requires_grad}
+    learning = {of[name] for name, p in encoder.named_parameters() if p.requires_grad}
+    assert still == set(range(fixed))
+    assert learning == set(range(fixed, 3))
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine", "constant"])
+def test_rates_rise_then_fall(schedule):
+    rates = [rate_at(step, 100, warmup=0.1, schedule=schedule) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[9] == rates[10] == 1.0
+    falling = rates[10:]
+    assert falling == sorted(falling, reverse=True)
+    assert (falling[-1] == 1.0) == (schedule == "constant")
+    assert all(rate > 0 for rate in rates)
+
+
+def test_no_warm_up_starts_at_the_top():
+    assert rate_at(0, 10, warmup=0, schedule="linear") == 1.0
+    assert not torch.is_tensor(rate_at(0, 1, warmup=1.0, schedule="linear"))
