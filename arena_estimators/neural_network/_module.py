@@ -35,7 +35,7 @@ class PairModule(nn.Module):
         odd, even : Tensor of shape (n_battles, n_columns)
             Style features.
         """
-        encoder = self._compiled or self.encoder
+        encoder = self.encoder if self._compiled is None else self._compiled
         pooled = torch.cat([_run.forward(encoder, i, pooling=self.pooling) for i in inputs])
         with torch.autocast(pooled.device.type, enabled=False):
             return self.heads(pooled[rows], odd, even)
