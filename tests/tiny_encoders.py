@@ -71,6 +71,8 @@ def make_tiny_encoder(family, folder, *, seed=0):
     folder.mkdir(parents=True, exist_ok=True)
     end = after or "<|endoftext|>"
     specials = list(dict.fromkeys([before or end, end, "[UNK]", "[MASK]"]))
+    if family == "llama":  # as in the real one, its number is 0
+        specials.insert(0, specials.pop(specials.index("[UNK]")))
     if family not in _WITHOUT_PADDING:
         specials.insert(1, "[PAD]")
     core = tokenizers.Tokenizer.from_str(_trained(kind, tuple(specials)))

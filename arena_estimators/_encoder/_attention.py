@@ -4,6 +4,8 @@ One function, registered under `NAME`, serves both kinds of input: packed, where
 cumulative lengths, and padded, where a mask is built and torch's own attention runs.
 """
 
+import inspect
+
 import torch
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -13,6 +15,9 @@ from arena_estimators.exceptions import ArenaError
 
 try:
     from torch.nn.attention.varlen import varlen_attn
+
+    if "window_size" not in inspect.signature(varlen_attn).parameters:
+        varlen_attn = None  # torch 2.10
 except ImportError:  # torch < 2.10
     varlen_attn = None
 
@@ -40,10 +45,12 @@ def supports_packing(model):
 
 
 def can_pack(model, device, dtype):
-    """Tell whether packed input is also fast: a CUDA device, half precision, torch's kernel."""
-    if not supports_packing(model) or varlen_attn is None:
+    """Tell whether packed input is also fast: torch's kernel, on CUDA, in half precision."""
+    if torch.device(device).type != "cuda" or not supports_packing(model):
         return False
-    return torch.device(device).type == "cuda" and dtype in (torch.bfloat16, torch.float16)
+    config = model.config
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return _has_kernel(dtype, size) and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def enable(model, *, required=False):
@@ -75,7 +82,11 @@ def packed_attention(module, query, key, value, attention_mask, scaling=None, **
     left = -1 if window is None else window - 1
     # (1, heads, tokens, size) -> (tokens, heads, size)
     query, key, value = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
-    run = varlen_attn if _has_kernel(query) else reference_varlen
+    shared = query.shape[1] // key.shape[1]  # how many heads read one key and value
+    if shared > 1:
+        key, value = (tensor.repeat_interleave(shared, dim=1) for tensor in (key, value))
+    fast = query.is_cuda and _has_kernel(value.dtype, value.shape[-1])
+    run = varlen_attn if fast else reference_varlen
     attended = run(
         query.to(value.dtype),
         key.to(value.dtype),
@@ -86,12 +97,11 @@ def packed_attention(module, query, key, value, attention_mask, scaling=None, **
         kwargs["max_length_q"],
         scale=scaling,
         window_size=(left, 0 if causal else left),
-        enable_gqa=query.shape[1] != key.shape[1],
     )
     return attended.unsqueeze(0), None
 
 
-def reference_varlen(query, key, value, ends, _, max_q, max_k, *, scale, window_size, enable_gqa):
+def reference_varlen(query, key, value, ends, _, max_q, max_k, *, scale, window_size):
     """Do what `torch.nn.attention.varlen.varlen_attn` does, one sequence after the other."""
     pieces = []
     bounds = ends.tolist()
@@ -105,7 +115,6 @@ def reference_varlen(query, key, value, ends, _, max_q, max_k, *, scale, window_
             v[None],
             attn_mask=_window_mask(stop - start, window_size, query.device),
             scale=scale,
-            enable_gqa=enable_gqa,
         )
         pieces.append(attended[0].transpose(0, 1))
     return torch.cat(pieces)
@@ -125,9 +134,10 @@ def _window_mask(length, window_size, device):
     return mask
 
 
-def _has_kernel(query):
-    half = query.dtype in (torch.bfloat16, torch.float16)
-    return varlen_attn is not None and query.is_cuda and half and query.shape[-1] % 8 == 0
+def _has_kernel(dtype, size):
+    """Tell whether torch's kernel takes heads of this type and size."""
+    half = dtype in (torch.bfloat16, torch.float16)
+    return varlen_attn is not None and half and size % 8 == 0 and size <= 256
 
 
 def _mask(*args, attention_mask=None, **kwargs):

@@ -11,6 +11,7 @@ from arena_estimators._encoder._batches import batches
 
 POOLINGS = ("mean", "cls", "last", "max")
 _CPU_TOKENS, _CUDA_TOKENS = 1024, 65536
+_ROWS = 256  # sequences pooled by one product, to bound its memory
 
 
 def pad(sequences, indices, *, pad_id=0):
@@ -149,10 +150,12 @@ def _pool_packed(hidden, ends, pooling):
         pooled = pooled.scatter_reduce(0, index, hidden, "amax", include_self=True)
         return pooled.masked_fill((lengths == 0).unsqueeze(1), 0).float()
     # A product with 0/1 rows: deterministic on every device, which adding by index is not.
-    member = (place >= starts.unsqueeze(1)) & (place < stops.unsqueeze(1))
     with torch.autocast(hidden.device.type, enabled=False):
-        summed = member.float() @ hidden.float()
-    return summed / lengths.clamp(min=1).unsqueeze(1)
+        summed = [
+            ((place >= first.unsqueeze(1)) & (place < last.unsqueeze(1))).float() @ hidden.float()
+            for first, last in zip(starts.split(_ROWS), stops.split(_ROWS), strict=True)
+        ]
+    return torch.cat(summed) / lengths.clamp(min=1).unsqueeze(1)
 
 
 def resolve_device(device):

@@ -88,7 +88,7 @@ def clear_cache():
 def _clean_ids(texts, tokenizer):
     """Tokenise what people wrote: no text can make a special token, no surrogate an error."""
     found = raw_ids([_without_surrogates(text) for text in texts], tokenizer)
-    special = np.setdiff1d(tokenizer.all_special_ids, [tokenizer.unk_token_id or -1])
+    special = [i for i in tokenizer.all_special_ids if i != tokenizer.unk_token_id]
     names = [name for name in tokenizer.all_special_tokens if len(name) > 1]
     for place, ids in enumerate(found):
         if not np.isin(ids, special).any():

@@ -37,7 +37,8 @@ class Sequences:
     def places(self, indices):
         """Give the lengths of some sequences, and where their tokens are, one after the other."""
         indices = np.asarray(indices, dtype=np.int64)
-        starts, lengths = self.offsets[indices], self.lengths[indices]
+        starts = self.offsets[indices]
+        lengths = self.offsets[indices + 1] - starts
         within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         return lengths, np.repeat(starts, lengths) + within
 

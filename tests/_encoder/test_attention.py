@@ -114,8 +114,20 @@ def test_grouped_heads_and_scale():
         torch.testing.assert_close(out[0, start:stop].transpose(0, 1), scores.softmax(-1) @ v)
 
 
-def test_an_old_torch_has_no_kernel(tiny, monkeypatch):
-    model = load_encoder(tiny("bert"))
+def test_when_packing_is_fast(tiny, monkeypatch):
+    """As on a machine with a recent GPU and torch, and without the one or the other."""
+    model, capability = load_encoder(tiny("bert")), (9, 0)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(_attention, "varlen_attn", lambda *arguments: None)
+    assert can_pack(model, "cuda", torch.bfloat16)
+    assert not can_pack(model, "cuda", torch.float32)
+    assert not can_pack(load_encoder(tiny("t5")), "cuda", torch.bfloat16)
+    model.config.num_attention_heads = 8  # heads of 4 numbers
+    assert not can_pack(model, "cuda", torch.bfloat16)
+    model.config.num_attention_heads = 2
+    capability = (7, 5)
+    assert not can_pack(model, "cuda", torch.bfloat16)
+    capability = (9, 0)
     monkeypatch.setattr(_attention, "varlen_attn", None)
     assert not can_pack(model, "cuda", torch.bfloat16)
 

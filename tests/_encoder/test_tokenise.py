@@ -77,6 +77,13 @@ def test_no_text_makes_a_special_token(tiny, family):
         assert np.isin(ids_of(tokenised, side=side), special).sum() == sum(SPECIAL[family])
 
 
+@pytest.mark.parametrize("family", ["bert", "llama", "t5"])
+def test_unknown_characters_stay_visible(tiny, family):
+    tokenizer = load_tokenizer(tiny(family))
+    tokenised = tokenise(one_battle(a="\u4e2d \u6587"), tokenizer)
+    assert (ids_of(tokenised) == tokenizer.unk_token_id).sum() >= 2
+
+
 @pytest.mark.parametrize("family", ["bert", "roberta", "t5"])
 def test_surrogates_do_not_stop_the_tokenizer(tiny, family):
     tokenizer = load_tokenizer(tiny(family))
