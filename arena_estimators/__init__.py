@@ -14,6 +14,7 @@ _MODULE_OF = {
     "AugmentingClassifier": "ensemble",
     "BertPairClassifier": "neural_network",
     "BlendingClassifier": "ensemble",
+    "CachedTransformer": "feature_extraction",
     "DavidsonClassifier": "linear_model",
     "DistillingClassifier": "ensemble",
     "NLTKCleaner": "preprocessing",

@@ -1,0 +1,195 @@
+"""A wrapper that keeps what a transformer makes on disk, for searches over what follows it."""
+
+import os
+
+import joblib
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.utils.validation import check_is_fitted
+
+from arena_estimators._validation import HasMethods, fit_context, validate_battles
+from arena_estimators.exceptions import ArenaError
+
+
+class CachedTransformer(TransformerMixin, BaseEstimator):
+    """Make each distinct feature matrix once, however often it is asked for.
+
+    In a search over the parameters of a classifier all points share their features.
+    `Pipeline(memory=...)` keeps those of the training battles, but makes those of the test
+    battles anew for every point; this keeps both.
+
+    Parameters
+    ----------
+    transformer : estimator
+        A transformer of battles, such as all steps of a pipeline but the last.
+    memory : str or :class:`joblib.Memory`, optional
+        The folder to keep the matrices in. It may be shared by processes. None keeps nothing.
+        `joblib.Memory(folder, verbose=0).clear()` empties it.
+    bytes_limit : int or str, optional
+        The most the folder may hold, as `"2G"`; the matrices used longest ago are deleted. None
+        means no limit.
+
+    Attributes
+    ----------
+    transformer_ : estimator
+        The fitted transformer.
+    n_features_in_ : int
+        The number of text columns.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names.
+
+    Raises
+    ------
+    ArenaError
+        If the folder cannot be made or written.
+    BattlesError
+        If `X` is no frame of battles.
+
+    Notes
+    -----
+    What is pickled does not keep the cache: a fitted pipeline that is loaded again writes no
+    files.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from arena_estimators import (
+    ...     CachedTransformer, PromptGroupKFold, make_arena_pipeline, make_battles)
+    >>> data = make_battles(60, random_state=0)
+    >>> linear = make_arena_pipeline("linear")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     model = make_pipeline(CachedTransformer(linear[:-1], memory=folder), linear[-1])
+    ...     search = GridSearchCV(
+    ...         model, {"davidsonclassifier__alpha": [0.01, 0.1]}, cv=PromptGroupKFold(2),
+    ...         scoring="neg_log_loss").fit(data.X, data.y)
+    >>> len(search.cv_results_["params"])
+    2
+    """
+
+    _parameter_constraints = {
+        "transformer": [HasMethods(["fit", "transform"])],
+        "memory": [str, os.PathLike, HasMethods(["cache"]), None],
+        "bytes_limit": [int, str, None],
+    }
+
+    def __init__(self, transformer, *, memory=None, bytes_limit=None):
+        self.transformer = transformer
+        self.memory = memory
+        self.bytes_limit = bytes_limit
+
+    def fit(self, X, y=None):
+        """Fit the transformer.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_battles, n_columns)
+            Battles.
+        y : array-like of shape (n_battles,), optional
+            Handed to the transformer.
+
+        Returns
+        -------
+        self
+        """
+        self.fit_transform(X, y)
+        return self
+
+    @fit_context(prefer_skip_nested_validation=False)
+    def fit_transform(self, X, y=None):
+        """Fit the transformer and transform the battles, or take both from the folder.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_battles, n_columns)
+            Battles.
+        y : array-like of shape (n_battles,), optional
+            Handed to the transformer.
+
+        Returns
+        -------
+        {array, sparse matrix} of shape (n_battles, n_features_out)
+        """
+        validate_battles(self, X)
+        self._memory = _writable(self.memory)
+        transformer = clone(self.transformer)
+        self._key = self._memory and joblib.hash((transformer, X, y))
+        features, self.transformer_ = self._keep(_fit_transform, transformer, X, y, self._key)
+        return features
+
+    def transform(self, X):
+        """Transform battles, or take the result from the folder.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_battles, n_columns)
+            Battles.
+
+        Returns
+        -------
+        {array, sparse matrix} of shape (n_battles, n_features_out)
+        """
+        check_is_fitted(self)
+        validate_battles(self, X, reset=False)
+        if self._memory is None:
+            return self.transformer_.transform(X)
+        return self._keep(_transform, self.transformer_, X, (self._key, joblib.hash(X)))
+
+    def get_feature_names_out(self, input_features=None):
+        """Name the columns as the transformer does.
+
+        Parameters
+        ----------
+        input_features : None
+            Not used.
+
+        Returns
+        -------
+        ndarray of str
+        """
+        check_is_fitted(self)
+        return self.transformer_.get_feature_names_out()
+
+    def _keep(self, function, *arguments):
+        if self._memory is None:
+            return function(*arguments)
+        ignored = ["transformer", "X", "y"] if function is _fit_transform else ["transformer", "X"]
+        result = self._memory.cache(function, ignore=ignored)(*arguments)
+        if self.bytes_limit is not None:
+            self._memory.reduce_size(bytes_limit=self.bytes_limit)
+        return result
+
+    def __getstate__(self):
+        state = super().__getstate__()
+        return {**state, "_memory": None} if "_memory" in state else state
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        return tags
+
+
+def _fit_transform(transformer, X, y, key):
+    return transformer.fit_transform(X, y), transformer
+
+
+def _transform(transformer, X, key):
+    return transformer.transform(X)
+
+
+def _writable(memory):
+    """Give a joblib.Memory whose folder exists and can be written, or None."""
+    if memory is None:
+        return None
+    try:
+        if isinstance(memory, str | os.PathLike):
+            memory = joblib.Memory(memory, verbose=0)
+    except OSError as error:
+        raise ArenaError(f"The cache folder cannot be made: {error}. Choose another.") from error
+    location = getattr(memory, "location", None)
+    if location is None:
+        return None
+    if not os.access(location, os.W_OK):
+        raise ArenaError(f"The cache folder {location} cannot be written. Choose another.")
+    return memory

@@ -1,0 +1,144 @@
+import os
+import pathlib
+import pickle
+import subprocess
+import sys
+
+import joblib
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from arena_estimators import (
+    CachedTransformer,
+    DavidsonClassifier,
+    PairStyleFeatures,
+    PairTfidfVectorizer,
+    PromptGroupKFold,
+    make_battles,
+)
+from arena_estimators.exceptions import ArenaError
+from arena_estimators.utils.estimator_checks import parametrize_with_battle_checks
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_battles(90, random_state=6)
+
+
+@parametrize_with_battle_checks([CachedTransformer(PairStyleFeatures())])
+def test_battle_checks(estimator, check):
+    check(estimator)
+
+
+class Counter(TransformerMixin, BaseEstimator):
+    """Gives the difference of lengths and writes down, in a file, each time it is asked to."""
+
+    def __init__(self, log=None, power=1.0):
+        self.log = log
+        self.power = power
+
+    def fit(self, X, y=None):
+        self._note("fit")
+        self.fitted_ = True
+        return self
+
+    def transform(self, X):
+        self._note("transform")
+        lengths = [X[c].map(lambda cell: len(str(cell))) for c in ("response_a", "response_b")]
+        gap = (lengths[0] - lengths[1]).to_numpy(dtype=float)
+        return np.sign(gap)[:, None] * np.abs(gap[:, None]) ** self.power
+
+    def _note(self, what):
+        with open(self.log, "a") as file:
+            file.write(f"{what}\n")
+
+
+def counts(log):
+    lines = pathlib.Path(log).read_text().split()
+    return lines.count("fit"), lines.count("transform")
+
+
+def search(transformer, data, **options):
+    model = make_pipeline(transformer, StandardScaler(with_mean=False), DavidsonClassifier())
+    grid = {"davidsonclassifier__alpha": [0.01, 0.1, 1.0, 10.0]}
+    cv = PromptGroupKFold(3)
+    found = GridSearchCV(model, grid, cv=cv, scoring="neg_log_loss", error_score="raise", **options)
+    return found.fit(data.X, data.y)
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_a_search_makes_each_matrix_once_and_finds_the_same(data, tmp_path, n_jobs):
+    log = tmp_path / "log"
+    plain = search(Counter(str(log)), data)
+    assert counts(log) == (4 * 3 + 1, 2 * 4 * 3 + 1)
+    log.unlink()
+    cached = CachedTransformer(Counter(str(log)), memory=str(tmp_path / "cache"))
+    found = search(cached, data, n_jobs=n_jobs)
+    assert counts(log) == (3 + 1, 2 * 3 + 1)
+    scores = [s.cv_results_["mean_test_score"] for s in (plain, found)]
+    np.testing.assert_array_equal(*scores)
+    search(cached, data)
+    assert counts(log) == (3 + 1, 2 * 3 + 1)
+
+
+def test_other_battles_and_other_parameters_are_other_matrices(data, tmp_path):
+    log = tmp_path / "log"
+    cached = CachedTransformer(Counter(str(log)), memory=str(tmp_path / "cache"))
+    first = cached.fit_transform(data.X)
+    np.testing.assert_array_equal(cached.transform(data.X[:5]), first[:5])
+    np.testing.assert_array_equal(cached.fit_transform(data.X[:5]), first[:5])
+    squared = clone(cached).set_params(transformer__power=2.0).fit_transform(data.X)
+    np.testing.assert_array_equal(np.abs(squared), first**2)
+    assert counts(log)[0] == 3
+    before = counts(log)[1]
+    np.testing.assert_array_equal(cached.transform(data.X[:5]), first[:5])
+    assert counts(log)[1] == before + 1  # the same rows, but fitted on others
+
+
+def test_another_process_finds_the_matrices(tmp_path):
+    code = (
+        "from arena_estimators import CachedTransformer, PairTfidfVectorizer, make_battles;"
+        "data = make_battles(90, random_state=6); tfidf = PairTfidfVectorizer();"
+        f"cached = CachedTransformer(tfidf, memory={str(tmp_path)!r}).fit(data.X[:60]);"
+        "cached.transform(data.X[60:])"
+    )
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", code], check=True)
+    assert len(list(tmp_path.rglob("output.pkl"))) == 2
+
+
+def test_the_folder_stays_small(data, tmp_path):
+    cached = CachedTransformer(PairTfidfVectorizer(), memory=str(tmp_path), bytes_limit="100K")
+    for size in range(40, 90, 10):
+        cached.fit_transform(data.X[:size])
+    held = sum(file.stat().st_size for file in tmp_path.rglob("*.pkl"))
+    assert held <= 100 * 1024
+    joblib.Memory(tmp_path, verbose=0).clear(warn=False)
+    assert not list(tmp_path.rglob("*.pkl"))
+    expected = PairTfidfVectorizer().fit(data.X[:80]).transform(data.X)
+    assert (cached.transform(data.X) != expected).nnz == 0
+
+
+def test_a_loaded_pipeline_writes_no_files(data, tmp_path):
+    cached = CachedTransformer(PairStyleFeatures(), memory=str(tmp_path / "cache"))
+    expected = np.asarray(cached.fit(data.X).transform(data.X))
+    loaded = pickle.loads(pickle.dumps(cached))
+    held = set(tmp_path.rglob("*"))
+    np.testing.assert_array_equal(np.asarray(loaded.transform(data.X)), expected)
+    assert set(tmp_path.rglob("*")) == held
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_any_fit(data, tmp_path, monkeypatch):
+    log = tmp_path / "log"
+    log.touch()
+    with pytest.raises(ArenaError, match="cannot be made.*log"):
+        CachedTransformer(Counter(str(log)), memory=str(log / "inside")).fit(data.X)
+    memory = joblib.Memory(tmp_path / "cache", verbose=0)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(ArenaError, match="cache.* cannot be written"):
+        CachedTransformer(Counter(str(log)), memory=memory).fit(data.X)
+    assert counts(log) == (0, 0)
