@@ -124,6 +124,7 @@ class Walk:
         kept = group(columns + 1)[0][np.count_nonzero(columns < 0) :]
         counts = sp.hstack([sp.csc_array((self.n_texts, 0)), *self.counts], format="csc")
         self.counts.clear()
-        counts = counts[:, kept].tocsr()
+        counts = counts[:, kept]
+        counts = counts.tocsr()
         counts = (counts.data, columns[kept][counts.indices], counts.indptr)
         return sp.csr_array(counts, shape=(self.n_texts, n_columns))

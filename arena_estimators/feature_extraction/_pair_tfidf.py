@@ -238,8 +238,7 @@ class PairTfidfVectorizer(TransformerMixin, BaseEstimator):
         if given is None:
             names = sorted(set().union(*(part.names for part in segments)))
             ngrams = self._new_vocabulary(names)
-            walks = self._call(ngrams.start, segments)
-            segments.clear()
+            walks = self._call(ngrams.start, _drain(segments))
             ngrams.learn(walks, self._call)
             n_texts = sum(walk.n_texts for walk in walks)
             ngrams.select(
@@ -253,11 +252,12 @@ class PairTfidfVectorizer(TransformerMixin, BaseEstimator):
         else:
             ngrams = self._given_vocabulary(given)
             walks = self._call(ngrams.walk, segments)
-        counts = self._call(lambda walk: walk.matrix(ngrams.columns, ngrams.n_columns), walks)
+        columns = ngrams.columns, ngrams.n_columns
+        counts = self._call(lambda walk: walk.matrix(*columns), _drain(walks))
         ngrams.prune()
         self.ngrams_ = ngrams
         self.idf_ = self._idf(counts) if self.use_idf else None
-        return sp.vstack(self._call(self._combine, counts), format="csr")
+        return sp.vstack(self._call(self._combine, _drain(counts)), format="csr")
 
     def transform(self, X):
         """Transform battles with what was learned.
@@ -396,6 +396,12 @@ class PairTfidfVectorizer(TransformerMixin, BaseEstimator):
 
 def _number(limit, n_texts):
     return limit if isinstance(limit, Integral) else limit * n_texts
+
+
+def _drain(items):
+    """Yield the items of a list and forget them, so that their memory is free when they are used."""
+    while items:
+        yield items.pop(0)
 
 
 def _chunks(X):
