@@ -1,7 +1,5 @@
 """BertPairClassifier: fine-tune any Hugging Face encoder on battles."""
 
-from numbers import Integral
-
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -12,7 +10,6 @@ from arena_estimators._encoder._find import DEFAULT_ENCODER, find_encoder
 from arena_estimators._encoder._load import load_tokenizer
 from arena_estimators._validation import fit_context, validate_battles
 from arena_estimators.battles import check_labels
-from arena_estimators.exceptions import LabelsError
 from arena_estimators.neural_network import _state, _training
 from arena_estimators.neural_network._checkpoint import Checkpoint, identify
 from arena_estimators.neural_network._distributed import join_workers, refuse_parallel_jobs
@@ -269,8 +266,6 @@ class BertPairClassifier(PairPredictorMixin, ClassifierMixin, BaseEstimator):
         target = np.eye(len(classes))[target] if target.ndim == 1 else target
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         used = weight > 0
-        if not used.any():
-            raise LabelsError("sample_weight leaves out every battle.")
         X, target, weight = X[used], target[used], weight[used]
         workers = join_workers(self.device)
         refuse_parallel_jobs(workers.device)
@@ -283,7 +278,7 @@ class BertPairClassifier(PairPredictorMixin, ClassifierMixin, BaseEstimator):
         self.tokenizer_ = load_tokenizer(folder)
         data = self._read(X, fit=True)
         data.target, data.weight = target, weight
-        checkpoint, resume = self._find_checkpoint(data, seed)
+        checkpoint, resume = self._find_checkpoint(data)
         seed = resume["seed"] if resume else seed
         devices = [workers.device] if workers.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
@@ -315,14 +310,11 @@ class BertPairClassifier(PairPredictorMixin, ClassifierMixin, BaseEstimator):
             checkpoint.remove()
         return self
 
-    def _find_checkpoint(self, data, seed):
+    def _find_checkpoint(self, data):
         """Give the checkpoint file, if one is wanted, and what it holds, if anything."""
         if self.checkpoint_dir is None:
             return None, None
-        known = isinstance(self.random_state, Integral)
-        checkpoint = Checkpoint(
-            self.checkpoint_dir, identify(self.get_params(), data, seed if known else None)
-        )
+        checkpoint = Checkpoint(self.checkpoint_dir, identify(self.get_params(), data))
         return checkpoint, checkpoint.load()
 
     def __sklearn_is_fitted__(self):

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import pathlib
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from arena_estimators.exceptions import ArenaError
 
 NAME = "bert_pair.checkpoint"
 # What may differ between the fit that wrote a checkpoint and the one that takes it up.
-_FREE = ("checkpoint_dir", "device", "callbacks", "verbose", "compile", "random_state")
+_FREE = ("checkpoint_dir", "device", "callbacks", "verbose", "compile")
 
 
 class Checkpoint:
@@ -63,7 +64,7 @@ class Checkpoint:
         self.path.with_suffix(".partial").unlink(missing_ok=True)
 
 
-def identify(parameters, data, seed):
+def identify(parameters, data):
     """Describe a fit by its parameters and a digest of its data.
 
     Parameters
@@ -72,8 +73,6 @@ def identify(parameters, data, seed):
         The estimator's.
     data : PairData
         All battles of the fit.
-    seed : int or None
-        None when random_state is None, where any checkpoint's seed will do.
 
     Returns
     -------
@@ -86,7 +85,9 @@ def identify(parameters, data, seed):
         digest.update(str(array.shape).encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     kept = {name: repr(value) for name, value in parameters.items() if name not in _FREE}
-    return {"data": digest.hexdigest(), **kept, "random_state": repr(seed)}
+    if not isinstance(parameters["random_state"], Integral):
+        kept["random_state"] = "any"  # the checkpoint's seed decides
+    return {"data": digest.hexdigest(), **kept}
 
 
 def _differences(found, wanted):

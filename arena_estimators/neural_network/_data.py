@@ -45,6 +45,7 @@ class Step:
 
     parts: list
     n_battles: int
+    weight: float
 
     def __len__(self):
         return self.n_battles
@@ -128,7 +129,7 @@ class Steps:
         total = float(sum(self.data.weight[positions].sum() for positions, _ in group))
         mine = group[self.dealing.rank :: self.dealing.size]
         parts = [self._batch(positions, seed, total) for positions, seed in mine]
-        return Step(parts, sum(len(positions) for positions, _ in group))
+        return Step(parts, sum(len(positions) for positions, _ in group), total)
 
     def _batch(self, positions, seed, total):
         data = self.data

@@ -97,6 +97,7 @@ class PairNet(NeuralNet):
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         run.workers.sum_gradients(parameters)
         loss = torch.as_tensor(run.workers.sum(loss.item()))
+        self.history.record_batch("train_weight", batch.weight)
         if not torch.isfinite(loss):
             raise ArenaError(
                 f"The training loss became {loss.item()} at step {self.step_ + 1}. Lower "

@@ -36,6 +36,7 @@ def pack_network(net, tokenizer, shape):
     with tempfile.TemporaryDirectory() as folder:
         with _without_bar():
             module.encoder.save_pretrained(folder)
+        _mark_encoder_of_t5(pathlib.Path(folder, "config.json"))
         tokenizer.save_pretrained(folder)
         files = {
             str(path.relative_to(folder)): path.read_bytes()
@@ -63,6 +64,13 @@ def unpack_network(files, history):
     finish(net)
     net.history.extend(history)
     return net, tokenizer
+
+
+def _mark_encoder_of_t5(path):
+    """Say of T5's encoder that it is half of a pair; saving forgets it, and loading needs it."""
+    config = json.loads(path.read_text())
+    if config["model_type"] in ("t5", "mt5", "umt5"):
+        path.write_text(json.dumps({**config, "is_encoder_decoder": True}))
 
 
 @contextlib.contextmanager

@@ -245,7 +245,9 @@ def _conclude(net, p, train_data, valid_data):
         loss, where = _calibration.log_loss_of(proba, *truth), "held-out"
         prior = _calibration.prior_loss(train_data.target, train_data.weight, *truth)
     elif not net.interrupted_:
-        loss, where = net.history[-1, "train_loss"], "training"
+        steps = net.history[-1, "batches"]
+        losses, weights = ([b[k] for b in steps if k in b] for k in ("train_loss", "train_weight"))
+        loss, where = np.average(losses, weights=weights), "training"
         prior = _calibration.prior_loss(*[train_data.target, train_data.weight] * 2)
     if net.interrupted_:
         message = (

@@ -36,4 +36,6 @@ def test_temperature_stays_near_one_without_evidence():
 def test_prior_loss_is_the_entropy_of_the_shares():
     target = np.eye(3)[[0, 0, 1, 2]]
     expected = -(0.5 * np.log(0.5) + 2 * 0.25 * np.log(0.25))
-    assert _calibration.prior_loss(target, np.ones(4), target, np.ones(4)) == pytest.approx(expected)
+    assert _calibration.prior_loss(target, np.ones(4), target, np.ones(4)) == pytest.approx(
+        expected
+    )

@@ -1,0 +1,276 @@
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.metrics import log_loss
+from skorch.callbacks import Callback
+from tiny_encoders import FAMILIES
+
+from arena_estimators import BertPairClassifier, swap, swap_proba
+from arena_estimators.exceptions import (
+    ArenaError,
+    ArenaWarning,
+    ResourceNotFoundError,
+)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_learns_swaps_exactly_and_survives_pickle(small, learnable, family):
+    X, y = learnable
+    model = small(family).fit(X, y)
+    proba = model.predict_proba(X)
+    assert log_loss(y, proba) < 0.9
+    np.testing.assert_array_equal(model.predict_proba(swap(X)), swap_proba(proba))
+    loaded = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(loaded.predict_proba(X), proba)
+    np.testing.assert_array_equal(loaded.predict(X), model.classes_[proba.argmax(1)])
+
+
+@pytest.mark.parametrize("family", ["bert", "gpt2"])
+def test_cross_learns_and_average_swaps_exactly(small, learnable, family):
+    X, y = learnable
+    model = small(family, architecture="cross", max_length=96).fit(X, y)
+    proba = model.predict_proba(X)
+    assert log_loss(y, proba) < 0.95
+    np.testing.assert_array_equal(model.predict_proba(swap(X)), swap_proba(proba))
+
+
+def test_the_text_alone_is_learnt(small, learnable):
+    """Without style features the encoder has to find the good words itself."""
+    X, y = learnable
+    model = small(style_features=False, n_epochs=6, learning_rate=3e-3).fit(X, y)
+    assert log_loss(y, model.predict_proba(X)) < 0.8
+
+
+def test_orders_of_a_cross_network(small, learnable):
+    X, y = learnable
+    model = small(architecture="cross", max_length=96).fit(X, y)
+    average = model.predict_proba(X)
+    given = model.set_params(predict_order="given").predict_proba(X)
+    swapped = swap_proba(model.predict_proba(swap(X)))
+    np.testing.assert_allclose((given + swapped) / 2, average, atol=1e-6)
+    assert np.abs(given - swapped).max() > 1e-4
+    uncertain = model.set_params(predict_order="uncertain").predict_proba(X)
+    unsure = given.max(1) <= model.sure_from_
+    assert 0 < unsure.sum() < len(X)
+    np.testing.assert_allclose(uncertain[unsure], average[unsure], atol=1e-6)
+    np.testing.assert_allclose(uncertain[~unsure], given[~unsure], atol=1e-6)
+
+
+def test_two_classes(small, learnable):
+    X, y = learnable
+    decided = y != "tie"
+    model = small().fit(X[decided], y[decided])
+    proba = model.predict_proba(X)
+    assert model.classes_.tolist() == ["model_a", "model_b"]
+    assert proba.shape == (len(X), 2)
+    gap = model.decision_function(X)
+    np.testing.assert_array_equal(gap > 0, proba[:, 1] > proba[:, 0])
+    np.testing.assert_array_equal(model.predict_proba(swap(X)), proba[:, ::-1])
+
+
+def test_soft_labels_that_are_certain_equal_hard_ones(small, learnable):
+    X, y = learnable
+    hard = small().fit(X, y)
+    soft = small().fit(X, (y[:, None] == hard.classes_).astype(float))
+    assert soft.classes_.tolist() == hard.classes_.tolist()
+    np.testing.assert_array_equal(soft.predict_proba(X), hard.predict_proba(X))
+
+
+def test_weight_zero_leaves_a_battle_out(small, learnable):
+    X, y = learnable
+    weight = np.repeat([1.0, 0.0], [60, 20])
+    weighted = small().fit(X, y, sample_weight=weight)
+    expected = small().fit(X[:60], y[:60])
+    np.testing.assert_array_equal(weighted.predict_proba(X), expected.predict_proba(X))
+    with pytest.raises(ValueError, match="non-zero"):
+        small().fit(X, y, sample_weight=np.zeros(80))
+
+
+def test_weights_matter(small, learnable):
+    X, y = learnable
+    weight = np.where(y == "tie", 5.0, 1.0)
+    heavy = small().fit(X, y, sample_weight=weight).predict_proba(X)
+    assert heavy[:, 2].mean() > small().fit(X, y).predict_proba(X)[:, 2].mean() + 0.1
+
+
+def test_same_seed_same_weights_and_another_seed_others(small, learnable):
+    X, y = learnable
+    first, again = (small().fit(X, y).encode(X) for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, small(random_state=1).fit(X, y).encode(X))
+
+
+def test_fit_leaves_the_global_random_state_alone(small, learnable):
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    small().fit(*learnable)
+    assert torch.rand(1) == expected
+
+
+def test_a_prediction_does_not_depend_on_its_neighbours(small, learnable):
+    X, y = learnable
+    model = small().fit(X, y)
+    alone = np.concatenate([model.predict_proba(X.iloc[[row]]) for row in range(5)])
+    np.testing.assert_allclose(alone, model.predict_proba(X)[:5], atol=1e-5)
+
+
+def test_encode_gives_one_vector_a_response(small, learnable):
+    X, y = learnable
+    model = small().fit(X, y)
+    vectors = model.encode(X)
+    assert vectors.shape == (80, 2, 32)
+    np.testing.assert_array_equal(model.encode(swap(X)), vectors[:, ::-1])
+
+
+def test_an_epoch_without_improvement_stops_and_the_best_weights_return(small, learnable):
+    X, y = learnable
+    noise = np.random.default_rng(0).permutation(y)
+    with pytest.warns(ArenaWarning, match="no better"):
+        model = small(
+            n_epochs=8, learning_rate=1e-2, validation_fraction=0.4, style_features=False
+        ).fit(X, noise)
+    losses = model.history_.valid_loss
+    best = losses.idxmin()
+    assert len(losses) == best + 2 < 8
+    with pytest.warns(ArenaWarning, match="no better"):
+        shorter = clone(model).set_params(patience=None, n_epochs=8).fit(X, noise)
+    assert len(shorter.history_) == 8
+
+
+def test_history_and_loss_curve(small, learnable):
+    model = small(accumulate=2).fit(*learnable)
+    assert model.history_.columns.tolist() == ["epoch", "train_loss", "valid_loss", "seconds"]
+    assert model.history_.epoch.tolist() == [1, 2]
+    assert model.history_.notna().all().all()
+    assert model.loss_curve_[-3:].mean() < model.loss_curve_[:3].mean()
+    assert model.truncation_report_.index.tolist() == ["prompt", "response_a", "response_b"]
+
+
+def test_nothing_is_held_out_when_told_or_when_prompts_cannot_be_split(small, learnable):
+    X, y = learnable
+    for model, frame in [
+        (small(validation_fraction=0.0), X),
+        (small(), X.assign(prompt="the same")),
+    ]:
+        model.fit(frame, y)
+        assert model.history_.valid_loss.isna().all()
+        assert model.temperature_ == 1.0
+    assert small(temperature=2.0).fit(X, y).temperature_ == 2.0
+
+
+def test_skorch_callbacks_are_called_and_kept(small, learnable):
+    class Count(Callback):
+        def __init__(self):
+            self.steps = self.epochs = 0
+
+        def on_batch_end(self, net, training=None, **kwargs):
+            self.steps += bool(training)
+
+        def on_epoch_end(self, net, **kwargs):
+            self.epochs += 1
+
+    counted = Count()
+    model = small(callbacks=[counted]).fit(*learnable)
+    assert counted.epochs == 2
+    assert counted.steps == len(model.loss_curve_)
+    assert model.callbacks == [counted]
+
+
+def test_ctrl_c_leaves_a_usable_estimator(small, learnable):
+    class Interrupt(Callback):
+        def on_batch_end(self, net, **kwargs):
+            if net.step_ == 3:
+                raise KeyboardInterrupt
+
+    X, y = learnable
+    with pytest.warns(ArenaWarning, match=r"interrupted after 3 of \d+ steps"):
+        model = small(callbacks=[Interrupt()]).fit(X, y)
+    assert np.isfinite(model.predict_proba(X)).all()
+    assert len(model.loss_curve_) == 3
+
+
+def test_verbose_shows_progress(small, learnable, capsys):
+    model = small(verbose=1).fit(*learnable)
+    said = capsys.readouterr()
+    assert "padded" in said.out
+    assert "pair/s" in said.err
+    assert "loss" in said.err
+    model.set_params(verbose=0).predict(learnable[0])
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("parameters", "match"),
+    [
+        ({"max_length": 4096}, "at most 514"),
+        ({"max_length": 5}, "too short"),
+        ({"lora_rank": 4, "freeze": "embeddings"}, "freeze=None"),
+        ({"device": "cuda"}, "no GPU"),
+        ({"device": "gpu"}, "no torch device"),
+        ({"encoder": "no-such/encoder"}, "Three ways"),
+    ],
+)
+def test_parameters_that_cannot_be_are_refused(small, learnable, monkeypatch, parameters, match):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    if parameters.get("device") == "cuda" and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    model = small().set_params(**parameters)
+    with pytest.raises(ArenaError, match=match) as error:
+        model.fit(*learnable)
+    assert isinstance(error.value, ResourceNotFoundError) == ("encoder" in parameters)
+    assert not hasattr(model, "net_")
+
+
+@pytest.mark.parametrize(
+    "parameters", [{"architecture": "bi"}, {"n_epochs": 0}, {"warmup": 2.0}, {"freeze": 0}]
+)
+def test_parameters_out_of_range_are_refused(learnable, parameters):
+    (name,) = parameters
+    with pytest.raises(ValueError, match=name):
+        BertPairClassifier(**parameters).fit(*learnable)
+
+
+def test_a_loss_that_is_no_number_stops_with_advice(small, learnable):
+    with pytest.raises(ArenaError, match="Lower learning_rate"):
+        small(learning_rate=1e30, head_learning_rate=1e30, max_grad_norm=None).fit(*learnable)
+
+
+def test_memory_that_runs_out_is_explained(small, learnable, monkeypatch):
+    def fail(*args, **kwargs):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("arena_estimators.neural_network._net.PairNet.train_step", fail)
+    with pytest.raises(ArenaError, match="Halve batch_tokens"):
+        small().fit(*learnable)
+
+
+def test_one_battle_can_be_predicted_and_odd_cells_too(small, learnable, battles):
+    model = small().fit(*learnable)
+    proba = model.predict_proba(battles)
+    assert proba.shape == (6, 3)
+    np.testing.assert_array_equal(model.predict_proba(swap(battles)), swap_proba(proba))
+    empty = model.predict_proba(battles.iloc[:0])
+    assert empty.shape == (0, 3)
+
+
+def test_extra_columns_and_index_are_ignored(small, learnable):
+    X, y = learnable
+    model = small().fit(X, y)
+    wide = X.assign(model_a="x").set_index(pd.Index(range(100, 180)))
+    np.testing.assert_array_equal(model.predict_proba(wide), model.predict_proba(X))
+
+
+def test_the_name_is_importable_without_loading_torch():
+    code = (
+        "import sys, arena_estimators; from arena_estimators import neural_network; "
+        "assert 'BertPairClassifier' in dir(neural_network); "
+        "assert not {'torch', 'transformers', 'skorch'} & set(sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,70 @@
+"""BertPairClassifier among scikit-learn's meta-estimators."""
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import StackingClassifier, VotingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.model_selection import GridSearchCV, cross_val_predict
+from sklearn.pipeline import make_pipeline
+
+from arena_estimators import PromptGroupKFold, make_arena_pipeline
+from arena_estimators.exceptions import ArenaError
+from arena_estimators.neural_network._distributed import refuse_parallel_jobs
+
+CV = PromptGroupKFold(2)
+
+
+def _refusal(device):
+    try:
+        refuse_parallel_jobs(torch.device(device))
+    except ArenaError as error:
+        return str(error)
+    return ""
+
+
+def test_a_search_in_two_processes_equals_one(small, learnable):
+    X, y = learnable
+    grid = {"learning_rate": [1e-5, 3e-3], "style_features": [False]}
+    one, two = (
+        GridSearchCV(small(), grid, cv=CV, scoring="neg_log_loss", n_jobs=n_jobs).fit(X, y)
+        for n_jobs in (1, 2)
+    )
+    scores = one.cv_results_["mean_test_score"]
+    np.testing.assert_allclose(two.cv_results_["mean_test_score"], scores, atol=1e-5)
+    assert one.best_params_ == two.best_params_
+    np.testing.assert_allclose(two.predict_proba(X), one.predict_proba(X), atol=1e-5)
+
+
+def test_parallel_jobs_on_a_gpu_are_refused_with_advice():
+    said = joblib.Parallel(n_jobs=2)(joblib.delayed(_refusal)(d) for d in ("cuda", "cpu"))
+    assert "n_jobs=1" in said[0]
+    assert said[1] == ""
+    assert _refusal("cuda") == ""
+
+
+@pytest.mark.parametrize("kind", ["voting", "stacking", "calibrated", "pipeline"])
+def test_meta_estimators_take_it(small, learnable, kind):
+    X, y = learnable
+    members = [("bert", small()), ("linear", make_arena_pipeline("linear"))]
+    model = {
+        "voting": lambda: VotingClassifier(members, voting="soft"),
+        "stacking": lambda: StackingClassifier(members, LogisticRegression(), cv=3),
+        "calibrated": lambda: CalibratedClassifierCV(small(), cv=2, ensemble=False),
+        "pipeline": lambda: make_pipeline("passthrough", small()),
+    }[kind]()
+    model.fit(X, np.asarray(y))
+    assert list(model.classes_) == ["model_a", "model_b", "tie"]
+    assert log_loss(y, model.predict_proba(X)) < 1.0
+
+
+def test_cross_val_predict(small, learnable):
+    X, y = learnable
+    proba = cross_val_predict(small(), X, y, cv=CV, method="predict_proba")
+    assert proba.shape == (80, 3)
+    assert log_loss(y, proba) < 1.05
+    gaps = cross_val_predict(small(), X, y, cv=CV, method="decision_function")
+    np.testing.assert_allclose(gaps[:, 0], -gaps[:, 1])

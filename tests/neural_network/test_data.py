@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+import torch
+
+from arena_estimators._encoder._tokenise import Sequences
+from arena_estimators.neural_network._data import Dealing, PairData, Steps
+
+DEALING = {"batch_tokens": 100, "accumulate": 2, "seed": 3, "pad_id": 0, "packed": False}
+DEALING |= {"static": False, "pin": False, "rank": 0, "size": 1}
+
+
+@pytest.fixture
+def data():
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(3, 30, size=60)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    ids = rng.integers(1, 99, size=offsets[-1]).astype(np.int32)
+    rows = rng.integers(0, 60, size=(50, 2))
+    target = np.eye(3)[rng.integers(0, 3, size=50)]
+    style = rng.normal(size=(50, 2)).astype(np.float32)
+    return PairData(Sequences(ids, offsets, None), rows, style, style, target, rng.random(50))
+
+
+def _steps(data, **changes):
+    training = changes.pop("training", True)
+    return Steps(data, dealing=Dealing(**(DEALING | changes)), n_epochs=2, training=training)
+
+
+def _positions(steps):
+    return [[part["positions"].tolist() for part in step.parts] for step in steps]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_every_battle_comes_once_an_epoch_within_the_budget(data, packed):
+    steps = _steps(data, packed=packed)
+    for steps.epoch in (0, 1):
+        dealt = _positions(steps)
+        assert sorted(sum(sum(dealt, []), [])) == list(range(50))
+        assert all(len(parts) <= 2 for parts in dealt)
+    for step in steps:
+        for part in step.parts:
+            assert sum(inputs["input_ids"].numel() for inputs in part["inputs"]) <= 120
+    assert steps.n_steps == sum(map(len, steps.plans))
+
+
+def test_epochs_and_seeds_differ_and_repeat(data):
+    first, again, other = _steps(data), _steps(data), _steps(data, seed=4)
+    one = _positions(first)
+    assert one == _positions(again) == _positions(first)
+    assert one != _positions(other)
+    first.epoch = 1
+    assert one != _positions(first)
+    first.epoch, first.skip = 0, 2
+    assert _positions(first) == one[2:]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_batch_finds_its_own_tokens(data, packed):
+    for step in _steps(data, packed=packed):
+        for part in step.parts:
+            found = []
+            for inputs in part["inputs"]:
+                ids = inputs["input_ids"]
+                if packed:
+                    found += list(ids[0].split(inputs["cu_seqlens"].diff().tolist()))
+                else:
+                    found += [
+                        row[mask.bool()]
+                        for row, mask in zip(ids, inputs["attention_mask"], strict=True)
+                    ]
+            for position, local in zip(part["positions"], part["rows"].tolist(), strict=True):
+                for row, place in zip(data.rows[position], local, strict=True):
+                    start, stop = data.sequences.offsets[row : row + 2]
+                    expected = data.sequences.ids[start:stop]
+                    np.testing.assert_array_equal(found[place].numpy(), expected)
+            np.testing.assert_array_equal(part["odd"].numpy(), data.odd[part["positions"]])
+
+
+def test_several_processes_share_what_one_does(data):
+    alone = _positions(_steps(data, accumulate=4))
+    shares = [_positions(_steps(data, rank=rank, size=2)) for rank in (0, 1)]
+    together = [sorted(a + b) for a, b in zip(*shares, strict=True)]
+    assert together == [sorted(parts) for parts in alone]
+    weights = [step.weight for step in _steps(data, rank=1, size=2)]
+    assert sum(weights) == pytest.approx(data.weight.sum())
+    assert [step.weight for step in _steps(data, accumulate=4)] == pytest.approx(weights)
+
+
+def test_static_batches_have_one_shape(data):
+    shapes = set()
+    steps = _steps(data, packed=True, static=True)
+    for steps.epoch in (0, 1):
+        for step in steps:
+            for part in step.parts:
+                (inputs,) = part["inputs"]
+                shape = tuple(tuple(v.shape) for v in inputs.values() if torch.is_tensor(v))
+                shapes.add((*shape, inputs["max_length"]))
+    assert len(shapes) == 1
+
+
+def test_a_validation_is_one_step(data):
+    (step,) = _steps(data, training=False)
+    assert len(step) == 50
+    assert len(step.parts) > 4
+
+
+def test_steps_made_ahead_are_the_same(data, monkeypatch):
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
+    assert _positions(_steps(data, pin=True)) == _positions(_steps(data))

@@ -1,0 +1,107 @@
+"""Two processes on the CPU do what one does."""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+from arena_estimators import BertPairClassifier
+from arena_estimators.exceptions import MissingExtraError
+from arena_estimators.neural_network._distributed import join_workers
+
+SCRIPT = """
+    import json, pathlib, pickle, sys
+    import joblib, numpy as np, pandas as pd
+    from skorch.callbacks import Callback
+    from arena_estimators import BertPairClassifier
+    from arena_estimators.neural_network import _callbacks
+
+    class Stop(Exception):
+        pass
+
+    class Die(Callback):
+        def on_batch_begin(self, net, training=None, **kwargs):
+            if training and net.step_ == 3:
+                raise Stop
+
+    _callbacks._SHARE = 0
+    folder = pathlib.Path(sys.argv[1])
+    X, y = pickle.loads((folder / "battles.pkl").read_bytes())
+    parameters = json.loads((folder / "parameters.json").read_text())
+    model = BertPairClassifier(**parameters, checkpoint_dir=folder / "checkpoints")
+    try:
+        model.set_params(callbacks=[Die()]).fit(X, y)
+    except Stop:
+        pass
+    files = sorted(path.name for path in (folder / "checkpoints").iterdir())
+    model.set_params(callbacks=None).fit(X, y)
+    from accelerate import PartialState
+    rank = PartialState().process_index
+    found = {"files": files, "curve": model.loss_curve_.tolist(),
+             "valid": model.history_.valid_loss.tolist(),
+             "proba": model.predict_proba(X).tolist(), "temperature": model.temperature_}
+    (folder / f"found{rank}.json").write_text(json.dumps(found))
+    joblib.dump(model, folder / f"model{rank}.joblib")
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_equal_one(tiny, learnable, tmp_path):
+    import pickle
+
+    X, y = learnable
+    parameters = {"encoder": tiny(), "max_length": 64, "batch_tokens": 512, "n_epochs": 2}
+    parameters |= {"learning_rate": 1e-3, "random_state": 0, "device": "cpu", "patience": None}
+    (tmp_path / "script.py").write_text(textwrap.dedent(SCRIPT))
+    (tmp_path / "battles.pkl").write_bytes(pickle.dumps((X, y)))
+    (tmp_path / "parameters.json").write_text(json.dumps(parameters))
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    done = subprocess.run(
+        [*launch, tmp_path / "script.py", tmp_path],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    first, second = (json.loads((tmp_path / f"found{rank}.json").read_text()) for rank in (0, 1))
+    assert first == second
+    assert first["files"] == ["bert_pair.checkpoint"]
+    assert list((tmp_path / "checkpoints").iterdir()) == []
+
+    alone = BertPairClassifier(**parameters, accumulate=2).fit(X, y)
+    assert len(first["curve"]) == len(alone.loss_curve_)
+    np.testing.assert_allclose(first["curve"], alone.loss_curve_, atol=1e-4)
+    np.testing.assert_allclose(first["valid"], alone.history_.valid_loss, atol=1e-4)
+    np.testing.assert_allclose(first["proba"], alone.predict_proba(X), atol=1e-3)
+    assert first["temperature"] == pytest.approx(alone.temperature_, abs=1e-2)
+
+    import joblib
+
+    loaded = joblib.load(tmp_path / "model0.joblib")
+    assert not any("ccelerat" in type(value).__name__ for value in vars(loaded).values())
+    np.testing.assert_allclose(loaded.predict_proba(X), first["proba"], atol=1e-6)
+
+
+def test_without_accelerate_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+    with pytest.raises(MissingExtraError, match="pip install accelerate"):
+        join_workers("cpu")
+
+
+def test_lora_without_peft_says_what_to_install(small, learnable, monkeypatch):
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(MissingExtraError, match=r"arena-estimators\[lora\]"):
+        small(lora_rank=2).fit(*learnable)
+
+
+def test_one_process_is_the_default():
+    workers = join_workers("auto")
+    assert (workers.rank, workers.size, workers.is_main) == (0, 1, True)
+    assert workers.sum(3) == 3

@@ -1,0 +1,95 @@
+import copy
+import pickle
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+
+from arena_estimators.neural_network._module import build_module
+
+
+@pytest.fixture(scope="module")
+def lora(tiny, learnable):
+    from arena_estimators import BertPairClassifier
+
+    model = BertPairClassifier(
+        tiny("roberta"), max_length=64, batch_tokens=1024, lora_rank=4, random_state=0
+    )
+    return model.set_params(learning_rate=1e-2, n_epochs=2).fit(*learnable)
+
+
+def test_lora_changes_all_linear_layers_and_nothing_else(lora, tiny):
+    from peft.tuners.lora import LoraLayer
+
+    module = lora.net_.module_
+    assert not any(isinstance(part, LoraLayer) for part in module.modules())
+    before = build_module(tiny("roberta"), **lora._shape).encoder
+    old, new = before.state_dict(), module.encoder.state_dict()
+    assert set(old) == set(new)
+    changed = {name for name in old if not torch.equal(old[name], new[name])}
+    linear = {n + ".weight" for n, m in before.named_modules() if isinstance(m, torch.nn.Linear)}
+    assert changed == linear
+
+
+def test_lora_round_trips_with_its_head(lora, learnable, tmp_path):
+    X, _ = learnable
+    joblib.dump(lora, tmp_path / "model.joblib")
+    loaded = joblib.load(tmp_path / "model.joblib")
+    np.testing.assert_array_equal(loaded.predict_proba(X), lora.predict_proba(X))
+    heads = lora.net_.module_.heads.state_dict()
+    torch.manual_seed(0)
+    fresh = build_module(lora.encoder, **lora._shape).heads.state_dict()
+    for name, value in loaded.net_.module_.heads.state_dict().items():
+        assert torch.equal(value, heads[name])
+    assert any(not torch.equal(heads[name], fresh[name]) for name in heads)
+
+
+def test_the_state_is_safetensors_bytes_and_plain_values(lora):
+    state = lora.__getstate__()
+    files = state["_network"]
+    assert {"config.json", "model.safetensors", "heads.safetensors", "tokenizer.json"} <= set(files)
+    assert all(isinstance(content, bytes) for content in files.values())
+    text = pickle.dumps(lora)
+    for word in (b"optimizer", b"torch._utils", b"peft", b"Adam"):
+        assert word not in text
+    n_weights = sum(p.numel() for p in lora.net_.module_.parameters())
+    assert len(text) < 4.2 * n_weights + 300_000
+
+
+def test_copies_keep_everything_and_clones_nothing(lora, learnable):
+    X, _ = learnable
+    copied = copy.deepcopy(lora)
+    np.testing.assert_array_equal(copied.predict_proba(X), lora.predict_proba(X))
+    assert copied.net_.module_ is not lora.net_.module_
+    assert len(copied.net_.history) == 2
+    again = pickle.loads(pickle.dumps(copied))
+    np.testing.assert_array_equal(again.predict_proba(X), lora.predict_proba(X))
+    assert not hasattr(clone(lora), "net_")
+    unfitted = pickle.loads(pickle.dumps(clone(lora)))
+    assert unfitted.get_params() == lora.get_params()
+
+
+def test_a_loaded_model_needs_neither_the_folder_nor_the_network(small, learnable, tmp_path):
+    import shutil
+
+    X, y = learnable
+    model = small()
+    folder = tmp_path / "encoder"
+    shutil.copytree(model.encoder, folder)
+    model.set_params(encoder=str(folder)).fit(X, y)
+    expected, data = model.predict_proba(X), pickle.dumps(model)
+    shutil.rmtree(folder)
+    np.testing.assert_array_equal(pickle.loads(data).predict_proba(X), expected)
+
+
+def test_nothing_of_the_training_is_left(small, learnable):
+    model = small(checkpoint_dir=None).fit(*learnable)
+    net = model.net_
+    assert net.optimizer_ is None
+    assert net.run_ is None
+    assert net.callbacks_ == []
+    parameters = list(net.module_.parameters())
+    assert all(p.device.type == "cpu" and p.grad is None for p in parameters)
+    assert not net.module_.training
