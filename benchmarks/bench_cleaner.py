@@ -1,0 +1,139 @@
+"""How fast is NLTKCleaner beside the line people write, and how much memory does it take?
+
+    python -m benchmarks.bench_cleaner --data FOLDER [--rows N]
+
+Both clean the same battles of judge_unique in one process, a tenth at a time in turn, so that
+noise meets both. Outputs are compared text by text. `--rows 0` takes all battles (default: 3,000;
+the more battles, the more the memory of chunks pays). "punkt" needs NLTK_DATA with punkt_tab.
+"""
+
+import argparse
+import os
+import pathlib
+import time
+
+import numpy as np
+import pandas as pd
+from joblib.externals.loky import get_reusable_executor
+
+from arena_estimators import NLTKCleaner
+from arena_estimators.battles import COLUMNS, texts
+from arena_estimators.datasets import load_arena
+from benchmarks._harness import in_fresh_process, report
+
+
+def read(folder, rows, file="judge_unique.parquet"):
+    """Read battles with one text a cell."""
+    X = load_arena(pathlib.Path(folder) / file).X
+    X = X if not rows else X.iloc[np.linspace(0, len(X) - 1, rows).astype(int)]
+    return pd.DataFrame({column: texts(X[column]) for column in COLUMNS})
+
+
+def usual_line(tokenizer):
+    """Give the function people write, with NLTK's stop words and WordNet loaded."""
+    from nltk.stem import WordNetLemmatizer
+    from nltk.tokenize import NLTKWordTokenizer, word_tokenize
+
+    stop = set(stop_words())
+    lemmatizer = WordNetLemmatizer()
+    lemmatizer.lemmatize("words")
+    tokenize = NLTKWordTokenizer().tokenize if tokenizer == "treebank" else word_tokenize
+    tokenize("One. Two.")
+
+    def clean(text):
+        words = tokenize(text.lower())
+        return " ".join(lemmatizer.lemmatize(word) for word in words if word not in stop)
+
+    return clean
+
+
+def stop_words():
+    from nltk.corpus import stopwords
+
+    return stopwords.words("english")
+
+
+def compare(folder, rows, tokenizer):
+    """Clean by both ways in turn; give the seconds of each and the number of unequal texts."""
+    X = read(folder, rows)
+    line = usual_line(tokenizer)
+    cleaner = NLTKCleaner(tokenizer=tokenizer, keep_punctuation=True).fit(X)
+    seconds = np.zeros(2)
+    unequal = 0
+    for part in np.array_split(np.arange(len(X)), 10):
+        block = X.iloc[part]
+        times = [time.perf_counter()]
+        ours = cleaner.transform(block)
+        times.append(time.perf_counter())
+        usual = {column: [line(text) for text in block[column]] for column in COLUMNS}
+        times.append(time.perf_counter())
+        seconds += np.diff(times)
+        unequal += sum((ours[column] != usual[column]).sum() for column in COLUMNS)
+    return *seconds.tolist(), int(unequal)
+
+
+def processes(folder, rows, tokenizer, repeats=3):
+    """Time one and two processes in turn on new text, the workers being started already."""
+    X = read(folder, rows)
+    cleaner = NLTKCleaner(tokenizer=tokenizer).fit(X)
+    cleaner.set_params(n_jobs=2).transform(X.iloc[:1000])
+    seconds = {1: [], 2: []}
+    for turn in range(2 * repeats):
+        jobs = 1 + turn % 2
+        # Other stop words are another memory, so that every turn starts without any.
+        cleaner.set_params(n_jobs=jobs, stop_words=[f"turn{turn}"])
+        start = time.perf_counter()
+        cleaner.transform(X)
+        seconds[jobs].append(time.perf_counter() - start)
+    get_reusable_executor().shutdown()
+    return {jobs: float(np.median(times)) for jobs, times in seconds.items()}
+
+
+def memory(folder, rows, tokenizer, file):
+    """Give the text's size, and the peak memory that cleaning adds to a process that read it."""
+    X = read(folder, rows, file)
+    cleaner = NLTKCleaner(tokenizer=tokenizer)
+    cleaner.fit_transform(X.iloc[:100])
+    pathlib.Path("/proc/self/clear_refs").write_text("5")  # forget the peak of reading
+    before = peak_memory()
+    cleaned = cleaner.transform(X)
+    peak = peak_memory()
+    size = [sum(map(len, frame.to_numpy().ravel())) / 2**20 for frame in (X, cleaned)]
+    return *size, peak - before
+
+
+def peak_memory():
+    """Give this process's peak resident memory in MiB (Linux)."""
+    status = pathlib.Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", default=os.environ.get("ARENA_DATA"))
+    parser.add_argument("--rows", type=int, default=3000, help="battles to clean; 0: all")
+    options = parser.parse_args()
+    if not options.data:
+        print("skipped: --data FOLDER (or ARENA_DATA) must hold judge_unique.parquet")
+        return
+    speed, jobs, peaks = [], [], []
+    for tokenizer in ("treebank", "punkt"):
+        arguments = (options.data, options.rows, tokenizer)
+        (ours, usual, unequal), _, _, _ = in_fresh_process(compare, *arguments)
+        row = {"tokenizer": tokenizer, "usual line (s)": usual, "NLTKCleaner (s)": ours}
+        speed.append(row | {"times faster": usual / ours, "unequal texts": unequal})
+        seconds = in_fresh_process(processes, *arguments)[0]
+        row = {"tokenizer": tokenizer, "1 process (s)": seconds[1], "2 processes (s)": seconds[2]}
+        jobs.append(row | {"times faster": seconds[1] / seconds[2]})
+        for file in ("judge_unique.parquet", "judge_57k.parquet"):
+            read_mib, clean_mib, added = in_fresh_process(memory, *arguments, file)[0]
+            row = {"tokenizer": tokenizer, "file": file, "text read (MiB)": read_mib}
+            peaks.append(row | {"text cleaned (MiB)": clean_mib, "peak added (MiB)": added})
+    rows = options.rows or "all"
+    report("cleaner_speed", speed, f"{rows} battles of judge_unique, all three columns.")
+    report("cleaner_jobs", jobs, f"{rows} battles of judge_unique, memory empty, workers started.")
+    report("cleaner_memory", peaks, f"{rows} battles; the cleaned text is part of the peak.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,268 @@
+import json
+import pickle
+import threading
+import time
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from cleaning_reference import EXPECTED, TEXTS, need, need_all, reference
+from hypothesis import given, settings
+from nasty_text import lines, nasty
+from pandas.testing import assert_frame_equal
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+from sklearn.utils._param_validation import InvalidParameterError
+
+from arena_estimators import NLTKCleaner
+from arena_estimators.battles import texts
+from arena_estimators.datasets import load_arena
+from arena_estimators.exceptions import ArenaError, BattlesError, ResourceNotFoundError
+from arena_estimators.preprocessing import _engine, _treebank
+
+CASES = json.loads(EXPECTED.read_text(encoding="ascii"))
+NAMES = ["-".join(map(str, case["settings"].values())) for case in CASES]
+every_case = pytest.mark.parametrize("case", CASES, ids=NAMES)
+FILES = ["judge_unique", "judge_57k", "pandalm_human", "hh_harmless_human"]
+
+
+def frame(cells, columns=("prompt",)):
+    return pd.DataFrame({column: pd.Series(cells, dtype=object) for column in columns})
+
+
+def cleaned(cells, **parameters):
+    X = frame(cells)
+    return NLTKCleaner(columns=("prompt",), **parameters).fit_transform(X).prompt.tolist()
+
+
+@every_case
+def test_expected_table(case):
+    if case["settings"]["tokenizer"] == "punkt":
+        need("tokenizers/punkt_tab/english/")
+    assert cleaned(TEXTS, **case["settings"]) == case["cleaned"]
+
+
+@every_case
+def test_expected_table_is_nltks(case):
+    need_all()
+    clean = reference(**case["settings"])
+    assert [clean(text) for text in TEXTS] == case["cleaned"]
+
+
+@pytest.fixture(scope="module", params=["treebank", "punkt", "tweet"])
+def both(request):
+    """Give our cleaning of one text and NLTK's."""
+    need_all()
+    settings = {"tokenizer": request.param, "lemmatize": "n", "keep_punctuation": True}
+    cleaner = NLTKCleaner(columns=("prompt",), **settings).fit(frame(["x"]))
+    ours = lambda text: cleaner.transform(frame([text])).prompt[0]  # noqa: E731
+    return ours, reference(**settings, lowercase=True)
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=nasty)
+def test_nasty_text_is_cleaned_as_by_nltk(both, text):
+    ours, nltks = both
+    assert ours(text) == nltks(text)
+
+
+@pytest.mark.parametrize("text", lines, ids=lambda text: repr(text[:8]))
+def test_long_lines_are_cleaned_as_by_nltk(both, text):
+    ours, nltks = both
+    assert ours(text[:10_000]) == nltks(text[:10_000])
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("tokenizer", ["treebank", "punkt"])
+@pytest.mark.parametrize("file", FILES)
+def test_real_texts_are_cleaned_as_by_nltk(arena_data, file, tokenizer):
+    """A sample of each file; benchmarks/bench_cleaner.py compares all texts."""
+    need_all()
+    X = load_arena(arena_data / f"{file}.parquet", non_text="json").X
+    X = X.sample(150, random_state=0)
+    cells = [text for column in X for text in texts(X[column])]
+    parameters = {"tokenizer": tokenizer, "lemmatize": "any", "keep_punctuation": True}
+    assert cleaned(cells, **parameters) == list(map(reference(**parameters, lowercase=True), cells))
+
+
+def test_structure_is_kept(battles):
+    battles["other"] = [[1], {}, None, 4, "The dogs", 6.0]
+    before = battles.copy(deep=True)
+    result = NLTKCleaner().fit_transform(battles)
+    assert_frame_equal(battles, before)
+    assert result.index.equals(battles.index)
+    assert result.columns.equals(battles.columns)
+    assert result.other.tolist() == battles.other.tolist()
+    assert result.prompt.tolist() == ["2+2", ["hi", ""], "say something", "", None, [""]]
+    assert result.response_a.tolist() == ["4", ["hello", None], "bold word", "text", "", [None]]
+    assert result.response_b.tolist() == ["five think", ["hey", "done"], [""], [], None, ("",)]
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
+def test_missing_texts_stay_missing(missing):
+    assert cleaned([missing, "Dogs"])[0] is missing
+
+
+@pytest.mark.parametrize("dtype", ["str", "string", "category", object])
+def test_text_types(dtype):
+    X = pd.DataFrame({"prompt": pd.Series(["The dogs", None, "", "Dogs!"]).astype(dtype)})
+    result = NLTKCleaner(columns=("prompt",)).fit_transform(X).prompt
+    assert result.dtype == (object if dtype == "category" else X.prompt.dtype)
+    assert result.isna().tolist() == [False, True, False, False]
+    assert result.dropna().tolist() == ["dog", "", "dog"]
+
+
+def test_a_surrogate_made_by_the_tweet_tokenizer_keeps_a_str_column_alive():
+    X = pd.DataFrame({"prompt": pd.Series(["odd &#xD800; text"], dtype="str")})
+    cleaner = NLTKCleaner(columns=("prompt",), tokenizer="tweet", keep_punctuation=True)
+    assert cleaner.fit_transform(X).prompt[0] == "odd \ud800 text"
+
+
+def test_parameters_change_the_result():
+    text = ["The Dogs were RUNNING, weren't they?"]
+    assert cleaned(text) == ["dog running n't"]
+    assert cleaned(text, lowercase=False) == ["The Dogs RUNNING n't"]
+    assert cleaned(text, stop_words=None) == ["the dog were running were n't they"]
+    assert cleaned(text, stop_words=["dogs"], lemmatize="v") == ["the be run be n't they"]
+    assert cleaned(text, lemmatize="any") == ["dog run n't"]
+    assert cleaned(text, lemmatize=None, keep_punctuation=True) == ["dogs running , n't ?"]
+
+
+def test_only_named_columns_are_cleaned(battles):
+    result = NLTKCleaner(columns=["response_b", "response_b"]).fit_transform(battles)
+    assert_frame_equal(result.drop(columns="response_b"), battles.drop(columns="response_b"))
+    assert result.response_b.iloc[0] == "five think"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error", "message"),
+    [
+        ({"tokenizer": "moses"}, InvalidParameterError, "'tokenizer'.*'punkt'"),
+        ({"lemmatize": "s"}, InvalidParameterError, "'lemmatize'"),
+        ({"lowercase": "yes"}, InvalidParameterError, "'lowercase'"),
+        ({"n_jobs": 1.5}, InvalidParameterError, "'n_jobs'"),
+        ({"stop_words": "klingon"}, ArenaError, "no language of NLTK's stop words.*english"),
+        ({"stop_words": ["the", 3]}, ArenaError, "stop_words must hold text only"),
+        ({"columns": ["prompt", None]}, ArenaError, "columns must hold text only"),
+        ({"columns": []}, ArenaError, "columns is empty"),
+        ({"columns": ["question"]}, BattlesError, "no column 'question'"),
+    ],
+)
+def test_bad_parameters(battles, parameters, error, message):
+    with pytest.raises(error, match=message):
+        NLTKCleaner(**parameters).fit(battles)
+
+
+def test_bad_battles(battles):
+    cleaner = NLTKCleaner().fit(battles)
+    with pytest.raises(BattlesError, match=r"type int \(3\) in column 'response_b', row 5"):
+        cleaner.transform(battles.assign(response_b=["x"] * 5 + [3]))
+    with pytest.raises(BattlesError, match="no column 'response_a'"):
+        cleaner.transform(battles.drop(columns="response_a"))
+    with pytest.raises(BattlesError, match="must be a pandas DataFrame"):
+        cleaner.fit(battles.to_numpy())
+    with pytest.raises(NotFittedError):
+        NLTKCleaner().transform(battles)
+
+
+def test_missing_resources_are_found_out_in_fit(battles, monkeypatch):
+    import nltk
+
+    monkeypatch.setattr(nltk.data, "path", [])
+    with pytest.raises(ResourceNotFoundError, match="'greek'.*nltk.downloader stopwords"):
+        NLTKCleaner(stop_words="greek").fit(battles)
+
+
+def test_state_is_small(battles):
+    cleaner = NLTKCleaner().fit(battles)
+    cleaner.transform(pd.concat([battles] * 100))
+    assert len(pickle.dumps(cleaner)) < 2_000
+    assert set(vars(clone(cleaner))) == set(cleaner.get_params())
+    copied = pickle.loads(pickle.dumps(cleaner))
+    assert joblib.hash(copied) == joblib.hash(cleaner)
+    assert_frame_equal(copied.transform(battles), cleaner.transform(battles))
+
+
+def test_set_output_in_a_pipeline(battles):
+    pipeline = make_pipeline(NLTKCleaner(), NLTKCleaner(lemmatize=None))
+    pipeline.set_output(transform="pandas")
+    assert list(pipeline.fit_transform(battles)) == list(battles)
+    names = NLTKCleaner().fit(battles).get_feature_names_out()
+    assert names.tolist() == ["prompt", "response_a", "response_b"]
+    with pytest.raises(ArenaError, match="not 'polars'"):
+        NLTKCleaner().set_output(transform="polars")
+
+
+def sample(n, seed=0):
+    rng = np.random.default_rng(seed)
+    words = np.array([f"word{i}s" for i in range(5000)] + ["it's", '"no"', "(a.)", "end.", "\n"])
+    return [" ".join(rng.choice(words, 200)) for _ in range(n)]
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading"])
+def test_n_jobs_changes_nothing(monkeypatch, backend):
+    monkeypatch.setattr(_engine, "_WORTH_A_PROCESS", 100)
+    cells = [*sample(7), None, "", ["Dogs", None]]
+    with joblib.parallel_config(backend=backend):
+        assert cleaned(cells, n_jobs=2) == cleaned(cells)
+
+
+def test_threads_share_one_memory_while_it_is_forgotten(monkeypatch):
+    monkeypatch.setattr(_engine, "_ROOM", 5_000)
+    monkeypatch.setattr(_engine, "_BLOCK", 1_000)
+    _engine.engine.cache_clear()
+    cells = sample(60)
+    expected = [cleaned([cell])[0] for cell in cells]
+    results = {}
+
+    def work(number):
+        results[number] = cleaned(cells[number:] + cells[:number])
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    _engine.engine.cache_clear()
+    assert len(results) == 8
+    for number, result in results.items():
+        assert result == expected[number:] + expected[:number]
+
+
+def test_memory_is_bounded(monkeypatch):
+    monkeypatch.setattr(_engine, "_ROOM", 50_000)
+    monkeypatch.setattr(_engine, "_BLOCK", 1_000)
+    _engine.engine.cache_clear()
+    words = (f"unique{number}" for number in range(20_000))
+    cleaned([" ".join(next(words) for _ in range(100)) for _ in range(200)], stop_words=["bounded"])
+    engine = _engine.engine("treebank", frozenset(["bounded"]), "n", False, True)
+    assert 0 < len(engine._pieces) < 1_000
+    assert 0 < len(engine._words) < 1_000
+    _engine.engine.cache_clear()
+
+
+def test_rules_that_changed_in_nltk_are_followed(monkeypatch):
+    monkeypatch.setattr(_treebank, "_RULES", 0)
+    _engine.engine.cache_clear()
+    assert cleaned(["It's (the dogs') end."]) == ["'s dog end"]
+    _engine.engine.cache_clear()
+
+
+def test_nothing_is_downloaded(battles, monkeypatch):
+    import nltk
+
+    monkeypatch.setattr(nltk, "download", lambda *_: pytest.fail("nltk.download was called"))
+    NLTKCleaner().fit_transform(battles)
+
+
+def test_remembered_text_is_fast():
+    """A cold text of 1 MB twice: only the first time may NLTK be asked for new chunks."""
+    cells = sample(1000, seed=1)
+    engine = _engine.Engine("treebank", frozenset(), "n", True, True)
+    engine.clean(cells)
+    engine._tokenize = lambda text: pytest.fail("NLTK was asked for a known chunk")
+    start = time.perf_counter()
+    engine.clean(cells)
+    assert time.perf_counter() - start < 10

@@ -1,0 +1,78 @@
+import pytest
+from cleaning_reference import TEXTS, need
+from hypothesis import given, settings
+from nasty_text import lines, nasty
+
+from arena_estimators.exceptions import ResourceNotFoundError
+from arena_estimators.preprocessing import _punkt, _treebank
+
+
+@pytest.fixture(scope="module")
+def sentences():
+    need("tokenizers/punkt_tab/english/")
+    return _punkt.sentences()
+
+
+@pytest.fixture(scope="module")
+def nltk_spans():
+    need("tokenizers/punkt_tab/english/")
+    from nltk.tokenize import PunktTokenizer
+
+    tokenizer = PunktTokenizer("english")
+    return lambda text: list(tokenizer.span_tokenize(text))
+
+
+def without_reserved(text):
+    return text.translate(dict.fromkeys(map(ord, _treebank.RESERVED)))
+
+
+@settings(max_examples=500, deadline=None)
+@given(text=nasty.map(without_reserved))
+def test_spans_are_nltks(sentences, nltk_spans, text):
+    assert sentences.spans(text) == nltk_spans(text)
+    assert sentences.spans(text.lower()) == nltk_spans(text.lower())
+
+
+@pytest.mark.parametrize("text", [without_reserved(text) for text in [*TEXTS, *lines]])
+def test_spans_of_written_texts_and_long_lines_are_nltks(sentences, nltk_spans, text):
+    assert sentences.spans(text[:20_000]) == nltk_spans(text[:20_000])
+
+
+@pytest.mark.parametrize("word", ["word.", "well-known.", "(aside.", "**bold**.", "no?", "Yes!"])
+@pytest.mark.parametrize("after", [" the", " The", ")", '"', "\n\n- item", " 1. x", " ,"])
+def test_plain_words_end_a_sentence_whatever_follows(sentences, word, after):
+    assert sentences._always_ends(word) is True
+    assert sentences.nltk.text_contains_sentbreak(word + after)
+
+
+@pytest.mark.parametrize("word", ["dr.", "j.", "12.", "e.g.", "a.k.a.", "co.", "ellipsis..", "."])
+def test_other_words_are_asked_for_with_what_follows(sentences, word):
+    assert sentences._always_ends(word) is not True
+
+
+def test_looking_words_up_does_not_grow_punkts_tables(sentences):
+    before = len(sentences.nltk._params.ortho_context)
+    sentences.spans("Dr. Zzyzx met J. Qwfp at 5. Xyzzyx was late, vs. plugh.")
+    assert len(sentences.nltk._params.ortho_context) == before
+
+
+def test_memory_is_bounded(sentences, monkeypatch):
+    monkeypatch.setattr(_punkt, "_MOST", 10)
+    sentences.spans(" ".join(f"Word{number}e. J. Smith{number} etc." for number in range(50)))
+    assert len(sentences._words) <= 10
+    assert len(sentences._contexts) <= 10
+
+
+def test_missing_punkt_says_how_to_get_it(monkeypatch):
+    import nltk
+
+    monkeypatch.setattr(nltk.data, "path", [])
+    _punkt._load.cache_clear()
+    try:
+        with pytest.raises(ResourceNotFoundError) as caught:
+            _punkt.sentences()
+    finally:
+        _punkt._load.cache_clear()
+    message = str(caught.value)
+    for part in ("punkt_tab", "python -m nltk.downloader punkt_tab", "NLTK_DATA", "treebank"):
+        assert part in message
