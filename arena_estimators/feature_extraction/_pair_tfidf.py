@@ -235,23 +235,7 @@ class PairTfidfVectorizer(TransformerMixin, BaseEstimator):
         given = self._check_parameters()
         self.fixed_vocabulary_ = given is not None
         segments = self._call(self._split, _chunks(X))
-        if given is None:
-            names = sorted(set().union(*(part.names for part in segments)))
-            ngrams = self._new_vocabulary(names)
-            walks = self._call(ngrams.start, _drain(segments))
-            ngrams.learn(walks, self._call)
-            n_texts = sum(walk.n_texts for walk in walks)
-            ngrams.select(
-                walks,
-                min_df=_number(self.min_df, n_texts),
-                max_df=_number(self.max_df, n_texts),
-                max_features=self.max_features,
-                dtype=self.dtype,
-                binary=self.binary,
-            )
-        else:
-            ngrams = self._given_vocabulary(given)
-            walks = self._call(ngrams.walk, segments)
+        ngrams, walks = self._learn(segments) if given is None else self._look_up(segments, given)
         columns = ngrams.columns, ngrams.n_columns
         counts = self._call(lambda walk: walk.matrix(*columns), _drain(walks))
         ngrams.prune()
@@ -271,7 +255,7 @@ class PairTfidfVectorizer(TransformerMixin, BaseEstimator):
         sparse matrix of shape (n_battles, n_features)
             In CSR format.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "ngrams_")
         validate_battles(self, X, reset=False)
 
         def rows(battles):
@@ -292,14 +276,14 @@ class PairTfidfVectorizer(TransformerMixin, BaseEstimator):
         -------
         ndarray of str objects
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "ngrams_")
         names = self.ngrams_.names()
         return np.concatenate([f"{block}__" + names for block in _BLOCKS[self.combine]])
 
     @property
     def vocabulary_(self):
         """N-grams to columns of a block."""
-        check_is_fitted(self)
+        check_is_fitted(self, "ngrams_")
         return {name: column for column, name in enumerate(self.ngrams_.names().tolist())}
 
     def _vectorizer(self, vocabulary=None):
@@ -325,40 +309,32 @@ class PairTfidfVectorizer(TransformerMixin, BaseEstimator):
         names = [RESPONSE_A, RESPONSE_B, PROMPT][: 3 if self.combine == "separate" else 2]
         return list(chain.from_iterable(texts(X[name].tolist()) for name in names))
 
-    def _is_fast(self):
-        return self.analyzer != "word" or self.token_pattern in _units.WORD_PATTERNS
-
     def _split(self, X):
-        """Turn the texts of battles to units."""
-        vectorizer, documents = self._vectorizer(), self._texts(X)
-        if not self._is_fast():
-            return _units.terms(documents, vectorizer.build_analyzer())
-        documents = list(map(vectorizer.build_preprocessor(), documents))
-        if self.analyzer == "char":
-            return _units.characters(documents)
-        if self.analyzer == "char_wb":
-            return _units.characters_in_words(documents)
-        min_length = _units.WORD_PATTERNS[self.token_pattern]
-        return _units.words(documents, min_length, vectorizer.get_stop_words() or ())
+        return _units.split(self._texts(X), self._vectorizer())
 
-    def _new_vocabulary(self, names):
-        return Vocabulary(
-            names,
-            joiner=" " if self.analyzer == "word" else "",
-            ngram_range=self.ngram_range if self._is_fast() else (1, 1),
-            count_short=self.analyzer == "char_wb",
+    def _learn(self, segments):
+        """Make a vocabulary of all n-grams within the limits."""
+        names = sorted(set().union(*(part.names for part in segments)))
+        ngrams = Vocabulary(names, self._vectorizer())
+        walks = self._call(ngrams.start, _drain(segments))
+        ngrams.learn(walks, self._call)
+        n_texts = sum(walk.n_texts for walk in walks)
+        ngrams.select(
+            walks,
+            min_df=self.min_df if isinstance(self.min_df, Integral) else self.min_df * n_texts,
+            max_df=self.max_df if isinstance(self.max_df, Integral) else self.max_df * n_texts,
+            max_features=self.max_features,
+            dtype=self.dtype,
+            binary=self.binary,
         )
+        return ngrams, walks
 
-    def _given_vocabulary(self, terms):
-        if not self._is_fast():
-            segments = _units.terms(terms, lambda term: [term])
-        elif self.analyzer == "word":
-            segments = _units.terms(terms, lambda term: term.split(" "))
-        else:
-            segments = _units.terms(terms, list)
-        ngrams = self._new_vocabulary(segments.names)
-        ngrams.assign(segments)
-        return ngrams
+    def _look_up(self, segments, names):
+        """Make a vocabulary of given n-grams."""
+        units = _units.split_names(names, self._vectorizer())
+        ngrams = Vocabulary(units.names, self._vectorizer())
+        ngrams.assign(units)
+        return ngrams, self._call(ngrams.walk, _drain(segments))
 
     def _idf(self, counts):
         """Compute the inverse document frequencies as TfidfTransformer does, in the same type."""
@@ -394,12 +370,8 @@ class PairTfidfVectorizer(TransformerMixin, BaseEstimator):
         return parallel(delayed(function)(item) for item in items)
 
 
-def _number(limit, n_texts):
-    return limit if isinstance(limit, Integral) else limit * n_texts
-
-
 def _drain(items):
-    """Yield the items of a list and forget them, so that their memory is free when they are used."""
+    """Yield the items of a list and forget them, so that what is used up needs no memory."""
     while items:
         yield items.pop(0)
 

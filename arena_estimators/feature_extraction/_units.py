@@ -33,11 +33,38 @@ class Units:
     repeats: sp.csc_array | None = None
 
 
-def terms(texts, analyze):
+def are_terms(vectorizer):
+    """Whether n-grams themselves must be the units: any token pattern may find spaces."""
+    return vectorizer.analyzer == "word" and vectorizer.token_pattern not in WORD_PATTERNS
+
+
+def split(texts, vectorizer):
+    """Find the units of texts as a CountVectorizer would."""
+    if are_terms(vectorizer):
+        return listed(texts, vectorizer.build_analyzer())
+    texts = list(map(vectorizer.build_preprocessor(), texts))
+    if vectorizer.analyzer == "char":
+        return characters(texts)
+    if vectorizer.analyzer == "char_wb":
+        return characters_in_words(texts)
+    min_length = WORD_PATTERNS[vectorizer.token_pattern]
+    return words(texts, min_length, vectorizer.get_stop_words() or ())
+
+
+def split_names(names, vectorizer):
+    """Find the units of n-grams."""
+    if are_terms(vectorizer):
+        return listed(names, lambda name: [name])
+    if vectorizer.analyzer == "word":
+        return listed(names, lambda name: name.split(" "))
+    return listed(names, list)
+
+
+def listed(texts, analyze):
     """Take what a function from text to a list of strings finds."""
     names, ids, lengths = {}, [], []
     for text in texts:
-        found = [names.setdefault(term, len(names)) for term in analyze(text)]
+        found = [names.setdefault(name, len(names)) for name in analyze(text)]
         ids.append(np.array(found, dtype=np.int32))
         lengths.append(len(found))
     ids = np.concatenate([np.empty(0, dtype=np.int32), *ids])

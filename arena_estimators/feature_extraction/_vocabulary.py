@@ -3,6 +3,7 @@
 import numpy as np
 
 from arena_estimators.feature_extraction._ngrams import Walk, group
+from arena_estimators.feature_extraction._units import are_terms
 
 
 class Vocabulary:
@@ -11,15 +12,17 @@ class Vocabulary:
     Parameters
     ----------
     units : iterable of str
-        What n-grams are made of, in sorted order.
+        What n-grams are made of, in sorted order if n-grams are to be learned.
+    vectorizer : CountVectorizer
+        Says what n-grams to look for.
+
+    Attributes
+    ----------
     joiner : str
         What stands between the units of an n-gram in its name.
     ngram_range : tuple of int
     count_short : bool
-        Count a segment shorter than `ngram_range[0]` as one n-gram.
-
-    Attributes
-    ----------
+        Whether a segment shorter than `ngram_range[0]` counts as one n-gram.
     known : dict
         Units to integers.
     levels : list of ndarray of int64
@@ -29,9 +32,11 @@ class Vocabulary:
     n_columns : int
     """
 
-    def __init__(self, units, *, joiner, ngram_range, count_short):
+    def __init__(self, units, vectorizer):
+        self.joiner = " " if vectorizer.analyzer == "word" else ""
+        self.ngram_range = (1, 1) if are_terms(vectorizer) else vectorizer.ngram_range
+        self.count_short = vectorizer.analyzer == "char_wb"
         self.known = {unit: i for i, unit in enumerate(units)}
-        self.joiner, self.ngram_range, self.count_short = joiner, ngram_range, count_short
         self.levels, self.columns, self.n_columns = [], [], 0
 
     def start(self, text):
