@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+import transformers
 from tiny_encoders import FAMILIES
 
 from arena_estimators._encoder import _attention
@@ -10,8 +11,12 @@ from arena_estimators._encoder._run import POOLINGS, encode, forward, pack, pad
 
 PADDED_ONLY = {"deberta-v2", "mpnet", "t5"}  # a bias for each pair of positions
 PACKABLE = [family for family in FAMILIES if family not in PADDED_ONLY]
+needs_packing = pytest.mark.skipif(
+    int(transformers.__version__.split(".")[0]) < 5, reason="transformers 4 cannot pack"
+)
 
 
+@needs_packing
 @pytest.mark.parametrize("family", FAMILIES)
 def test_which_families_can_pack(tiny, family):
     model = load_encoder(tiny(family))
@@ -20,6 +25,7 @@ def test_which_families_can_pack(tiny, family):
     assert not can_pack(model, "cuda", torch.float32)
 
 
+@needs_packing
 @pytest.mark.parametrize("pooling", POOLINGS)
 @pytest.mark.parametrize("family", PACKABLE)
 def test_packed_equals_padded(tiny, sequences, family, pooling):
@@ -29,6 +35,7 @@ def test_packed_equals_padded(tiny, sequences, family, pooling):
     np.testing.assert_allclose(packed, padded, atol=1e-5)
 
 
+@needs_packing
 @pytest.mark.parametrize("family", PACKABLE)
 def test_padded_equals_the_plain_model(tiny, sequences, family):
     """What transformers computes by itself, with eager attention, is the truth."""
@@ -37,6 +44,7 @@ def test_padded_equals_the_plain_model(tiny, sequences, family):
     np.testing.assert_allclose(packed, plain, atol=1e-5)
 
 
+@needs_packing
 @pytest.mark.parametrize("family", PACKABLE)
 def test_a_fixed_shape_changes_nothing(tiny, sequences, family):
     model = load_encoder(tiny(family))
@@ -47,6 +55,7 @@ def test_a_fixed_shape_changes_nothing(tiny, sequences, family):
     torch.testing.assert_close(fixed[:9], exact, rtol=0, atol=1e-5)
 
 
+@needs_packing
 @pytest.mark.parametrize("family", PACKABLE)
 def test_gradients_agree(tiny, sequences, family):
     gradients = []
@@ -60,6 +69,7 @@ def test_gradients_agree(tiny, sequences, family):
     torch.testing.assert_close(gradients[1], gradients[0], rtol=0, atol=1e-4 * scale)
 
 
+@needs_packing
 def test_a_window_matters(tiny, sequences):
     """ModernBERT's local layers see a window: without it, long sequences come out otherwise."""
     model = load_encoder(tiny("modernbert"))
@@ -73,6 +83,7 @@ def test_a_window_matters(tiny, sequences):
     assert (changed[lengths < 8] < 1e-5).all()
 
 
+@needs_packing
 def test_sequences_do_not_see_each_other(tiny, sequences):
     model = load_encoder(tiny("bert"))
     before = encode(model, sequences, packed=True)
@@ -84,6 +95,7 @@ def test_sequences_do_not_see_each_other(tiny, sequences):
     assert np.abs(after[5] - before[5]).max() > 1e-3
 
 
+@needs_packing
 def test_no_attention_dropout_on_either_path(tiny, sequences):
     """The packed kernel cannot drop attention weights, so the padded path does not either."""
     model = load_encoder(tiny("bert")).train()
@@ -114,6 +126,7 @@ def test_grouped_heads_and_scale():
         torch.testing.assert_close(out[0, start:stop].transpose(0, 1), scores.softmax(-1) @ v)
 
 
+@needs_packing
 def test_when_packing_is_fast(tiny, monkeypatch):
     """As on a machine with a recent GPU and torch, and without the one or the other."""
     model, capability = load_encoder(tiny("bert")), (9, 0)

@@ -55,7 +55,6 @@ def test_every_weight_is_used(tiny, family, sequences):
     inputs = pad(sequences, range(len(sequences)))
     forward(model, inputs, pooling="mean").square().sum().backward()
     unused = [name for name, p in model.named_parameters() if p.grad is None]
-    # DeBERTa shares what gives positions their keys; GPT-2 and others have none to spare.
     assert unused == []
 
 
