@@ -1,12 +1,10 @@
 """A fitted network as plain bytes: weights, configuration, tokenizer and heads."""
 
-import contextlib
 import json
 import pathlib
 import tempfile
 
 import safetensors.torch
-from transformers.utils import logging
 
 from arena_estimators._encoder._load import load_tokenizer
 from arena_estimators.neural_network._module import build_module
@@ -34,17 +32,15 @@ def pack_network(net, tokenizer, shape):
     """
     module = net.module_
     with tempfile.TemporaryDirectory() as folder:
-        with _without_bar():
-            module.encoder.save_pretrained(folder)
-        _mark_encoder_of_t5(pathlib.Path(folder, "config.json"))
         tokenizer.save_pretrained(folder)
         files = {
             str(path.relative_to(folder)): path.read_bytes()
             for path in sorted(pathlib.Path(folder).rglob("*"))
             if path.is_file()
         }
-    heads = {name: value.contiguous() for name, value in module.heads.state_dict().items()}
-    files[_HEADS] = safetensors.torch.save(heads)
+    files["config.json"] = json.dumps(_config_of(module.encoder)).encode()
+    files["model.safetensors"] = _weights_of(module.encoder)
+    files[_HEADS] = _weights_of(module.heads)
     files[_SHAPE] = json.dumps({**shape, "pooling": module.pooling}).encode()
     return files
 
@@ -66,19 +62,18 @@ def unpack_network(files, history):
     return net, tokenizer
 
 
-def _mark_encoder_of_t5(path):
-    """Say of T5's encoder that it is half of a pair; saving forgets it, and loading needs it."""
-    config = json.loads(path.read_text())
+def _weights_of(module):
+    """Give safetensors of a module; of tensors that share their memory, the first."""
+    seen, kept = set(), {}
+    for name, value in module.state_dict().items():
+        if value.data_ptr() not in seen:
+            seen.add(value.data_ptr())
+            kept[name] = value.contiguous()
+    return safetensors.torch.save(kept, metadata={"format": "pt"})
+
+
+def _config_of(encoder):
+    config = encoder.config.to_dict()
     if config["model_type"] in ("t5", "mt5", "umt5"):
-        path.write_text(json.dumps({**config, "is_encoder_decoder": True}))
-
-
-@contextlib.contextmanager
-def _without_bar():
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
+        config["is_encoder_decoder"] = True  # the encoder alone forgets it, and loading needs it
+    return config
