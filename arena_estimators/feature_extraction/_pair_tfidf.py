@@ -294,12 +294,12 @@ class PairTfidfVectorizer(TransformerMixin, BaseEstimator):
         )
 
     def _check_parameters(self):
-        """Let scikit-learn check and warn; give the terms of the vocabulary, if there is one."""
-        if self.vocabulary is None:
-            self._vectorizer([""]).fit([""])
-            return None
-        columns = self._vectorizer(self.vocabulary).fit([""]).vocabulary_
-        return sorted(columns, key=columns.get)
+        """Let scikit-learn check and warn; give the n-grams of the vocabulary, if there is one."""
+        vectorizer = self._vectorizer([""] if self.vocabulary is None else self.vocabulary)
+        columns = vectorizer.fit([""]).vocabulary_
+        if min(self.ngram_range) < 1:
+            raise ValueError(f"ngram_range={self.ngram_range}: the shortest n-grams have length 1.")
+        return None if self.vocabulary is None else sorted(columns, key=columns.get)
 
     def _texts(self, X):
         """List the texts of the responses a, then b, then of the prompts if they are used."""

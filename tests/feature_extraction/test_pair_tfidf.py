@@ -219,6 +219,7 @@ def test_given_vocabulary(nasty):
         ({"vocabulary": ["a", "a"]}, "Duplicate term"),
         ({"vocabulary": {"a": 0, "b": 2}}, "doesn't contain index"),
         ({"ngram_range": (2, 1)}, "ngram_range"),
+        ({"ngram_range": (0, 1)}, "shortest n-grams have length 1"),
         ({"min_df": 3, "max_df": 1}, "max_df corresponds to < documents than min_df"),
         ({"min_df": 29}, "no terms remain"),
         ({"token_pattern": "(a)(b)"}, "capturing group"),
