@@ -18,6 +18,7 @@ _MODULE_OF = {
     "DavidsonClassifier": "linear_model",
     "DistillingClassifier": "ensemble",
     "NLTKCleaner": "preprocessing",
+    "PairEmbeddings": "feature_extraction",
     "PairStyleFeatures": "feature_extraction",
     "PairTfidfVectorizer": "feature_extraction",
     "PromptGroupKFold": "model_selection",

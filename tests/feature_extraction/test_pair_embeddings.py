@@ -19,6 +19,7 @@ from arena_estimators.datasets import make_battles
 from arena_estimators.exceptions import ArenaError, ResourceNotFoundError
 from arena_estimators.feature_extraction import PairEmbeddings
 from arena_estimators.feature_extraction._pair_embeddings import BLOCKS
+from arena_estimators.utils.estimator_checks import battle_checks
 
 
 @pytest.fixture(scope="module")
@@ -236,6 +237,13 @@ class TestCache:
 
 
 class TestScikitLearn:
+    def test_battle_checks(self, folder):
+        model = PairEmbeddings(folder)
+        checks = battle_checks(model)
+        assert len(checks) == 18
+        for check in checks:
+            check(model)
+
     @pytest.mark.slow
     def test_n_jobs(self, folder):
         data = make_battles(60, random_state=0)
