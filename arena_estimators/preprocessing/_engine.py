@@ -101,9 +101,10 @@ class Engine:
 
     def _work_out(self, keys):
         """Give what each key becomes, and remember it."""
-        new = {}
         words = self._words
-        for key, tokens in _treebank.tokens_of(keys, self._tokenize).items():
+        whole = {key for key in keys if key[0] == _treebank.TOKEN}
+        new = {key: words[key[1:]] for key in whole}
+        for key, tokens in _treebank.tokens_of(keys - whole, self._tokenize).items():
             if " " in tokens:
                 new[key] = " ".join(filter(None, map(words.__getitem__, tokens.split())))
             else:

@@ -108,7 +108,7 @@ def tokens_of(keys, tokenize):
     Parameters
     ----------
     keys : iterable of str
-        What `keys_of` gives, or `TOKEN` and a token.
+        What `keys_of` gives.
     tokenize : callable
         `NLTKWordTokenizer().tokenize`.
 
@@ -144,8 +144,6 @@ def _between_breaks(key):
 
 
 def _tokens_at_edge(mark, part, tokenize):
-    if mark == TOKEN:
-        return part
     if mark == _WHOLE:
         found = tokenize(part)
     elif mark == _START:

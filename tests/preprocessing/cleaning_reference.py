@@ -52,6 +52,7 @@ TEXTS = [
     "`code` and ``quoted`` and ```python\nprint('hi')\n```",
     "Caf\u00e9s and nai\u0308ve ones\u2026 \u05e9\u05dc\u05d5\u05dd. \u0645\u0631! 你好。",
     "Emoji \U0001f600 and flags \U0001f1e9\U0001f1ea :-) <3 #hashtags @users http://x.org/a.b?c=d",
+    "Call +1 (800)  555-1234 or 555  1234 . . . now",
     "no\u00a0break spaces. Thin\u2009ones? Line\u2028separators! Next\u0085line's",
     "separators\x1cof\x1dfiles. and\x1egroups\x1f too. marks\x01 and\x02 'more'\x03",
     "lone \ud800 surrogates. And \udfff 'others' \"too\"",
