@@ -3,8 +3,9 @@
     python -m benchmarks.bench_cleaner --data FOLDER [--rows N]
 
 Both clean the same battles of judge_unique in one process, a tenth at a time in turn, so that
-noise meets both; CPU time is told. Outputs are compared text by text. `--rows 0` takes all battles (default: 3,000;
-the more battles, the more the memory of chunks pays). "punkt" needs NLTK_DATA with punkt_tab.
+noise meets both; CPU time is told and outputs are compared text by text. `--rows 0` takes all
+battles (default: 3,000): the more, the more the memory of chunks pays. "punkt" needs NLTK_DATA
+with punkt_tab.
 """
 
 import argparse
