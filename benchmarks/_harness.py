@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import pathlib
 import platform
+import re
 import resource
 import time
 
@@ -22,13 +23,23 @@ def data_folder(argv=None):
     return pathlib.Path(folder) if folder else None
 
 
+def _peak():
+    """Give the peak resident memory of this process in MiB.
+
+    Linux keeps the parent's peak in `ru_maxrss` when a process is spawned, so it is read from the
+    process's own status there.
+    """
+    status = pathlib.Path("/proc/self/status")
+    if status.exists():
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 def _child(connection, function, arguments):
-    base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    base = _peak()
     start = time.perf_counter()
     result = function(*arguments)
-    seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    connection.send((result, seconds, peak / 1024, base / 1024))
+    connection.send((result, time.perf_counter() - start, _peak(), base))
 
 
 def in_fresh_process(function, *arguments):
