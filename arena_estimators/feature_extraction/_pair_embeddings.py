@@ -264,7 +264,7 @@ class PairEmbeddings(TransformerMixin, BaseEstimator):
             precision = "bf16" if device.type == "cuda" else "fp32"
         options = {"pooling": found.pooling if self.pooling == "auto" else self.pooling}
         options |= {"precision": precision}
-        keys = _run.digests(sequences, f"{self.fingerprint_} {sorted(options.items())}")
+        keys = _run.digests(sequences, f"1 {self.fingerprint_} {sorted(options.items())}")
         cache = VectorCache(self.cache_dir) if self.cache_dir is not None else None
         known = cache.load(keys) if cache else {}
         place_of = {key: place for place, key in enumerate(keys)}
@@ -272,8 +272,9 @@ class PairEmbeddings(TransformerMixin, BaseEstimator):
         missing = sorted(set(keys) - set(known))
         options |= {"device": device, "batch_tokens": self.batch_tokens}
         options |= {"progress": bool(self.verbose)}
-        for start in range(0, len(missing), _STORED_AT_ONCE):
-            part = missing[start : start + _STORED_AT_ONCE]
+        step = _STORED_AT_ONCE if cache else max(1, len(missing))
+        for start in range(0, len(missing), step):
+            part = missing[start : start + step]
             some = sequences.take([place_of[key] for key in part])
             vectors = _run.encode(found.model, some, **options)
             known.update(zip(part, vectors, strict=True))

@@ -3,6 +3,7 @@ import pytest
 import torch
 import transformers
 from tiny_encoders import FAMILIES
+from torch._dynamo.testing import CompileCounter
 
 from arena_estimators._encoder import _attention
 from arena_estimators._encoder._attention import can_pack, packed_attention, supports_packing
@@ -110,6 +111,24 @@ def test_no_attention_dropout_on_either_path(tiny, sequences):
     torch.testing.assert_close(padded, packed, rtol=0, atol=1e-5)
 
 
+@needs_packing
+@pytest.mark.parametrize("family", ["bert", "modernbert", "qwen2"])
+def test_one_graph_for_all_batches_of_a_shape(tiny, sequences, family, monkeypatch):
+    """With the kernel, which is one opaque operation, torch.compile sees no break and no change."""
+
+    def kernel(query, key, value, *arguments, **options):
+        return value.repeat_interleave(query.shape[1] // value.shape[1], 1)
+
+    monkeypatch.setattr(_attention, "reference_varlen", kernel)
+    torch._dynamo.reset()
+    counter = CompileCounter()
+    model = torch.compile(load_encoder(tiny(family)), backend=counter, dynamic=False)
+    for some in ([0, 1, 2], [3], [8, 4, 7, 6]):
+        inputs = pack(sequences, some, 150, max_sequences=16, max_length=64)
+        assert forward(model, inputs, pooling="mean").shape == (16, 32)
+    assert counter.frame_count == 1
+
+
 def test_grouped_heads_and_scale():
     generator = torch.Generator().manual_seed(0)
     query = torch.randn(1, 4, 9, 8, generator=generator)
@@ -158,7 +177,6 @@ def test_the_kernel_agrees_in_half_precision(tiny, sequences, family):
     exact = encode(model, sequences, device="cpu", packed=False)
     noise = np.abs(padded - exact).mean()
     assert np.abs(packed - exact).mean() <= 1.5 * noise + 1e-3
-    np.testing.assert_allclose(packed.mean(), padded.mean(), atol=1e-3)
 
 
 @pytest.mark.gpu
