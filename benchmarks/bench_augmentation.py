@@ -1,0 +1,117 @@
+"""Do augmentation and distillation help? Log loss on judge_unique, 5 folds grouped by prompt.
+
+Each row is compared with the plain pipeline of its kind on the same battles: the difference (less
+is better) with a 95 % interval, a paired bootstrap over prompts. An interval that holds zero
+means that no effect was found. The noisy rows are trained on votes of which three in ten were
+drawn anew at random, and judged by the true ones.
+"""
+
+import sys
+import time
+
+import numpy as np
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from arena_estimators import (
+    AugmentingClassifier,
+    BlendingClassifier,
+    DavidsonClassifier,
+    DistillingClassifier,
+    PairStyleFeatures,
+    SwapSymmetricClassifier,
+    make_arena_pipeline,
+    prompt_groups,
+)
+from benchmarks import _battles
+from benchmarks._harness import data_folder, report
+from benchmarks.bench_quality import interval
+from benchmarks.bench_search import some
+
+N_BATTLES = 3000
+
+
+def linear():
+    alphas = {"davidsonclassifier__alpha": 0.01, "davidsonclassifier__tie_alpha": 0.1}
+    return make_arena_pipeline("linear").set_params(**alphas)
+
+
+def style():
+    scaler = StandardScaler(with_mean=False)
+    return make_pipeline(PairStyleFeatures(), scaler, DavidsonClassifier(0.01, tie_alpha=0.1))
+
+
+def blend():
+    trees = HistGradientBoostingClassifier(max_iter=80, learning_rate=0.06, max_leaf_nodes=12)
+    trees = SwapSymmetricClassifier(make_pipeline(PairStyleFeatures(), trees))
+    return BlendingClassifier([("linear", linear()), ("trees", trees)], cv=3)
+
+
+def augmented(*names):
+    return lambda: AugmentingClassifier(linear(), augmentations=names, random_state=0)
+
+
+def itself(make, hard_weight=0.5):
+    return lambda: DistillingClassifier(make(), hard_weight=hard_weight, cv=3)
+
+
+# Name: how it is made, which row it is compared with, and whether the votes are noisy.
+MODELS = {
+    "linear": (linear, None, False),
+    "linear + drop_turns": (augmented("drop_turns"), "linear", False),
+    "linear + trim": (augmented("trim"), "linear", False),
+    "linear + strip_markdown": (augmented("strip_markdown"), "linear", False),
+    "linear + all three": (augmented("drop_turns", "trim", "strip_markdown"), "linear", False),
+    "linear, self-distilled": (itself(linear), "linear", False),
+    "style": (style, None, False),
+    "style, self-distilled": (itself(style), "style", False),
+    "style, taught by a blend": (
+        lambda: DistillingClassifier(style(), blend(), hard_weight=0.5, cv=3),
+        "style",
+        False,
+    ),
+    "noisy linear": (linear, None, True),
+    "noisy linear, self-distilled": (itself(linear), "noisy linear", True),
+}
+
+
+def evaluate(make, X, y, train_y):
+    """Predict every battle out of fold; give the loss of each and the seconds of a fit."""
+    losses = np.empty(len(y))
+    codes = np.unique(y, return_inverse=True)[1]
+    seconds = 0.0
+    for train, test in _battles.CV.split(X):
+        start = time.process_time()
+        model = make().fit(X.iloc[train], train_y[train])
+        seconds += time.process_time() - start
+        proba = model.predict_proba(X.iloc[test])
+        losses[test] = -np.log(proba[np.arange(len(test)), codes[test]])
+    return losses, seconds / 5
+
+
+def main():
+    folder = data_folder()
+    if folder is None:
+        sys.exit("bench_augmentation needs --data FOLDER or ARENA_DATA.")
+    X, y = some(*_battles.read(folder), N_BATTLES)
+    rng = np.random.default_rng(0)
+    noisy = np.where(rng.random(len(y)) < 0.3, rng.permutation(y), y)
+    groups = prompt_groups(X)
+    losses, rows = {}, []
+    for name, (make, base, with_noise) in MODELS.items():
+        losses[name], seconds = evaluate(make, X, y, noisy if with_noise else y)
+        row = {"model": name, "log loss": losses[name].mean(), "CPU s a fit": seconds}
+        if base:
+            difference = losses[name] - losses[base]
+            low, high = interval(difference, groups)
+            row["difference"] = f"{difference.mean():+.4f} ({low:+.4f} to {high:+.4f})"
+            row["compared with"] = base
+        rows.append(row)
+        print(row, flush=True)
+    counts = f"{len(X)} battles of {len(set(groups))} prompts"
+    report("augmentation", rows, f"judge_unique, {counts}, 5 folds grouped by prompt.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,167 @@
+"""Searches over any stop of the road: in one process, with features kept, and on a cluster."""
+
+import contextlib
+import os
+import pathlib
+import runpy
+import signal
+import sys
+import threading
+import time
+
+import joblib
+import numpy as np
+import pytest
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, RandomizedSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from arena_estimators import (
+    CachedTransformer,
+    DavidsonClassifier,
+    PairStyleFeatures,
+    PairTfidfVectorizer,
+    PromptGroupKFold,
+    make_arena_pipeline,
+    make_battles,
+)
+
+ALPHAS = {"davidsonclassifier__alpha": [0.01, 0.1, 1.0, 10.0]}
+OPTIONS = {"scoring": "neg_log_loss", "error_score": "raise"}
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_battles(150, random_state=7)
+
+
+class Noted(PairStyleFeatures):
+    """Style features that write down each fit, slowly enough to be watched."""
+
+    def __init__(self, *, log=None):
+        super().__init__()
+        self.log = log
+
+    def fit_transform(self, X, y=None):
+        with open(self.log, "a") as file:
+            file.write("fit\n")
+        time.sleep(0.2)
+        return super().fit_transform(X, y)
+
+
+def style(features):
+    return make_pipeline(features, StandardScaler(with_mean=False), DavidsonClassifier())
+
+
+@pytest.mark.parametrize(
+    "search",
+    [
+        lambda model, grid, cv: GridSearchCV(model, grid, cv=cv, **OPTIONS),
+        lambda model, grid, cv: RandomizedSearchCV(
+            model, grid, n_iter=3, cv=cv, random_state=0, **OPTIONS
+        ),
+        lambda model, grid, cv: HalvingGridSearchCV(
+            model, grid, cv=cv, random_state=0, min_resources=70, **OPTIONS
+        ),
+    ],
+    ids=["grid", "randomized", "halving"],
+)
+def test_any_parameter_of_any_stop_can_be_searched(data, search):
+    grid = {"davidsonclassifier__alpha": [0.03, 1.0], "featureunion__words__min_df": [2, 3]}
+    model = make_arena_pipeline("linear").set_params(davidsonclassifier__tie_alpha=0.1)
+    found = search(model, grid, PromptGroupKFold(2)).fit(data.X, data.y)
+    assert -1.3 < found.best_score_ < 0
+    assert set(found.best_params_) == set(grid)
+    assert found.predict_proba(data.X).shape == (150, 3)
+
+
+def test_memory_of_a_pipeline_finds_the_same(data, tmp_path):
+    log = tmp_path / "log"
+    cv = PromptGroupKFold(2)
+    plain = GridSearchCV(style(Noted(log=str(log))), ALPHAS, cv=cv, **OPTIONS).fit(data.X, data.y)
+    assert len(log.read_text().split()) == 4 * 2 + 1
+    log.unlink()
+    model = style(Noted(log=str(log))).set_params(memory=str(tmp_path / "cache"))
+    kept = GridSearchCV(model, ALPHAS, cv=cv, **OPTIONS).fit(data.X, data.y)
+    assert len(log.read_text().split()) == 2 + 1
+    scores = [search.cv_results_["mean_test_score"] for search in (plain, kept)]
+    np.testing.assert_array_equal(*scores)
+
+
+def test_a_cache_that_cannot_be_written_is_refused_before_any_fit(data, tmp_path):
+    log = tmp_path / "log"
+    log.touch()
+    model = style(CachedTransformer(Noted(log=str(log)), memory=str(log / "inside")))
+    with pytest.raises(ValueError, match="cache folder cannot be made"):
+        GridSearchCV(model, ALPHAS, cv=PromptGroupKFold(2), **OPTIONS).fit(data.X, data.y)
+    model = style(Noted(log=str(log))).set_params(memory=str(log / "inside"))
+    with pytest.raises(OSError, match="inside"):
+        GridSearchCV(model, ALPHAS, cv=PromptGroupKFold(2), **OPTIONS).fit(data.X, data.y)
+    assert log.read_text() == ""
+
+
+@pytest.mark.slow
+def test_a_cluster_finds_the_same_though_a_worker_is_killed(tmp_path):
+    distributed = pytest.importorskip("distributed", reason="pip install distributed")
+    log = tmp_path / "log"
+    data = make_battles(300, random_state=7)  # enough for the folds to be scattered
+    grid = {**ALPHAS, "davidsonclassifier__tie_alpha": [0.1, 1.0]}
+    folds = list(PromptGroupKFold(2).split(data.X))
+    search = GridSearchCV(style(Noted(log=str(log))), grid, cv=folds, **OPTIONS)
+    expected = search.fit(data.X, data.y).cv_results_["mean_test_score"]
+    best = search.best_params_
+    log.unlink()
+    # What is scattered by name lives on both workers; what is not is lost with its worker.
+    shared = [data.X, data.y, *(part for fold in folds for part in fold)]
+    killed = []
+    with local_cluster(distributed) as client:
+        workers = list(client.run(os.getpid).values())
+
+        def kill_half_way():
+            while not log.exists() or len(log.read_text().split()) < 8:
+                time.sleep(0.05)
+            os.kill(workers[0], signal.SIGKILL)
+            killed.append(len(log.read_text().split()))
+
+        watcher = threading.Thread(target=kill_half_way, daemon=True)
+        watcher.start()
+        with joblib.parallel_config("dask", scatter=shared):
+            search.fit(data.X, data.y)
+        watcher.join(timeout=10)
+    assert 8 <= killed[0] < 16
+    assert search.best_params_ == best
+    np.testing.assert_allclose(search.cv_results_["mean_test_score"], expected, rtol=1e-9)
+
+
+@contextlib.contextmanager
+def local_cluster(distributed):
+    """Start two worker processes, quietly."""
+    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "silence_logs": 50}
+    with (
+        distributed.LocalCluster(**options, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client
+
+
+def test_optuna_drives_a_search(data):
+    optuna = pytest.importorskip("optuna", reason="pip install optuna")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    cv = PromptGroupKFold(2)
+
+    def loss(trial):
+        alpha = trial.suggest_float("alpha", 1e-3, 10, log=True)
+        model = make_pipeline(PairTfidfVectorizer(min_df=3), DavidsonClassifier(alpha))
+        return -GridSearchCV(model, {}, cv=cv, **OPTIONS).fit(data.X, data.y).best_score_
+
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0))
+    study.optimize(loss, n_trials=4)
+    assert study.best_value == min(trial.value for trial in study.trials)
+
+
+def test_the_example_says_what_is_missing(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    example = pathlib.Path(__file__).parent.parent / "examples" / "optuna_search.py"
+    runpy.run_path(str(example))["main"]([])
+    assert "pip install optuna" in capsys.readouterr().out
