@@ -12,7 +12,7 @@ from transformers.utils import logging
 from arena_estimators._encoder import _attention
 from arena_estimators.exceptions import ArenaError
 
-_RELATIVE = ("t5", "mt5", "umt5")
+_T5 = ("t5", "mt5", "umt5")  # of these only the encoder is read
 _SAID_POOLING = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_lasttoken": "last",
@@ -54,9 +54,19 @@ def load_encoder(folder, *, attention="auto", dtype=None):
     -------
     torch.nn.Module
         The bare encoder without pooler or head; its forward gives `last_hidden_state`.
+
+    Raises
+    ------
+    ArenaError
+        If the folder holds no model of a kind that can be read, or not all of its weights.
     """
     config = load_config(folder)
-    kind = AutoModelForTextEncoding if config.is_encoder_decoder else AutoModel
+    if config.is_encoder_decoder and config.model_type not in _T5:
+        raise ArenaError(
+            f"{folder!r} holds an encoder with a decoder of the family {config.model_type!r}; of "
+            f"that kind only {', '.join(_T5)} can be read. Take an encoder or a decoder."
+        )
+    kind = AutoModelForTextEncoding if config.model_type in _T5 else AutoModel
     with _quiet():
         model, info = kind.from_pretrained(
             folder,
@@ -111,7 +121,7 @@ def width_of(config):
 
 def longest_input(config):
     """Give the largest number of tokens a family can read, or None where nothing limits it."""
-    relative = config.model_type in _RELATIVE or not getattr(config, "position_biased_input", True)
+    relative = config.model_type in _T5 or not getattr(config, "position_biased_input", True)
     longest = getattr(config, "max_position_embeddings", None)
     if relative or longest is None:
         return None

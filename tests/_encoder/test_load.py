@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 import torch
 from tiny_encoders import FAMILIES
-from transformers import BertConfig, DebertaV2Config, LlamaConfig, RobertaConfig, T5Config
+from transformers import (
+    BartConfig,
+    BertConfig,
+    DebertaV2Config,
+    LlamaConfig,
+    RobertaConfig,
+    T5Config,
+)
 
 from arena_estimators._encoder._load import (
     default_pooling,
@@ -92,6 +99,26 @@ def test_weights_of_another_kind_are_refused(tiny, tmp_path):
     shutil.copy(weights, folder / "model.safetensors")
     with pytest.raises(ArenaError, match="another kind of model"):
         load_encoder(folder)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_saved_encoder_loads_again(tiny, tmp_path, sequences, family):
+    model = load_encoder(tiny(family))
+    shutil.copytree(tiny(family), tmp_path / "again")
+    (tmp_path / "again" / "model.safetensors").unlink()
+    model.save_pretrained(tmp_path / "again")
+    inputs = pad(sequences, range(len(sequences)))
+    with torch.inference_mode():
+        expected = forward(model, inputs, pooling="mean")
+        again = forward(load_encoder(tmp_path / "again"), inputs, pooling="mean")
+    torch.testing.assert_close(again, expected, rtol=0, atol=0)
+
+
+def test_other_pairs_of_encoder_and_decoder_are_refused(tmp_path):
+    sizes = {"vocab_size": 50, "d_model": 8, "encoder_layers": 1, "decoder_layers": 1}
+    BartConfig(**sizes).save_pretrained(tmp_path)
+    with pytest.raises(ArenaError, match="'bart'"):
+        load_encoder(str(tmp_path))
 
 
 def test_attention_packed_where_it_is_impossible(tiny):
