@@ -238,7 +238,7 @@ class TestCache:
 
 class TestScikitLearn:
     def test_battle_checks(self, folder):
-        model = PairEmbeddings(folder)
+        model = PairEmbeddings(folder, max_length=64)
         checks = battle_checks(model)
         assert len(checks) == 18
         for check in checks:
