@@ -1,6 +1,6 @@
 """A blend of classifiers of battles whose weights minimise the out-of-fold log loss."""
 
-from numbers import Real
+from numbers import Integral, Real
 
 import numpy as np
 import pandas as pd
@@ -116,7 +116,7 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
         "space": [StrOptions({"log", "probability"})],
         "temperature": [StrOptions({"fit"}), Interval(Real, 0, None, closed="neither")],
         "prefit": ["boolean"],
-        "n_jobs": [None, int],
+        "n_jobs": [None, Integral],
         "verbose": ["verbose"],
     }
 

@@ -1,6 +1,6 @@
 """Distillation: a teacher's probabilities, mixed with the votes, become the labels of a student."""
 
-from numbers import Real
+from numbers import Integral, Real
 
 import numpy as np
 import pandas as pd
@@ -186,7 +186,7 @@ class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
         "temperature": [Interval(Real, 0, None, closed="neither")],
         "cv": ["cv_object"],
         "prefit": ["boolean"],
-        "n_jobs": [None, int],
+        "n_jobs": [None, Integral],
         "verbose": ["verbose"],
     }
 
