@@ -5,7 +5,8 @@ Headers, list items and bold are counted as Arena's style control counts them (f
 https://lmsys.org/blog/2024-08-28-style-control/): fenced code is taken out first, a header is a
 line that starts with one to six `#` and a space, a list item starts after optional spaces with a
 number and a point or with one of `-*+`, bold is text between two `**` or two `__` on one line.
-All other measures are this library's own. Counts enter as log(1 + count).
+Unlike there, blank space around a turn is removed first. All other measures are this library's own.
+Counts enter as log(1 + count).
 """
 
 import re
@@ -17,13 +18,13 @@ from arena_estimators.battles import turns_of
 
 FENCE = "```"
 _CODE_BLOCK = re.compile(r"```[^`]*```")  # style control: what is taken out before counting
-# style control's three patterns start with ^; a new line in front finds the same places faster
+# Style control's three patterns start with ^ and \s*. These find as many places in linear time.
 _HEADER = re.compile(r"\n#{1,6}(?=\s)")
-_ORDERED = re.compile(r"\n\s*\d+\.(?=\s)")
-_BULLET = re.compile(r"\n\s*[-*+](?=\s)")
+_ORDERED = re.compile(r"\n[^\S\n]*\d+\.(?=\s)")
+_BULLET = re.compile(r"\n[^\S\n]*[-*+](?=\s)")
 _BOLD = re.compile(r"\*\*[^*\n]+\*\*|__[^_\n]+__")  # style control
 _INLINE_CODE = re.compile(r"`[^`\n]+`")
-_LINK = re.compile(r"https?://|\]\([^)\s]+\)")
+_LINK = re.compile(r"https?://|\]\(\S")
 _TABLE_ROW = re.compile(r"\n *\|.*\| *(?=\n|$)")
 _WORD = re.compile(r"\w+")
 _SENTENCE_END = re.compile(r"[.!?…][\"')*]?(?=\s|$)")
@@ -119,7 +120,7 @@ def split_words(lower):
 def _sizes(text, words, counts):
     sentences = max(1, len(_SENTENCE_END.findall(text)) + _count(text, _WIDE_STOPS))
     n_words = max(1, len(words))
-    long = [word for word in words if len(word) >= 8]
+    long = [count for word, count in counts.items() if len(word) >= 8]
     return {
         "log_characters": log1p(len(text)),
         "log_words": log1p(len(words)),
@@ -127,8 +128,8 @@ def _sizes(text, words, counts):
         "log_sentences": log1p(sentences),
         "log_lines": log1p(text.count("\n")),
         "log_paragraphs": log1p(len(_BLANK_LINE.findall(text)) + 1),
-        "log_long_words": log1p(len(set(long))),
-        "long_words": len(long) / n_words,
+        "log_long_words": log1p(len(long)),
+        "long_words": sum(long) / n_words,
         "word_length": len("".join(words)) / n_words,
         "log_sentence_length": log1p(n_words / sentences),
         "type_token_ratio": len(counts) / n_words,

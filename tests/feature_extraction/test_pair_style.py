@@ -208,3 +208,9 @@ def test_unfitted_is_refused(battles):
 def test_lone_surrogates_are_measured():
     values, _ = measure_text("broken \ud83d text")
     assert values["non_ascii"] == pytest.approx(1 / 13)
+
+
+@pytest.mark.parametrize("part", ["\n", " ", "\n ", "](", "**", "__", "`", "|", "```", ". ", "1."])
+def test_no_text_takes_quadratic_time(part):
+    values, _ = measure_text("start " + part * 100_000 + " end")
+    assert values["log_characters"] > 11
