@@ -45,8 +45,9 @@ def fit_temperature(logits, target, weight):
 
 
 def prior_loss(train_target, train_weight, target, weight):
-    """Give the log loss of always predicting the class shares seen in training."""
+    """Give the log loss of always predicting the class shares of training, a and b alike."""
     prior = np.average(train_target, axis=0, weights=train_weight)
+    prior[:2] = prior[:2].mean()
     return log_loss_of(np.broadcast_to(prior, target.shape), target, weight)
 
 

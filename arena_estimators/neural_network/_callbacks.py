@@ -19,7 +19,7 @@ class Progress(Callback):
     def on_train_begin(self, net, **kwargs):
         """Open the bar."""
         self.bar_ = tqdm(total=self.n_pairs, unit="pair", desc="fit")
-        self.recent_, self.valid_ = None, ""
+        self.valid_ = ""
 
     def on_epoch_begin(self, net, **kwargs):
         """Move to the place where a resumed epoch begins."""
@@ -31,9 +31,11 @@ class Progress(Callback):
         """Move on by one step."""
         if not training:
             return
-        loss = net.history[-1, "batches", -1, "train_loss"]
-        self.recent_ = loss if self.recent_ is None else 0.95 * self.recent_ + 0.05 * loss
-        self.bar_.set_postfix_str(f"loss {self.recent_:.4f}{self.valid_}", refresh=False)
+        known = [
+            row["train_loss"] for row in net.history[-1]["batches"][-64:] if "train_loss" in row
+        ]
+        if known:
+            self.bar_.set_postfix_str(f"loss {np.mean(known):.4f}{self.valid_}", refresh=False)
         self.bar_.update(len(batch))
 
     def on_epoch_end(self, net, **kwargs):
@@ -107,6 +109,7 @@ class SaveCheckpoints(Callback):
         if not net.run_.workers.is_main or time.monotonic() < self.due_:
             return
         began = time.monotonic()
+        net.read_losses()
         rows = list(net.history)
         self.checkpoint.save(
             {

@@ -26,7 +26,7 @@ class Workers:
         return self.rank == 0
 
     def sum(self, value):
-        """Add up an array or a number over all processes."""
+        """Add up a tensor, an array or a number over all processes."""
         return value
 
     def sum_gradients(self, parameters):
@@ -43,6 +43,8 @@ class _Several(Workers):
         self.rank, self.size = accelerator.process_index, accelerator.num_processes
 
     def sum(self, value):
+        if torch.is_tensor(value):
+            return self._accelerator.reduce(value, "sum")
         array = np.asarray(value)
         tensor = torch.from_numpy(np.array(array, ndmin=1)).to(self.device)
         return self._accelerator.reduce(tensor, "sum").cpu().numpy().reshape(array.shape)

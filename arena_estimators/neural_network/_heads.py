@@ -5,6 +5,7 @@ on its own, two when both orders were read. A reading's classes are in the order
 sides, so that readings can be averaged.
 """
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -59,11 +60,24 @@ class CrossHeads(nn.Module):
         return logits if self.style is None else logits + self.style(odd, even)
 
 
-class StyleHeads(nn.Module):
-    """Logits of the style features alone, equivariant like those of `SiameseHeads`.
+def begin_at_shares(heads, target, weight):
+    """Let new heads predict the class shares, with a and b alike, before they learn anything.
 
-    They are trained first (`fit_style_heads`), so that the encoder learns what style leaves open.
+    Parameters
+    ----------
+    heads : SiameseHeads or CrossHeads
+    target : ndarray of shape (n_battles, n_classes)
+    weight : ndarray of shape (n_battles,)
     """
+    if target.shape[1] == 3:
+        a, b, tie = np.average(target, axis=0, weights=weight).clip(1e-3)
+        last = heads.tie[-1] if heads.n_readings == 1 else heads.read[-1]
+        with torch.no_grad():
+            last.bias[-1] = float(np.log(2 * tie / (a + b)))
+
+
+class StyleHeads(nn.Module):
+    """Logits of the style features alone, equivariant like those of `SiameseHeads`."""
 
     def __init__(self, n_odd, n_even, n_classes):
         super().__init__()

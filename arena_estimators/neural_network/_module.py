@@ -46,7 +46,7 @@ class PairModule(nn.Module):
         return self.heads.n_readings
 
     def compile_encoder(self):
-        """Run a compiled encoder from now on, until `forget_compiled`."""
+        """Run a compiled encoder in training, until `forget_compiled`."""
         self.__dict__["_compiled"] = torch.compile(self.encoder, dynamic=False)
 
     def forget_compiled(self):
@@ -139,4 +139,15 @@ def enable_checkpointing(encoder):
         raise ArenaError(
             f"gradient_checkpointing=True: the family {encoder.config.model_type!r} cannot do it."
         )
-    encoder.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    if hasattr(encoder, "activation_checkpointing_enable"):
+        encoder.activation_checkpointing_enable({"use_reentrant": False})
+    else:  # transformers < 5.20 or so
+        encoder.gradient_checkpointing_enable({"use_reentrant": False})
+
+
+def disable_checkpointing(encoder):
+    """Keep activations again."""
+    if hasattr(encoder, "activation_checkpointing_disable"):
+        encoder.activation_checkpointing_disable()
+    else:
+        encoder.gradient_checkpointing_disable()

@@ -14,6 +14,8 @@ from arena_estimators.neural_network._calibration import log_loss_of, probabilit
 from arena_estimators.neural_network._data import apply
 from arena_estimators.neural_network._optimizer import make_optimizer, rate_at
 
+_UNREAD = 16  # steps whose losses may still be on the GPU
+
 
 @dataclasses.dataclass
 class Run:
@@ -44,7 +46,8 @@ class Run:
 class PairNet(NeuralNet):
     """Trains a PairModule; a batch is a `Step`, whose parts are computed one after the other.
 
-    Callbacks are told what skorch tells them. `run_` is set before `fit` and dropped after it.
+    Callbacks are told what skorch tells them. On a GPU the loss of a step is read some steps later,
+    so that the GPU never waits for it. `run_` is set before `fit` and dropped after it.
     """
 
     run_ = None
@@ -64,7 +67,7 @@ class PairNet(NeuralNet):
         sets = {"dataset_train": train, "dataset_valid": valid}
         steps = self.get_iterator(train, training=True)
         checks = self.get_iterator(valid, training=False) if valid is not None else None
-        self.n_steps_, self.valid_logits_ = steps.n_steps, None
+        self.n_steps_, self.valid_logits_, self.unread_ = steps.n_steps, None, []
         first = self._resume(steps)
         try:
             for steps.epoch in range(first, self.max_epochs):
@@ -79,6 +82,7 @@ class PairNet(NeuralNet):
                     break
         except KeyboardInterrupt:
             self.interrupted_ = True
+            self.read_losses()
         return self
 
     def train_step(self, batch, **fit_params):
@@ -96,13 +100,8 @@ class PairNet(NeuralNet):
             loss += part_loss.detach()
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         run.workers.sum_gradients(parameters)
-        loss = torch.as_tensor(run.workers.sum(loss.item()))
+        loss = run.workers.sum(loss)
         self.history.record_batch("train_weight", batch.weight)
-        if not torch.isfinite(loss):
-            raise ArenaError(
-                f"The training loss became {loss.item()} at step {self.step_ + 1}. Lower "
-                "learning_rate or head_learning_rate, or pass precision='fp32'."
-            )
         run.scaler.unscale_(optimizer)
         named = TeeGenerator(self.get_all_learnable_params())
         self.notify("on_grad_computed", named_parameters=named, batch=batch, training=True)
@@ -113,6 +112,32 @@ class PairNet(NeuralNet):
         self.step_ += 1
         self.epoch_step_ += 1
         return {"loss": loss, "y_pred": None}
+
+    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+        """Run an epoch as skorch does, but for the reading of the losses."""
+        if iterator is None:
+            return
+        for number, batch in enumerate(iterator, 1):
+            self.notify("on_batch_begin", batch=batch, training=training)
+            step = step_fn(batch, **fit_params)
+            self.unread_.append((self.history[-1]["batches"][-1], f"{prefix}_loss", step["loss"]))
+            self.history.record_batch(f"{prefix}_batch_size", len(batch))
+            if step["loss"].device.type == "cpu" or len(self.unread_) >= _UNREAD:
+                self.read_losses()
+            self.notify("on_batch_end", batch=batch, training=training, **step)
+            self.history.record(f"{prefix}_batch_count", number)
+        self.read_losses()
+
+    def read_losses(self):
+        """Write the losses of the last steps into the history; stop if one is no number."""
+        for row, name, loss in self.unread_:
+            row[name] = loss.item()
+            if not np.isfinite(row[name]):
+                raise ArenaError(
+                    f"The training loss became {row[name]} before step {self.step_ + 1}. Lower "
+                    "learning_rate or head_learning_rate, or pass precision='fp32'."
+                )
+        self.unread_ = []
 
     def validation_step(self, batch, **fit_params):
         """Compute the logits and the log loss of all validation battles."""

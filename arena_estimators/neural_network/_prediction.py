@@ -5,6 +5,7 @@ import torch
 
 from arena_estimators._encoder._run import encode
 from arena_estimators._encoder._tokenise import Sequences
+from arena_estimators.neural_network._device import free
 
 _ROWS = 4096  # battles the heads see at once
 
@@ -31,8 +32,7 @@ def pooled_vectors(module, sequences, needed, *, workers, dtype, batch_tokens, a
         progress=progress and workers.is_main,
     )
     module.encoder.to("cpu")
-    if workers.device.type == "cuda":
-        torch.cuda.empty_cache()
+    free(workers.device)
     if workers.size == 1:
         return vectors
     everything = np.zeros((len(needed), vectors.shape[1]), dtype=np.float32)

@@ -1,14 +1,12 @@
-"""The style of battles as two standardised blocks, and the training of the heads that read it."""
+"""The style of battles as two standardised blocks: odd columns and symmetric ones."""
 
 import numpy as np
-import torch
 
 from arena_estimators.feature_extraction import PairStyleFeatures
 
 _ODD = ("difference", "ratio", "tanh")
 _EVEN = ("absolute", "sum", "similarity", "prompt")
 _LARGEST = 8.0
-_EPOCHS, _RATE, _BATCH = 5, 3e-3, 256
 
 
 class StyleInputs:
@@ -50,34 +48,3 @@ class NoStyle:
     def transform(self, X):
         """Give two blocks without columns."""
         return np.zeros((len(X), 0), np.float32), np.zeros((len(X), 0), np.float32)
-
-
-def fit_style_heads(heads, data, criterion):
-    """Train the style heads alone, in place: a few passes that take seconds.
-
-    Alone, because what they learn takes more passes over the battles than the encoder should get.
-
-    Parameters
-    ----------
-    heads : StyleHeads
-        On the CPU.
-    data : PairData
-    criterion : PairLoss
-    """
-    odd, even, target, weight = (
-        torch.from_numpy(block).float() for block in (data.odd, data.even, data.target, data.weight)
-    )
-    batch = min(_BATCH, max(8, len(data) // 20))
-    n_steps = _EPOCHS * -(-len(data) // batch)
-    optimizer = torch.optim.AdamW(heads.parameters(), lr=_RATE, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _RATE, n_steps, pct_start=0.1)
-    heads.train()
-    for _ in range(_EPOCHS):
-        for rows in torch.randperm(len(data)).split(batch):
-            logits = heads(odd[rows], even[rows]).unsqueeze(0)
-            truth = {"target": target[rows], "weight": weight[rows], "total": weight[rows].sum()}
-            optimizer.zero_grad()
-            criterion(logits, truth).backward()
-            optimizer.step()
-            schedule.step()
-    heads.eval().zero_grad()

@@ -1,5 +1,6 @@
 """Train a PairModule: the split, the net with its callbacks, and what the fit leaves behind."""
 
+import contextlib
 import dataclasses
 import warnings
 
@@ -10,15 +11,20 @@ from sklearn.model_selection import GroupShuffleSplit
 from skorch.helper import predefined_split
 
 from arena_estimators._encoder import _attention
-from arena_estimators.battles import PROMPT, texts
 from arena_estimators.exceptions import ArenaError, ArenaWarning
+from arena_estimators.model_selection import prompt_groups
 from arena_estimators.neural_network import _calibration
 from arena_estimators.neural_network._callbacks import KeepBest, Progress, SaveCheckpoints
 from arena_estimators.neural_network._data import Dealing, Steps
-from arena_estimators.neural_network._heads import PairLoss
-from arena_estimators.neural_network._module import add_lora, enable_checkpointing, freeze
+from arena_estimators.neural_network._device import free, lean, repeatable
+from arena_estimators.neural_network._heads import PairLoss, begin_at_shares
+from arena_estimators.neural_network._module import (
+    add_lora,
+    disable_checkpointing,
+    enable_checkpointing,
+    freeze,
+)
 from arena_estimators.neural_network._net import PairNet, Run
-from arena_estimators.neural_network._style import fit_style_heads
 
 _UNSURE = 1 / 3  # share of battles that predict_order="uncertain" reads twice
 _TELLING = 30  # held-out battles that say whether a fit learnt anything
@@ -35,8 +41,7 @@ def split_by_prompt(X, target, fraction, seed):
         class.
     """
     everything, nothing = np.arange(len(X)), np.arange(0)
-    prompts = np.unique(np.array(texts(X[PROMPT]), dtype=object).astype(str), return_inverse=True)
-    groups = prompts[1]
+    groups = prompt_groups(X)
     if fraction == 0 or groups.max(initial=0) == 0:
         return everything, nothing
     splitter = GroupShuffleSplit(1, test_size=fraction, random_state=seed % 2**32)
@@ -75,8 +80,7 @@ def train(module, data, train_rows, valid_rows, *, settings, workers, seed, chec
     packed = _attention.can_pack(module.encoder, device, dtype) and p.attention != "sdpa"
     lora = _prepare(module, p)
     train_data, valid_data = data.take(train_rows), data.take(valid_rows)
-    if module.heads.style is not None:
-        fit_style_heads(module.heads.style, train_data, PairLoss(p.label_smoothing))
+    begin_at_shares(module.heads, train_data.target, train_data.weight)
     module.to(device)
     compiled = packed and _worth_compiling(p.compile, module, train_data, p.n_epochs)
     dealing = Dealing(
@@ -105,7 +109,9 @@ def train(module, data, train_rows, valid_rows, *, settings, workers, seed, chec
     net.run_, net.valid_ = run, valid_data
     try:
         net.initialize()
-        net.fit(train_data)
+        fast = lean(module.encoder, dtype) if device.type == "cuda" else contextlib.nullcontext()
+        with fast, repeatable(device, p.random_state is not None):
+            net.fit(train_data)
     except torch.OutOfMemoryError as error:
         raise ArenaError(
             f"The device ran out of memory at batch_tokens={p.batch_tokens}, "
@@ -115,7 +121,7 @@ def train(module, data, train_rows, valid_rows, *, settings, workers, seed, chec
     finally:
         _clear(net, module, device)
         if p.gradient_checkpointing:
-            module.encoder.gradient_checkpointing_disable()
+            disable_checkpointing(module.encoder)
     if lora is not None:
         lora.merge_and_unload()
     found = _conclude(net, p, train_data, valid_data)
@@ -224,8 +230,7 @@ def _clear(net, module, device):
     net.optimizer_ = None
     module.zero_grad(set_to_none=True)
     module.to("cpu").eval()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
+    free(device)
 
 
 def _conclude(net, p, train_data, valid_data):
@@ -245,8 +250,9 @@ def _conclude(net, p, train_data, valid_data):
         loss, where = _calibration.log_loss_of(proba, *truth), "held-out"
         prior = _calibration.prior_loss(train_data.target, train_data.weight, *truth)
     elif not net.interrupted_:
-        steps = net.history[-1, "batches"]
-        losses, weights = ([b[k] for b in steps if k in b] for k in ("train_loss", "train_weight"))
+        steps = [step for step in net.history[-1, "batches"] if "train_loss" in step]
+        steps = steps[len(steps) // 2 :]
+        losses, weights = ([step[k] for step in steps] for k in ("train_loss", "train_weight"))
         loss, where = np.average(losses, weights=weights), "training"
         prior = _calibration.prior_loss(*[train_data.target, train_data.weight] * 2)
     if net.interrupted_:
@@ -255,7 +261,7 @@ def _conclude(net, p, train_data, valid_data):
             "estimator can be used with the best weights it had until then."
         )
         warnings.warn(message, ArenaWarning, stacklevel=5)
-    elif loss >= prior:
+    elif loss > prior:
         message = _no_better(loss, prior, where, len(train_data), p)
         warnings.warn(message, ArenaWarning, stacklevel=5)
     return temperature, sure_from

@@ -33,9 +33,9 @@ def test_temperature_stays_near_one_without_evidence():
     assert 0.9 < found < 1.1
 
 
-def test_prior_loss_is_the_entropy_of_the_shares():
+def test_prior_loss_is_that_of_the_shares_with_a_and_b_alike():
     target = np.eye(3)[[0, 0, 1, 2]]
-    expected = -(0.5 * np.log(0.5) + 2 * 0.25 * np.log(0.25))
+    expected = -(0.75 * np.log(0.375) + 0.25 * np.log(0.25))
     assert _calibration.prior_loss(target, np.ones(4), target, np.ones(4)) == pytest.approx(
         expected
     )

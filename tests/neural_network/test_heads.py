@@ -4,7 +4,12 @@ import torch
 
 from arena_estimators.battles import swap_proba
 from arena_estimators.neural_network._calibration import probabilities
-from arena_estimators.neural_network._heads import CrossHeads, PairLoss, SiameseHeads
+from arena_estimators.neural_network._heads import (
+    CrossHeads,
+    PairLoss,
+    SiameseHeads,
+    begin_at_shares,
+)
 
 
 def _lively(heads):
@@ -32,9 +37,15 @@ def test_swapped_vectors_give_swapped_probabilities_bit_for_bit(kind, n_classes,
     )
 
 
-def test_new_heads_begin_at_equal_shares():
-    logits = SiameseHeads(8, 3, 2, 3)(torch.randn(5, 2, 8), torch.randn(5, 3), torch.randn(5, 2))
-    assert (logits == 0).all()
+@pytest.mark.parametrize("kind", [SiameseHeads, CrossHeads])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_new_heads_begin_at_the_shares_with_a_and_b_alike(kind, n_classes):
+    heads = kind(8, 3, 2, n_classes)
+    target = np.eye(n_classes)[[0, 0, 0, 1, -1]]
+    begin_at_shares(heads, target, np.ones(5))
+    logits = heads(torch.randn(5, 2, 8), torch.randn(5, 3), torch.randn(5, 2)).detach().numpy()
+    expected = [0.5, 0.5] if n_classes == 2 else [0.4, 0.4, 0.2]
+    np.testing.assert_allclose(probabilities(logits), [expected] * 5, rtol=1e-6)
 
 
 def test_loss_is_the_weighted_mean_over_the_whole_step():

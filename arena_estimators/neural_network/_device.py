@@ -1,0 +1,115 @@
+"""What makes training on a GPU fast, repeatable, and tidy afterwards."""
+
+import contextlib
+import gc
+import os
+import warnings
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from arena_estimators.exceptions import ArenaError, ArenaWarning
+
+_SMALL = 1024  # rows of an embedding that is cheaper as a product with one-hot rows
+
+# cuBLAS reads this before its first product, and adds up in a fixed order only then.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
+@contextlib.contextmanager
+def repeatable(device, wanted):
+    """Make a GPU add up in the same order each time; a CPU does so anyway."""
+    if device.type != "cuda" or not wanted:
+        yield
+        return
+    before = torch.are_deterministic_algorithms_enabled()
+    only_warn = torch.is_deterministic_algorithms_warn_only_enabled()
+    fill = torch.utils.deterministic.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(_cublas_is_repeatable(device))
+    torch.utils.deterministic.fill_uninitialized_memory = False
+    try:
+        yield
+    except RuntimeError as error:
+        if "deterministic" not in str(error):
+            raise
+        raise ArenaError(
+            "This encoder has an operation whose result on a GPU is not the same each time "
+            f"({str(error).splitlines()[0][:120]}). Pass random_state=None to train it so."
+        ) from error
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=only_warn)
+        torch.utils.deterministic.fill_uninitialized_memory = fill
+
+
+def _cublas_is_repeatable(device):
+    """Try a product; cuBLAS may have been used before this module could set it up."""
+    torch.use_deterministic_algorithms(True)
+    square = torch.ones(2, 2, device=device)
+    try:
+        square @ square
+    except RuntimeError:
+        warnings.warn(
+            "The GPU was used before BertPairClassifier was imported, so that two fits with the "
+            "same random_state may differ slightly. Set CUBLAS_WORKSPACE_CONFIG=:4096:8 in the "
+            "environment, or import it first.",
+            ArenaWarning,
+            stacklevel=2,
+        )
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def lean(encoder, dtype):
+    """Spare a GPU what autocast and small embeddings cost; the weights stay as they are.
+
+    Autocast keeps layer norms, and with them all that is added to their results, in float32: here
+    they give what the next product takes, computed in float32 inside. The gradient of a small
+    embedding (token types, positions) adds thousands of rows into a few: here it is a product.
+    """
+    changed = []
+    for module in encoder.modules():
+        if type(module) is nn.LayerNorm and dtype == torch.bfloat16:
+            changed.append(module)
+            module.forward = _norm_in(module, dtype)
+        elif type(module) is nn.Embedding and module.num_embeddings <= _SMALL:
+            changed.append(module)
+            module.forward = _look_up_by_product(module, dtype)
+    try:
+        yield
+    finally:
+        for module in changed:
+            del module.forward
+
+
+def _norm_in(module, dtype):
+    def forward(hidden):
+        with torch.autocast(hidden.device.type, enabled=False):
+            weight = None if module.weight is None else module.weight.to(dtype)
+            bias = None if module.bias is None else module.bias.to(dtype)
+            shape = module.normalized_shape
+            return functional.layer_norm(hidden.to(dtype), shape, weight, bias, module.eps)
+
+    return forward
+
+
+def _look_up_by_product(module, dtype):
+    def forward(ids):
+        rows = torch.arange(module.num_embeddings, device=ids.device)
+        one_hot = (ids.unsqueeze(-1) == rows).to(dtype)
+        with torch.autocast(ids.device.type, enabled=False):
+            return one_hot @ module.weight.to(dtype)
+
+    return forward
+
+
+def free(device):
+    """Give the device's memory back, cuBLAS's workspaces included."""
+    if device.type != "cuda":
+        return
+    gc.collect()
+    clear = getattr(torch._C, "_cuda_clearCublasWorkspaces", None)
+    if clear is not None:
+        clear()
+    torch.cuda.empty_cache()

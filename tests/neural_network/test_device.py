@@ -1,0 +1,58 @@
+import contextlib
+
+import numpy as np
+import pytest
+import torch
+
+from arena_estimators._encoder import _run
+from arena_estimators._encoder._load import load_encoder, load_tokenizer
+from arena_estimators._encoder._tokenise import tokenise
+from arena_estimators.neural_network._device import free, lean, repeatable
+
+
+@pytest.fixture
+def pooled(tiny, learnable):
+    """Give a function that runs a family's encoder and its backward pass."""
+    X, _ = learnable
+
+    def run(family, dtype, *, is_lean):
+        encoder = load_encoder(tiny(family))
+        sequences = tokenise(X[:8], load_tokenizer(tiny(family)), max_length=64).sequences
+        inputs = _run.pad(sequences, np.arange(16), pad_id=encoder.config.pad_token_id)
+        half = torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32)
+        with half, lean(encoder, dtype) if is_lean else contextlib.nullcontext():
+            vectors = _run.forward(encoder, inputs, pooling="mean")
+            (vectors**2).sum().backward()
+        assert not any("forward" in vars(module) for module in encoder.modules())
+        gradients = {n: p.grad for n, p in encoder.named_parameters() if p.grad is not None}
+        return vectors.detach(), gradients
+
+    return run
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "gpt2", "deberta-v2", "electra"])
+def test_products_of_one_hot_rows_are_look_ups(pooled, family):
+    plain, expected = pooled(family, torch.float32, is_lean=False)
+    vectors, gradients = pooled(family, torch.float32, is_lean=True)
+    torch.testing.assert_close(vectors, plain)
+    assert set(gradients) == set(expected)
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(gradient, expected[name], atol=1e-4, rtol=1e-3)
+
+
+def test_half_precision_norms_stay_close(pooled):
+    exact, gradients = pooled("bert", torch.float32, is_lean=False)
+    usual, _ = pooled("bert", torch.bfloat16, is_lean=False)
+    vectors, found = pooled("bert", torch.bfloat16, is_lean=True)
+    error, usual_error = (vectors - exact).abs().mean(), (usual - exact).abs().mean()
+    assert error < 3 * usual_error
+    for name, gradient in found.items():
+        assert gradient.dtype == torch.float32
+        close = torch.nn.functional.cosine_similarity(gradient.ravel(), gradients[name].ravel(), 0)
+        assert close > 0.9 or gradients[name].abs().max() < 1e-3
+
+
+def test_a_cpu_is_left_as_it_is():
+    with repeatable(torch.device("cpu"), True):
+        assert not torch.are_deterministic_algorithms_enabled()
+    assert free(torch.device("cpu")) is None
