@@ -54,16 +54,58 @@ def operations(lengths, config):
 
 
 class Clock(Callback):
-    """Note when each optimizer step ended, and what it held."""
+    """Time the steps after the first ones, without making the host wait in between."""
+
+    def __init__(self, profile=False):
+        self.profile = profile
 
     def on_train_begin(self, net, **kwargs):
-        self.ends, self.lengths = [], []
+        self.start, self.lengths = None, []
 
     def on_batch_end(self, net, batch=None, training=None, **kwargs):
-        if training:
+        if self.start is not None:
+            self.lengths += [_lengths(part) for part in batch.parts]
+        elif net.step_ == WARM_UP:
             _wait()
-            self.ends.append(time.perf_counter())
-            self.lengths.append(np.concatenate([_lengths(part) for part in batch.parts]))
+            self.start = time.perf_counter()
+        if self.profile and net.step_ == WARM_UP + 4:
+            self.profiler = profiled().__enter__()
+        elif self.profile and net.step_ == WARM_UP + 9:
+            summarise(self.profiler)
+
+    def on_train_end(self, net, **kwargs):
+        _wait()
+        self.seconds = time.perf_counter() - self.start
+
+
+def profiled():
+    """Make a profiler of what the GPU does; it is started by entering it."""
+    activities = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
+    _wait()
+    return torch.profiler.profile(activities=activities)
+
+
+def summarise(profiler):
+    """Stop a profiler; print the slowest kernels and how long the GPU had nothing to do."""
+    _wait()
+    profiler.__exit__(None, None, None)
+    spans = sorted(
+        (event.time_range.start, event.time_range.end)
+        for event in profiler.events()
+        if event.device_type == torch.autograd.DeviceType.CUDA
+    )
+    busy, end = 0.0, spans[0][0]
+    for start, stop in spans:
+        busy, end = busy + max(0.0, stop - max(start, end)), max(end, stop)
+    whole = end - spans[0][0]
+    print(f"The GPU is idle {1 - busy / whole:.1%} of {whole / 1e3:.0f} ms")
+    by_name = {}
+    for event in profiler.events():
+        if event.device_type == torch.autograd.DeviceType.CUDA:
+            total, count = by_name.get(event.name, (0.0, 0))
+            by_name[event.name] = total + event.time_range.elapsed_us(), count + 1
+    for name, (total, count) in sorted(by_name.items(), key=lambda item: -item[1][0])[:25]:
+        print(f"{total / busy:6.1%} {total / 1e3:8.2f} ms {count:5d} x  {name[:110]}", flush=True)
 
 
 def _lengths(part):
@@ -75,9 +117,9 @@ def _lengths(part):
     return every[part["rows"].flatten().unique()].numpy()
 
 
-def train_ours(folder, X, y, *, compile=True, batch_tokens=65536):
+def train_ours(folder, X, y, *, compile=True, batch_tokens=65536, profile=False, seed=None):
     """Train in both orders with the estimator; give pairs, tokens, operations and seconds."""
-    clock = Clock()
+    clock = Clock(profile)
     model = BertPairClassifier(
         folder,
         architecture="cross",
@@ -87,26 +129,28 @@ def train_ours(folder, X, y, *, compile=True, batch_tokens=65536):
         batch_tokens=batch_tokens,
         compile=compile,
         callbacks=[clock],
-        random_state=0,
+        random_state=seed,
     )
     model.fit(X, y)
-    lengths = np.concatenate(clock.lengths[WARM_UP:])
+    lengths = np.concatenate(clock.lengths)
     config = transformers.AutoConfig.from_pretrained(folder)
     return {
         "pairs": len(lengths),
         "tokens": lengths.sum(),
         "flops": operations(lengths, config),
-        "seconds": clock.ends[-1] - clock.ends[WARM_UP - 1],
+        "seconds": clock.seconds,
     }
 
 
 class _TrainerClock(transformers.TrainerCallback):
-    def __init__(self):
-        self.ends = []
-
     def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == WARM_UP:
+            _wait()
+            self.start = time.perf_counter()
+
+    def on_train_end(self, args, state, control, **kwargs):
         _wait()
-        self.ends.append(time.perf_counter())
+        self.seconds = time.perf_counter() - self.start
 
 
 def train_with_trainer(folder, X, y, *, best):
@@ -114,7 +158,7 @@ def train_with_trainer(folder, X, y, *, best):
     tokenised = tokenise(X, load_tokenizer(folder), layout="cross", max_length=MAX_LENGTH)
     place = {"model_a": 0, "model_b": 1, "tie": 2}
     labels = np.array([place[label] for label in y])
-    n_steps, batch = (24, 128) if best else (120, 8)
+    n_steps, batch = (32, 128) if best else (120, 8)
     rows = tokenised.rows.ravel()[: batch * n_steps]
     labels = np.column_stack([labels, np.array([1, 0, 2])[labels]]).ravel()[: len(rows)]
     inputs = pad(tokenised.sequences, rows)
@@ -143,7 +187,7 @@ def train_with_trainer(folder, X, y, *, best):
         "pairs": len(lengths),
         "tokens": lengths.sum(),
         "flops": operations(lengths, model.config),
-        "seconds": clock.ends[-1] - clock.ends[WARM_UP - 1],
+        "seconds": clock.seconds,
     }
 
 

@@ -80,7 +80,7 @@ def quality(folder, encoder, variants, seeds):
     return rows
 
 
-def train_speed(folder, encoder, n_battles):
+def train_speed(folder, encoder, n_battles, profile):
     """Train BERT-base's size on whole battles: ours, the Trainer at its defaults, at its best."""
     X, y, *_ = first_fold(folder)
     X, y = X.iloc[:n_battles], y[:n_battles]
@@ -88,9 +88,12 @@ def train_speed(folder, encoder, n_battles):
     with tempfile.TemporaryDirectory() as home:
         bert = random_bert_base(encoder, pathlib.Path(home) / "bert")
         rows = []
+        if profile:
+            train_ours(bert, X[: n_battles // 2], y[: n_battles // 2], profile=True)
         for name, run in {
-            "BertPairClassifier, packed, compiled": lambda: train_ours(bert, X, y),
-            "BertPairClassifier, packed": lambda: train_ours(bert, X, y, compile=False),
+            "BertPairClassifier": lambda: train_ours(bert, X, y),
+            "BertPairClassifier(random_state=0)": lambda: train_ours(bert, X, y, seed=0),
+            "BertPairClassifier(compile=False)": lambda: train_ours(bert, X, y, compile=False),
             "Trainer, best setting": lambda: train_with_trainer(bert, X, y, best=True),
             "Trainer, defaults": lambda: train_with_trainer(bert, X, y, best=False),
         }.items():
@@ -154,6 +157,7 @@ def main(argv=None):
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--vary", action="append", type=_variant, default=[], metavar="PARAMETERS")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--profile", action="store_true", help="say what the GPU does in training")
     args = parser.parse_args(argv)
     if not args.data:
         print("Skipped: set ARENA_DATA or pass --data to the folder with judge_unique.parquet.")
@@ -164,7 +168,7 @@ def main(argv=None):
     if "quality" in args.only and gpu:
         quality(folder, args.encoder, {"defaults": {}, **dict(args.vary)}, args.seeds)
     if "train" in args.only and gpu:
-        train_speed(folder, args.encoder, n_battles=4000)
+        train_speed(folder, args.encoder, n_battles=4000, profile=args.profile)
     if "predict" in args.only:
         predict_speed(folder, args.encoder, n_texts=4000 if gpu else 300)
 

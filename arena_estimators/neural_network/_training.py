@@ -247,13 +247,13 @@ def _conclude(net, p, train_data, valid_data):
         first = _calibration.probabilities(logits[:1], temperature)
         sure_from = float(np.quantile(first.max(1), _UNSURE))
     if "logits" in best and len(valid_data) >= _TELLING:
-        loss, where = _calibration.log_loss_of(proba, *truth), "held-out"
+        loss, where, slack = _calibration.log_loss_of(proba, *truth), "held-out", 0.0
         prior = _calibration.prior_loss(train_data.target, train_data.weight, *truth)
     elif not net.interrupted_:
         steps = [step for step in net.history[-1, "batches"] if "train_loss" in step]
         steps = steps[len(steps) // 2 :]
         losses, weights = ([step[k] for step in steps] for k in ("train_loss", "train_weight"))
-        loss, where = np.average(losses, weights=weights), "training"
+        loss, where, slack = np.average(losses, weights=weights), "training", 1e-3
         prior = _calibration.prior_loss(*[train_data.target, train_data.weight] * 2)
     if net.interrupted_:
         message = (
@@ -261,7 +261,7 @@ def _conclude(net, p, train_data, valid_data):
             "estimator can be used with the best weights it had until then."
         )
         warnings.warn(message, ArenaWarning, stacklevel=5)
-    elif loss > prior:
+    elif loss >= prior + slack:
         message = _no_better(loss, prior, where, len(train_data), p)
         warnings.warn(message, ArenaWarning, stacklevel=5)
     return temperature, sure_from
