@@ -19,7 +19,6 @@ from arena_estimators.preprocessing._words import missing
 
 # The marks in front always end a word and never start one, so what follows them is a word anew.
 _PLAIN = re.compile(r"""(?:[^\s.?!]*[)";}\]*:@({\[])?((?:[^\W_]+(?:-[^\W_]+)*)?[.?!])""").fullmatch
-_NUMBER = re.compile(r"[0-9]+\.").fullmatch
 # Marks that Punkt's tokens never start with, so that each is a token of its own.
 _ALONE = frozenset('("`{[:;&#*@)}],')
 _ENDS = re.compile("[.?!]").search
