@@ -90,27 +90,41 @@ def evaluate(make, X, y, train_y):
     return losses, seconds / 5
 
 
-def main():
-    folder = data_folder()
-    if folder is None:
-        sys.exit("bench_augmentation needs --data FOLDER or ARENA_DATA.")
-    X, y = some(*_battles.read(folder), N_BATTLES)
+def table(name, models, X, y, note):
+    """Evaluate each model, compare it with its base, and report."""
     rng = np.random.default_rng(0)
     noisy = np.where(rng.random(len(y)) < 0.3, rng.permutation(y), y)
     groups = prompt_groups(X)
     losses, rows = {}, []
-    for name, (make, base, with_noise) in MODELS.items():
-        losses[name], seconds = evaluate(make, X, y, noisy if with_noise else y)
-        row = {"model": name, "log loss": losses[name].mean(), "CPU s a fit": seconds}
+    for model, (make, base, with_noise) in models.items():
+        losses[model], seconds = evaluate(make, X, y, noisy if with_noise else y)
+        row = {"model": model, "log loss": float(losses[model].mean()), "CPU s a fit": seconds}
         if base:
-            difference = losses[name] - losses[base]
+            difference = losses[model] - losses[base]
             low, high = interval(difference, groups)
             row["difference"] = f"{difference.mean():+.4f} ({low:+.4f} to {high:+.4f})"
             row["compared with"] = base
         rows.append(row)
         print(row, flush=True)
     counts = f"{len(X)} battles of {len(set(groups))} prompts"
-    report("augmentation", rows, f"judge_unique, {counts}, 5 folds grouped by prompt.")
+    report(name, rows, f"{note}, {counts}, 5 folds grouped by prompt.")
+
+
+def several_turns(folder):
+    """Measure drop_turns where there are turns to drop: votes of people, no ties."""
+    X, y = _battles.read(folder, "hh_harmless_human")
+    models = {name: MODELS[name] for name in ("linear", "linear + drop_turns")}
+    table("augmentation_turns", models, X, y, "hh_harmless_human")
+
+
+def main():
+    folder = data_folder()
+    if folder is None:
+        sys.exit("bench_augmentation needs --data FOLDER or ARENA_DATA.")
+    X, y = some(*_battles.read(folder), N_BATTLES)
+    note = "judge_unique (of one turn each: nothing for drop_turns to drop)"
+    table("augmentation", MODELS, X, y, note)
+    several_turns(folder)
 
 
 if __name__ == "__main__":
