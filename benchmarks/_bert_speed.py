@@ -207,7 +207,7 @@ def encode_in_given_order(encoder, X, *, rounds, batch_size=32):
             sequences,
             device=device,
             precision=precision,
-            batch_tokens=65536 if gpu else 4096,
+            batch_tokens=65536 if gpu else 2048,
         )[given]
 
     def padded():

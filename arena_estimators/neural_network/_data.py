@@ -62,6 +62,7 @@ class Dealing:
     packed: bool
     static: bool
     pin: bool
+    piece_tokens: int
     rank: int
     size: int
 
@@ -156,11 +157,12 @@ class Steps:
             return [made], np.arange(len(distinct))
         lengths = sequences.lengths[distinct]
         order = np.argsort(-lengths, kind="stable")
-        cuts, longest = [], lengths[order[0]]
+        cuts, start, longest = [], 0, lengths[order[0]]
         for place, length in enumerate(lengths[order].tolist()):
-            if length < _PADDING * longest:
+            full = (place + 1 - start) * longest > self.dealing.piece_tokens
+            if place > start and (full or length < _PADDING * longest):
                 cuts.append(place)
-                longest = length
+                start, longest = place, length
         pieces = np.split(distinct[order], cuts)
         return [pad(sequences, piece, pad_id=pad_id) for piece in pieces], order
 

@@ -11,10 +11,16 @@ from torch.nn import functional
 
 from arena_estimators.exceptions import ArenaError, ArenaWarning
 
+_CACHED = 2048
 _SMALL = 1024  # rows of an embedding that is cheaper as a product with one-hot rows
 
 # cuBLAS reads this before its first product, and adds up in a fixed order only then.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
+def tokens_at_once(batch_tokens, device):
+    """Give how many tokens to compute in one go; on a CPU, few enough for its caches."""
+    return min(batch_tokens, _CACHED) if device.type == "cpu" else batch_tokens
 
 
 @contextlib.contextmanager

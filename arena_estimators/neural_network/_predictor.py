@@ -7,6 +7,7 @@ from arena_estimators._encoder._tokenise import tokenise
 from arena_estimators._validation import validate_battles
 from arena_estimators.neural_network import _calibration, _prediction
 from arena_estimators.neural_network._data import PairData
+from arena_estimators.neural_network._device import tokens_at_once
 from arena_estimators.neural_network._distributed import join_workers
 from arena_estimators.neural_network._style import NoStyle, StyleInputs
 from arena_estimators.neural_network._training import resolve_precision
@@ -114,7 +115,7 @@ class PairPredictorMixin:
             needed,
             workers=workers,
             dtype=resolve_precision(self.precision, workers.device),
-            batch_tokens=self.batch_tokens,
+            batch_tokens=tokens_at_once(self.batch_tokens, workers.device),
             attention=self.attention,
             progress=bool(self.verbose),
         )

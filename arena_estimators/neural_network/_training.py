@@ -16,7 +16,7 @@ from arena_estimators.model_selection import prompt_groups
 from arena_estimators.neural_network import _calibration
 from arena_estimators.neural_network._callbacks import KeepBest, Progress, SaveCheckpoints
 from arena_estimators.neural_network._data import Dealing, Steps
-from arena_estimators.neural_network._device import free, lean, repeatable
+from arena_estimators.neural_network._device import free, lean, repeatable, tokens_at_once
 from arena_estimators.neural_network._heads import PairLoss, begin_at_shares
 from arena_estimators.neural_network._module import (
     add_lora,
@@ -91,6 +91,7 @@ def train(module, data, train_rows, valid_rows, *, settings, workers, seed, chec
         packed=packed,
         static=compiled,
         pin=device.type == "cuda",
+        piece_tokens=tokens_at_once(p.batch_tokens, device),
         rank=workers.rank,
         size=workers.size,
     )

@@ -6,7 +6,7 @@ from arena_estimators._encoder._tokenise import Sequences
 from arena_estimators.neural_network._data import Dealing, PairData, Steps
 
 DEALING = {"batch_tokens": 100, "accumulate": 2, "seed": 3, "pad_id": 0, "packed": False}
-DEALING |= {"static": False, "pin": False, "rank": 0, "size": 1}
+DEALING |= {"static": False, "pin": False, "piece_tokens": 60, "rank": 0, "size": 1}
 
 
 @pytest.fixture
