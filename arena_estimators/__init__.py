@@ -17,6 +17,7 @@ _MODULE_OF = {
     "CachedTransformer": "feature_extraction",
     "DavidsonClassifier": "linear_model",
     "DistillingClassifier": "ensemble",
+    "EarlyStoppingClassifier": "ensemble",
     "NLTKCleaner": "preprocessing",
     "PairEmbeddings": "feature_extraction",
     "PairStyleFeatures": "feature_extraction",

@@ -1,42 +1,196 @@
 """Ready-made pipelines, each a plain composition that a person could have typed."""
 
+import importlib.util
+
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.decomposition import TruncatedSVD
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
 
+from arena_estimators._validation import Integral, StrOptions, validate_params
+from arena_estimators.ensemble import (
+    BlendingClassifier,
+    EarlyStoppingClassifier,
+    SwapSymmetricClassifier,
+)
 from arena_estimators.feature_extraction import PairStyleFeatures, PairTfidfVectorizer
 from arena_estimators.linear_model import DavidsonClassifier
+from arena_estimators.model_selection import PromptGroupKFold
+
+_ODD = ("difference", "ratio", "tanh", "interaction")
+_ALL = ("difference", "ratio", "absolute", "sum", "similarity", "prompt")
 
 
-def make_arena_pipeline(kind="linear", *, n_jobs=None):
-    """Compose a classifier of battles from text to probabilities.
+@validate_params(
+    {
+        "kind": [
+            StrOptions({"linear", "boosting", "forest", "svm", "embedding", "bert", "ensemble"})
+        ],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+    },
+    prefer_skip_nested_validation=True,
+)
+def make_arena_pipeline(kind="linear", *, n_jobs=None, random_state=None):
+    """Compose a classifier of battles, from text to probabilities, that is exactly symmetric.
 
     Parameters
     ----------
-    kind : {"linear"}, default="linear"
-        `"linear"` is the Davidson model on TF-IDF differences and style differences, as in the
-        example. It is exactly symmetric.
+    kind : str, default="linear"
+        - `"linear"`: :class:`DavidsonClassifier` on differences of TF-IDF and of style, as in the
+          example. Seconds to fit, and the one to start with.
+        - `"boosting"`: LightGBM, or HistGradientBoostingClassifier where it is not installed, on
+          style and latent semantic dimensions; it stops early on held-out prompts.
+        - `"forest"`: random forest on the same features.
+        - `"svm"`: linear support vector machine on the features of `"linear"`.
+        - `"embedding"`: :class:`DavidsonClassifier` on differences of a frozen encoder's vectors
+          and of style.
+        - `"bert"`: :class:`BertPairClassifier`, an encoder fine-tuned on the battles.
+        - `"ensemble"`: `"linear"`, `"boosting"` and `"forest"`, blended.
+
+        The probabilities of `"forest"` and `"svm"` are calibrated by cross-validation, those of
+        `"ensemble"` by the blend's temperature; the others minimise the log loss themselves.
     n_jobs : int, optional
-        The number of processes that read the texts; None means one.
+        The number of processes or threads that a step may use; None means one.
+    random_state : int, RandomState instance or None, default=None
+        Determines whatever is random in a step.
 
     Returns
     -------
-    Pipeline
+    estimator
+        An unfitted classifier of battles. Print it to see what it is made of.
+
+    See Also
+    --------
+    BlendingClassifier : Blends any classifiers of battles.
 
     Examples
     --------
-    >>> from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
+    The composition of `"linear"`, typed by hand:
+
+    >>> from sklearn.pipeline import FeatureUnion, make_pipeline
     >>> from sklearn.preprocessing import StandardScaler
     >>> from arena_estimators import DavidsonClassifier, PairStyleFeatures, PairTfidfVectorizer
-    >>> by_hand = make_pipeline(
-    ...     FeatureUnion([
-    ...         ("words", PairTfidfVectorizer(ngram_range=(1, 2), min_df=3, sublinear_tf=True)),
-    ...         ("style", make_pipeline(PairStyleFeatures(), StandardScaler(with_mean=False))),
-    ...     ]),
-    ...     DavidsonClassifier(),
+    >>> words = PairTfidfVectorizer(ngram_range=(1, 2), min_df=10, sublinear_tf=True)
+    >>> style = make_pipeline(
+    ...     PairStyleFeatures(("difference", "ratio", "tanh", "interaction")),
+    ...     StandardScaler(with_mean=False),
     ... )
+    >>> by_hand = make_pipeline(
+    ...     FeatureUnion([("words", words), ("style", style)], transformer_weights={"words": 10}),
+    ...     DavidsonClassifier(alpha="auto", tie_alpha="auto"),
+    ... )
+    >>> from arena_estimators import make_arena_pipeline
+    >>> str(make_arena_pipeline("linear")) == str(by_hand)
+    True
     """
-    if kind != "linear":
-        raise ValueError(f"kind must be 'linear', got {kind!r}.")
-    words = PairTfidfVectorizer(ngram_range=(1, 2), min_df=3, sublinear_tf=True, n_jobs=n_jobs)
-    style = make_pipeline(PairStyleFeatures(n_jobs=n_jobs), StandardScaler(with_mean=False))
-    return make_pipeline(FeatureUnion([("words", words), ("style", style)]), DavidsonClassifier())
+    return _COMPOSE[kind](n_jobs, random_state)
+
+
+def _linear_features(n_jobs):
+    words = PairTfidfVectorizer(ngram_range=(1, 2), min_df=10, sublinear_tf=True, n_jobs=n_jobs)
+    style = make_pipeline(PairStyleFeatures(_ODD, n_jobs=n_jobs), StandardScaler(with_mean=False))
+    # The weight sets how strongly words are penalised beside style.
+    return FeatureUnion([("words", words), ("style", style)], transformer_weights={"words": 10})
+
+
+def _tree_features(n_jobs, random_state):
+    topics = make_pipeline(
+        PairTfidfVectorizer(min_df=5, sublinear_tf=True, n_jobs=n_jobs),
+        TruncatedSVD(48, random_state=random_state),
+    )
+    return FeatureUnion([("style", PairStyleFeatures(_ALL, n_jobs=n_jobs)), ("topics", topics)])
+
+
+def _linear(n_jobs, random_state):
+    return make_pipeline(
+        _linear_features(n_jobs), DavidsonClassifier(alpha="auto", tie_alpha="auto")
+    )
+
+
+def _boosting(n_jobs, random_state):
+    features = _tree_features(n_jobs, random_state)
+    pipeline = make_pipeline(features, _booster(n_jobs, random_state))
+    early = EarlyStoppingClassifier(pipeline, random_state=random_state)
+    return SwapSymmetricClassifier(early)
+
+
+def _booster(n_jobs, random_state):
+    if importlib.util.find_spec("lightgbm") is None:
+        return HistGradientBoostingClassifier(
+            learning_rate=0.04,
+            max_iter=1000,
+            max_leaf_nodes=15,
+            min_samples_leaf=80,
+            l2_regularization=10,
+            max_features=0.3,
+            random_state=random_state,
+        )
+    from lightgbm import LGBMClassifier
+
+    return LGBMClassifier(
+        learning_rate=0.04,
+        n_estimators=1000,
+        num_leaves=15,
+        min_child_samples=80,
+        reg_lambda=10,
+        colsample_bytree=0.3,
+        subsample=0.8,
+        subsample_freq=1,
+        n_jobs=n_jobs or 1,
+        random_state=random_state,
+        verbose=-1,
+    )
+
+
+def _forest(n_jobs, random_state):
+    forest = RandomForestClassifier(
+        300, min_samples_leaf=5, max_features=0.2, n_jobs=n_jobs, random_state=random_state
+    )
+    pipeline = make_pipeline(_tree_features(n_jobs, random_state), forest)
+    return SwapSymmetricClassifier(_calibrated(pipeline))
+
+
+def _svm(n_jobs, random_state):
+    svm = LinearSVC(C=1e-4, random_state=random_state)
+    return SwapSymmetricClassifier(_calibrated(make_pipeline(_linear_features(n_jobs), svm)))
+
+
+def _calibrated(pipeline):
+    return CalibratedClassifierCV(pipeline, cv=PromptGroupKFold(3), method="temperature")
+
+
+def _embedding(n_jobs, random_state):
+    from arena_estimators.feature_extraction import PairEmbeddings
+
+    style = make_pipeline(PairStyleFeatures(_ODD, n_jobs=n_jobs), StandardScaler(with_mean=False))
+    vectors = make_pipeline(PairEmbeddings(), StandardScaler(with_mean=False))
+    return make_pipeline(
+        FeatureUnion([("vectors", vectors), ("style", style)]),
+        DavidsonClassifier(alpha="auto", tie_alpha="auto"),
+    )
+
+
+def _bert(n_jobs, random_state):
+    from arena_estimators.neural_network import BertPairClassifier
+
+    return BertPairClassifier(random_state=random_state)
+
+
+def _ensemble(n_jobs, random_state):
+    kinds = ("linear", "boosting", "forest")
+    members = [(kind, _COMPOSE[kind](n_jobs, random_state)) for kind in kinds]
+    return BlendingClassifier(members)
+
+
+_COMPOSE = {
+    "linear": _linear,
+    "boosting": _boosting,
+    "forest": _forest,
+    "svm": _svm,
+    "embedding": _embedding,
+    "bert": _bert,
+    "ensemble": _ensemble,
+}

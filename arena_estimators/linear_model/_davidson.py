@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
-from arena_estimators._validation import Interval, fit_context, validate_data
+from arena_estimators._validation import Interval, StrOptions, fit_context, validate_data
 from arena_estimators.battles import CLASSES, check_labels
 
 
@@ -28,10 +28,12 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    alpha : float, default=1e-5
-        Strength of the penalty on `coef_`.
-    tie_alpha : float, default=1e-4
-        Strength of the penalty on `tie_coef_`.
+    alpha : float or "auto", default=1e-5
+        Strength of the penalty on `coef_`. "auto" is 100 / n_battles: the same normal prior, with
+        a standard deviation of 0.1, for any number of battles. It is meant for columns of unit
+        variance, such as scaled style features; the default is meant for TF-IDF differences.
+    tie_alpha : float or "auto", default=1e-4
+        Strength of the penalty on `tie_coef_`. "auto" is 1000 / n_battles.
     fit_intercept : bool, default=True
         Whether the tie term has a constant `c`. The strength gap never has one: that would prefer
         a side.
@@ -97,8 +99,8 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
     """
 
     _parameter_constraints = {
-        "alpha": [Interval(Real, 0, None, closed="left")],
-        "tie_alpha": [Interval(Real, 0, None, closed="left")],
+        "alpha": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
+        "tie_alpha": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "fit_intercept": ["boolean"],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="neither")],
@@ -147,8 +149,10 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
         weight = _check_sample_weight(sample_weight, D, dtype=np.float64, ensure_non_negative=True)
         if not weight.sum() > 0:
             raise ValueError("sample_weight is zero for every battle; at least one must count.")
-        weight = weight / weight.sum()
-        loss = _DavidsonLoss(D, Y, weight, self.alpha, self.tie_alpha, self.fit_intercept)
+        total = weight.sum()
+        alpha = 100 / total if self.alpha == "auto" else self.alpha
+        tie_alpha = 1000 / total if self.tie_alpha == "auto" else self.tie_alpha
+        loss = _DavidsonLoss(D, Y, weight / total, alpha, tie_alpha, self.fit_intercept)
         start = self._start(D.shape[1], classes)
         solution, self.n_iter_, converged = loss.minimise(start, self.max_iter, self.tol)
         self.classes_ = classes

@@ -168,6 +168,18 @@ def test_warm_start_with_and_without_ties(ties):
     np.testing.assert_allclose(model.fit(D, y).coef_, coef, atol=1e-3)
 
 
+def test_auto_is_one_prior_for_any_number_of_battles():
+    D, y = draw(400)
+    auto = DavidsonClassifier("auto", tie_alpha="auto", tol=1e-9).fit(D, y)
+    by_hand = DavidsonClassifier(100 / 400, tie_alpha=1000 / 400, tol=1e-9).fit(D, y)
+    np.testing.assert_array_equal(auto.coef_, by_hand.coef_)
+    weight = np.random.default_rng(0).integers(3, size=400)
+    repeated = DavidsonClassifier("auto", tie_alpha="auto", tol=1e-9)
+    repeated.fit(np.repeat(D, weight, axis=0), np.repeat(y, weight))
+    auto.fit(D, y, sample_weight=weight)
+    np.testing.assert_allclose(auto.coef_, repeated.coef_, atol=1e-7)
+
+
 def test_zero_weights_are_refused_and_single_zeros_drop_rows():
     D, y = draw()
     with pytest.raises(ValueError, match="(?i)zero"):
