@@ -161,11 +161,14 @@ class BertPairClassifier(PairPredictorMixin, ClassifierMixin, BaseEstimator):
 
     Examples
     --------
-    >>> from arena_estimators import BertPairClassifier
-    >>> model = BertPairClassifier(max_length=256, random_state=0)
-    >>> model.get_params()["encoder"]
-    'sentence-transformers/all-MiniLM-L6-v2'
-    >>> model.fit(X, y).predict_proba(X_new)  # doctest: +SKIP
+    The defaults fine-tune MiniLM; here only its heads learn, on short texts.
+
+    >>> from arena_estimators import BertPairClassifier, make_battles, swap, swap_proba
+    >>> data = make_battles(40, random_state=0)
+    >>> model = BertPairClassifier(max_length=32, freeze="encoder", n_epochs=2, random_state=0)
+    >>> proba = model.fit(data.X, data.y).predict_proba(data.X)
+    >>> bool((model.predict_proba(swap(data.X)) == swap_proba(proba)).all())
+    True
     """
 
     _parameter_constraints = CONSTRAINTS
