@@ -10,7 +10,7 @@ from arena_estimators.neural_network._device import free
 _ROWS = 4096  # battles the heads see at once
 
 
-def pooled_vectors(module, sequences, needed, *, workers, dtype, batch_tokens, attention, progress):
+def pooled_vectors(module, sequences, needed, *, workers, dtype, batch_tokens, packed, progress):
     """Encode each needed sequence once.
 
     Several processes each take a share of the sequences and end with all vectors.
@@ -28,7 +28,7 @@ def pooled_vectors(module, sequences, needed, *, workers, dtype, batch_tokens, a
         device=workers.device,
         batch_tokens=batch_tokens,
         precision=precision,
-        packed=False if attention == "sdpa" else "auto",
+        packed=packed,
         progress=progress and workers.is_main,
     )
     module.encoder.to("cpu")

@@ -10,7 +10,7 @@ from arena_estimators.neural_network._data import PairData
 from arena_estimators.neural_network._device import tokens_at_once
 from arena_estimators.neural_network._distributed import join_workers
 from arena_estimators.neural_network._style import NoStyle, StyleInputs
-from arena_estimators.neural_network._training import resolve_precision
+from arena_estimators.neural_network._training import PACKING, resolve_precision
 
 
 class PairPredictorMixin:
@@ -116,7 +116,7 @@ class PairPredictorMixin:
             workers=workers,
             dtype=resolve_precision(self.precision, workers.device),
             batch_tokens=tokens_at_once(self.batch_tokens, workers.device),
-            attention=self.attention,
+            packed="auto" if self.attention in PACKING else False,
             progress=bool(self.verbose),
         )
         return vectors, local.reshape(rows.shape)

@@ -26,6 +26,7 @@ from arena_estimators.neural_network._module import (
 )
 from arena_estimators.neural_network._net import PairNet, Run
 
+PACKING = ("auto", "packed")  # values of `attention` that let sequences be packed
 _UNSURE = 1 / 3  # share of battles that predict_order="uncertain" reads twice
 _TELLING = 30  # held-out battles that say whether a fit learnt anything
 _WORTH_COMPILING = 1e16  # floating point operations of a fit that repay a minute of compiling
@@ -77,7 +78,7 @@ def train(module, data, train_rows, valid_rows, *, settings, workers, seed, chec
     """
     p, device = settings, workers.device
     dtype = resolve_precision(p.precision, device)
-    packed = _attention.can_pack(module.encoder, device, dtype) and p.attention != "sdpa"
+    packed = p.attention in PACKING and _attention.can_pack(module.encoder, device, dtype)
     lora = _prepare(module, p)
     train_data, valid_data = data.take(train_rows), data.take(valid_rows)
     begin_at_shares(module.heads, train_data.target, train_data.weight)

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from sklearn.base import clone
 from sklearn.metrics import log_loss
 from skorch.callbacks import Callback
 from tiny_encoders import FAMILIES
@@ -17,6 +16,17 @@ from arena_estimators.exceptions import (
     ArenaWarning,
     ResourceNotFoundError,
 )
+
+
+class KeepWeights(Callback):
+    """Copy the weights at the end of each epoch."""
+
+    def __init__(self):
+        self.epochs = []
+
+    def on_epoch_end(self, net, **kwargs):
+        named = net.module_.named_parameters()
+        self.epochs.append({name: value.detach().clone() for name, value in named})
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -132,16 +142,25 @@ def test_encode_gives_one_vector_a_response(small, learnable):
 def test_an_epoch_without_improvement_stops_and_the_best_weights_return(small, learnable):
     X, y = learnable
     noise = np.random.default_rng(0).permutation(y)
+    settings = {"n_epochs": 8, "learning_rate": 1e-2, "validation_fraction": 0.4}
+    kept = KeepWeights()
     with pytest.warns(ArenaWarning, match="no better"):
-        model = small(
-            n_epochs=8, learning_rate=1e-2, validation_fraction=0.4, style_features=False
-        ).fit(X, noise)
+        model = small(**settings, style_features=False, callbacks=[kept]).fit(X, noise)
     losses = model.history_.valid_loss
     best = losses.idxmin()
-    assert len(losses) == best + 2 < 8
-    with pytest.warns(ArenaWarning, match="no better"):
-        shorter = clone(model).set_params(patience=None, n_epochs=8).fit(X, noise)
-    assert len(shorter.history_) == 8
+    assert len(losses) == len(kept.epochs) == best + 2 < 8
+    for name, value in model.net_.module_.named_parameters():
+        assert torch.equal(value, kept.epochs[best][name])
+        if name == "heads.prefer.1.weight":
+            assert not torch.equal(value, kept.epochs[best + 1][name])
+
+
+@pytest.mark.filterwarnings("ignore:The fit is no better:arena_estimators.exceptions.ArenaWarning")
+def test_without_patience_all_epochs_run(small, learnable):
+    X, y = learnable
+    noise = np.random.default_rng(0).permutation(y)
+    model = small(n_epochs=4, learning_rate=1e-2, patience=None, style_features=False).fit(X, noise)
+    assert len(model.history_) == 4
 
 
 def test_history_and_loss_curve(small, learnable):
