@@ -8,7 +8,8 @@ others; the table has medians.
 
 The floor for words is the row "re.findall": what finding the tokens takes with the regular
 expression alone, before any is counted. PairTfidfVectorizer finds them another way, by the edges of
-runs of word characters in the UTF-8 bytes, so it may come near that floor or below it.
+runs of word characters in the UTF-8 bytes. On two cores shared with other work, in seconds of
+processor time: the floor 2.4, fit_transform 3.0 in all, the best composition 21.4.
 """
 
 import functools
