@@ -19,23 +19,21 @@ class Progress(Callback):
     def on_train_begin(self, net, **kwargs):
         """Open the bar."""
         self.bar_ = tqdm(total=self.n_pairs, unit="pair", desc="fit")
-        self.valid_ = ""
-
-    def on_epoch_begin(self, net, **kwargs):
-        """Move to the place where a resumed epoch begins."""
-        row = net.history[-1]
-        done = sum(b["train_batch_size"] for b in row.get("batches", []) if "train_loss" in b)
-        self.bar_.update(done)
+        self.valid_, self.begun_ = "", False
 
     def on_batch_end(self, net, batch=None, training=None, **kwargs):
-        """Move on by one step."""
+        """Move on by one step; a resumed training begins where it was."""
         if not training:
             return
-        known = [
-            row["train_loss"] for row in net.history[-1]["batches"][-64:] if "train_loss" in row
-        ]
+        recent = net.history[-1]["batches"][-64:]
+        known = [row["train_loss"] for row in recent if "train_loss" in row]
         if known:
             self.bar_.set_postfix_str(f"loss {np.mean(known):.4f}{self.valid_}", refresh=False)
+        if not self.begun_:
+            self.begun_ = True
+            steps = [step for row in net.history for step in row["batches"]]
+            done = sum(step.get("train_batch_size", 0) for step in steps)
+            self.bar_.initial = self.bar_.n = done - len(batch)
         self.bar_.update(len(batch))
 
     def on_epoch_end(self, net, **kwargs):

@@ -164,11 +164,10 @@ def finish(net):
 
 def read_history(history):
     """Give the epochs as a DataFrame and the loss of every step as an array."""
-    epochs = pd.DataFrame(
-        {key: row.get(key, np.nan) for key in ("epoch", "train_loss", "valid_loss", "dur")}
-        for row in history
-        if "train_loss" in row
-    ).rename(columns={"dur": "seconds"})
+    columns = ["epoch", "train_loss", "valid_loss", "dur"]
+    whole = [row for row in history if "train_loss" in row]
+    rows = [[row.get(column, np.nan) for column in columns] for row in whole]
+    epochs = pd.DataFrame(rows, columns=[*columns[:3], "seconds"])
     steps = [b["train_loss"] for row in history for b in row["batches"] if "train_loss" in b]
     return epochs, np.array(steps)
 

@@ -213,6 +213,8 @@ def test_ctrl_c_leaves_a_usable_estimator(small, learnable):
         model = small(callbacks=[Interrupt()]).fit(X, y)
     assert np.isfinite(model.predict_proba(X)).all()
     assert len(model.loss_curve_) == 3
+    assert model.history_.columns.tolist() == ["epoch", "train_loss", "valid_loss", "seconds"]
+    assert len(model.history_) == 0
 
 
 def test_verbose_shows_progress(small, learnable, capsys):
