@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from arena_estimators import BertPairClassifier
+from arena_estimators import BertPairClassifier, load_arena
 from benchmarks import _battles
 from benchmarks._bert_speed import (
     encode_in_given_order,
@@ -123,7 +123,8 @@ def train_speed(folder, encoder, n_battles, profile):
 def predict_speed(folder, encoder, n_texts, rounds=3):
     """Encode texts of mixed length, sorted and by budget, and in the order given."""
     names = ("judge_unique", "pandalm_human", "hh_harmless_human")
-    X = pd.concat([_battles.read(folder, name)[0] for name in names])
+    files = [folder / f"{name}.parquet" for name in names]
+    X = pd.concat([load_arena(file, non_text="json").X for file in files])
     X = X.sample(n_texts // 2, random_state=0)
     found = encode_in_given_order(encoder, X, rounds=rounds)
     rows = [{"prediction": name, **values} for name, values in found.items()]
