@@ -1,6 +1,10 @@
 """Fixtures shared by all tests: where the real battles are, and small frames to start from."""
 
 import os
+
+# Small matrices: a second thread only gets in the way. Before torch or scikit-learn is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pathlib
 
 import pandas as pd
