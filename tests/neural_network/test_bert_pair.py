@@ -32,9 +32,9 @@ class KeepWeights(Callback):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_learns_swaps_exactly_and_survives_pickle(small, learnable, family):
     X, y = learnable
-    model = small(family).fit(X, y)
+    model = small(family, n_epochs=4).fit(X, y)
     proba = model.predict_proba(X)
-    assert log_loss(y, proba) < 0.9
+    assert log_loss(y, proba) < 0.95
     np.testing.assert_array_equal(model.predict_proba(swap(X)), swap_proba(proba))
     loaded = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(loaded.predict_proba(X), proba)

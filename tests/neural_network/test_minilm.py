@@ -45,11 +45,11 @@ def topic_battles(n_battles, seed=0):
 
 
 def test_the_default_learns_what_only_meaning_tells():
-    X, y = topic_battles(240)
+    X, y = topic_battles(220)
     model = BertPairClassifier(
-        max_length=48, batch_tokens=768, style_features=False, n_epochs=2, random_state=0
+        max_length=48, batch_tokens=512, learning_rate=2e-4, style_features=False, random_state=0
     )
-    model.fit(X[:200], y[:200])
-    proba = model.predict_proba(X[200:])
-    assert log_loss(y[200:], proba) < 0.6
-    np.testing.assert_array_equal(model.predict_proba(swap(X[200:])), swap_proba(proba))
+    model.fit(X[:160], y[:160])
+    proba = model.predict_proba(X[160:])
+    assert log_loss(y[160:], proba) < 0.5
+    np.testing.assert_array_equal(model.predict_proba(swap(X[160:])), swap_proba(proba))
