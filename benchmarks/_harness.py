@@ -40,6 +40,8 @@ def _child(connection, function, arguments):
     start = time.perf_counter()
     result = function(*arguments)
     connection.send((result, time.perf_counter() - start, _peak(), base))
+    connection.close()
+    os._exit(0)  # joblib's workers would keep an ordinary exit waiting
 
 
 def in_fresh_process(function, *arguments):
