@@ -29,7 +29,7 @@ from benchmarks._harness import data_folder, report
 from benchmarks.bench_quality import interval
 from benchmarks.bench_search import some
 
-N_BATTLES = 3000
+N_BATTLES = 2000
 
 
 def linear():
@@ -45,7 +45,7 @@ def style():
 def blend():
     trees = HistGradientBoostingClassifier(max_iter=80, learning_rate=0.06, max_leaf_nodes=12)
     trees = SwapSymmetricClassifier(make_pipeline(PairStyleFeatures(), trees))
-    return BlendingClassifier([("linear", linear()), ("trees", trees)], cv=3)
+    return BlendingClassifier([("linear", linear()), ("trees", trees)], cv=2)
 
 
 def augmented(*names):
@@ -67,7 +67,7 @@ MODELS = {
     "style": (style, None, False),
     "style, self-distilled": (itself(style), "style", False),
     "style, taught by a blend": (
-        lambda: DistillingClassifier(style(), blend(), hard_weight=0.5, cv=3),
+        lambda: DistillingClassifier(style(), blend(), hard_weight=0.5, cv=2),
         "style",
         False,
     ),

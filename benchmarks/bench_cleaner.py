@@ -9,6 +9,7 @@ with punkt_tab.
 """
 
 import argparse
+import itertools
 import os
 import pathlib
 import time
@@ -21,6 +22,8 @@ from arena_estimators import NLTKCleaner
 from arena_estimators.battles import COLUMNS, texts
 from arena_estimators.datasets import load_arena
 from benchmarks._harness import in_fresh_process, report
+
+TOKENIZERS = ("treebank", "punkt")
 
 
 def read(folder, rows, file="judge_unique.parquet"):
@@ -117,23 +120,27 @@ def main():
     if not options.data:
         print("skipped: --data FOLDER (or ARENA_DATA) must hold judge_unique.parquet")
         return
-    speed, jobs, peaks = [], [], []
-    for tokenizer in ("treebank", "punkt"):
-        arguments = (options.data, options.rows, tokenizer)
-        (ours, usual, unequal), _, _, _ = in_fresh_process(compare, *arguments)
-        row = {"tokenizer": tokenizer, "usual line (CPU s)": usual, "NLTKCleaner (CPU s)": ours}
-        speed.append(row | {"times faster": usual / ours, "unequal texts": unequal})
-        seconds = in_fresh_process(processes, *arguments)[0]
-        row = {"tokenizer": tokenizer, "1 process (s)": seconds[1], "2 processes (s)": seconds[2]}
-        jobs.append(row | {"times faster": seconds[1] / seconds[2]})
-        for file in ("judge_unique.parquet", "judge_57k.parquet"):
-            read_mib, clean_mib, added = in_fresh_process(memory, *arguments, file)[0]
-            row = {"tokenizer": tokenizer, "file": file, "text read (MiB)": read_mib}
-            peaks.append(row | {"text cleaned (MiB)": clean_mib, "peak added (MiB)": added})
     rows = options.rows or "all"
-    report("cleaner_speed", speed, f"{rows} battles of judge_unique, all three columns.")
-    report("cleaner_jobs", jobs, f"{rows} battles of judge_unique, memory empty, workers started.")
-    report("cleaner_memory", peaks, f"{rows} battles; the cleaned text is part of the peak.")
+    table = []
+    for tokenizer in TOKENIZERS:
+        result = in_fresh_process(compare, options.data, options.rows, tokenizer)[0]
+        ours, usual, unequal = result
+        row = {"tokenizer": tokenizer, "usual line (CPU s)": usual, "NLTKCleaner (CPU s)": ours}
+        table.append(row | {"times faster": usual / ours, "unequal texts": unequal})
+    report("cleaner_speed", table, f"{rows} battles of judge_unique, all three columns.")
+    table = []
+    for tokenizer in TOKENIZERS:
+        seconds = in_fresh_process(processes, options.data, options.rows, tokenizer)[0]
+        row = {"tokenizer": tokenizer, "1 process (s)": seconds[1], "2 processes (s)": seconds[2]}
+        table.append(row | {"times faster": seconds[1] / seconds[2]})
+    report("cleaner_jobs", table, f"{rows} battles of judge_unique, memory empty, workers started.")
+    table = []
+    for tokenizer, file in itertools.product(TOKENIZERS, ("judge_unique", "judge_57k")):
+        arguments = (options.data, options.rows, tokenizer, f"{file}.parquet")
+        read_mib, clean_mib, added = in_fresh_process(memory, *arguments)[0]
+        row = {"tokenizer": tokenizer, "file": file, "text read (MiB)": read_mib}
+        table.append(row | {"text cleaned (MiB)": clean_mib, "peak added (MiB)": added})
+    report("cleaner_memory", table, f"{rows} battles; the cleaned text is part of the peak.")
 
 
 if __name__ == "__main__":

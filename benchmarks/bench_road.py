@@ -38,7 +38,7 @@ def main(argv=None):
         print("Skipped: set ARENA_DATA or pass --data to the folder with judge_unique.parquet.")
         return
     runs = {name: [] for name in MODELS}
-    for _ in range(3):
+    for _ in range(2):
         for name in MODELS:
             (seconds, loss), _, peak, _ = in_fresh_process(one_fold, name, folder)
             runs[name].append((seconds, loss, peak))
@@ -48,7 +48,7 @@ def main(argv=None):
         seconds, loss, peak = (statistics.median(values) for values in zip(*measured, strict=True))
         row = {"composition": name, "seconds": seconds, "times faster": by_hand / seconds}
         rows.append(row | {"log loss": f"{loss:.4f}", "peak, MiB": round(peak)})
-    report("road", rows, "First fold of judge_unique, text to probabilities, median of 3.")
+    report("road", rows, "First fold of judge_unique, text to probabilities, median of 2.")
 
 
 if __name__ == "__main__":
