@@ -81,8 +81,9 @@ def expected_calibration_error(y_true, y_proba, *, n_bins=15, strategy="uniform"
     Examples
     --------
     >>> from arena_estimators import expected_calibration_error
-    >>> float(expected_calibration_error(["model_a", "model_b"], [[0.9, 0.1], [0.1, 0.9]]))
-    0.1...
+    >>> y, P = ["model_a", "model_b"], [[0.75, 0.25], [0.25, 0.75]]
+    >>> expected_calibration_error(y, P)
+    0.25
     """
     y_true, y_proba = np.asarray(y_true), np.asarray(y_proba, dtype=np.float64)
     classes = np.unique(y_true if labels is None else labels)

@@ -8,8 +8,14 @@ import sys
 import time
 
 import numpy as np
+from sklearn.pipeline import make_pipeline
 
-from arena_estimators import make_arena_pipeline, prompt_groups, swap_inconsistency
+from arena_estimators import (
+    NLTKCleaner,
+    make_arena_pipeline,
+    prompt_groups,
+    swap_inconsistency,
+)
 from benchmarks import _battles
 from benchmarks._harness import data_folder, in_fresh_process, report
 
@@ -18,7 +24,10 @@ MODELS = {
     "response length alone": _battles.length,
     "joined TF-IDF + LogisticRegression": _battles.joined,
     "TF-IDF differences by hand + LogisticRegression": _battles.differences,
+    "joined, cleaned": lambda: make_pipeline(NLTKCleaner(), _battles.joined()),
+    "linear, cleaned": lambda: make_pipeline(NLTKCleaner(), make_arena_pipeline("linear")),
     "linear": make_arena_pipeline,
+    "boosting": lambda: make_arena_pipeline("boosting", n_jobs=2, random_state=0),
 }
 
 

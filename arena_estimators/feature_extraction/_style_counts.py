@@ -141,7 +141,7 @@ def _markdown(text):
     prose = "\n" + (_CODE_BLOCK.sub("", text) if blocks else text)
     return {
         "headers": log1p(len(_HEADER.findall(prose))) if "#" in prose else 0.0,
-        "ordered_items": log1p(len(_ORDERED.findall(prose))) if ". " in prose else 0.0,
+        "ordered_items": log1p(len(_ORDERED.findall(prose))) if "." in prose else 0.0,
         "bullet_items": log1p(len(_BULLET.findall(prose))),
         "bold": log1p(len(_BOLD.findall(prose))) if "**" in prose or "__" in prose else 0.0,
         "table_rows": log1p(len(_TABLE_ROW.findall(prose))) if "|" in prose else 0.0,

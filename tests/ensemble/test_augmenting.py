@@ -16,17 +16,11 @@ from arena_estimators import (
     swap_inconsistency,
 )
 from arena_estimators.ensemble._augmenting import strip_markdown
-from arena_estimators.utils.estimator_checks import parametrize_with_battle_checks
 
 
 def style():
     scaler = StandardScaler(with_mean=False)
     return make_pipeline(PairStyleFeatures(), scaler, DavidsonClassifier(0.1, tie_alpha=0.1))
-
-
-@parametrize_with_battle_checks([AugmentingClassifier(style())])
-def test_battle_checks(estimator, check):
-    check(estimator)
 
 
 class Recorder(ClassifierMixin, BaseEstimator):

@@ -24,7 +24,6 @@ from arena_estimators import (
     swap_proba,
 )
 from arena_estimators.exceptions import BattlesError, LabelsError
-from arena_estimators.utils.estimator_checks import parametrize_with_battle_checks
 
 
 def style(alpha=0.03):
@@ -47,16 +46,6 @@ def data():
 @pytest.fixture(scope="module")
 def fitted(data):
     return BlendingClassifier(MEMBERS).fit(data.X, data.y)
-
-
-@parametrize_with_battle_checks(
-    [
-        BlendingClassifier([("weak", style(1.0)), ("weaker", style(10.0))], cv=2),
-        BlendingClassifier([("one", style(1.0))], weights=[1.0], temperature=1.0),
-    ]
-)
-def test_battle_checks(estimator, check):
-    check(estimator)
 
 
 class Fixed(ClassifierMixin, BaseEstimator):

@@ -26,7 +26,6 @@ from arena_estimators import (
 from arena_estimators.battles import swap_labels
 from arena_estimators.ensemble._members import takes_soft_labels
 from arena_estimators.exceptions import BattlesError, LabelsError
-from arena_estimators.utils.estimator_checks import parametrize_with_battle_checks
 
 
 def style(classifier=None):
@@ -39,16 +38,6 @@ def style(classifier=None):
 @pytest.fixture(scope="module")
 def data():
     return make_battles(150, random_state=4)
-
-
-@parametrize_with_battle_checks(
-    [
-        DistillingClassifier(style(), cv=2),
-        DistillingClassifier(SwapSymmetricClassifier(style(LogisticRegression())), style(), cv=2),
-    ]
-)
-def test_battle_checks(estimator, check):
-    check(estimator)
 
 
 class Recorder(ClassifierMixin, BaseEstimator):

@@ -37,7 +37,7 @@ SCRIPT = """
         model.set_params(callbacks=[Die()]).fit(X, y)
     except Stop:
         pass
-    files = sorted(path.name for path in (folder / "checkpoints").iterdir())
+    files = sorted(path.name for path in (folder / "checkpoints").glob("*.checkpoint"))
     model.set_params(callbacks=None).fit(X, y)
     from accelerate import PartialState
     rank = PartialState().process_index
