@@ -72,9 +72,9 @@ def make_battles(
             Names of the (invented) models.
         D : DataFrame of shape (n_samples, 6)
             The true odd features, response_a minus response_b.
-        coef_, tie_coef_ : ndarray of shape (6,)
+        `coef_`, `tie_coef_` : ndarray of shape (6,)
             The true coefficients of D and of its absolute values.
-        tie_intercept_ : float
+        `tie_intercept_` : float
             The true intercept of the tie term; minus infinity without ties.
         proba : ndarray of shape (n_samples, 3), or (n_samples, 2) without ties
             The true probabilities of the sorted classes.

@@ -67,7 +67,7 @@ class AugmentingClassifier(BattleClassifierMixin, BaseEstimator):
         The sorted labels.
     n_features_in_ : int
         The number of text columns.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Their names.
 
     Raises

@@ -74,7 +74,7 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
         without it. NaN for a single member.
     n_features_in_ : int
         The number of text columns.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Their names.
 
     Raises

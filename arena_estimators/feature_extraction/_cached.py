@@ -37,7 +37,7 @@ class CachedTransformer(TransformerMixin, BaseEstimator):
         The fitted transformer.
     n_features_in_ : int
         The number of text columns.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Their names.
 
     Raises
