@@ -1,82 +1,91 @@
 """How good are the predictions? Log loss on judge_unique, 5 folds grouped by prompt.
 
+    python -m benchmarks.bench_quality --data FOLDER --only "linear,boosting"
+
 Each model runs all folds in a process of its own, so that seconds and peak memory are its own.
-The interval is of the difference to "linear": a paired bootstrap over prompts, 95 %.
+The interval is of the difference to "linear": a paired bootstrap over prompts, 95 %. What is
+measured is kept, and the table is made of all the rows there are; `--only` adds to them.
 """
 
-import sys
-import time
+import importlib.util
 
-import numpy as np
 from sklearn.pipeline import make_pipeline
 
-from arena_estimators import (
-    NLTKCleaner,
-    make_arena_pipeline,
-    prompt_groups,
-    swap_inconsistency,
-)
-from benchmarks import _battles
-from benchmarks._harness import data_folder, in_fresh_process, report
+from arena_estimators import NLTKCleaner, make_arena_pipeline, prompt_groups
+from benchmarks import _battles, _recipes, _rows
+from benchmarks._harness import report
+
+interval = _rows.interval  # other benchmarks take it from here
+
+
+def kind(name):
+    return lambda: make_arena_pipeline(name, n_jobs=2, random_state=0)
+
 
 MODELS = {
     "class prior": _battles.prior,
-    "response length alone": _battles.length,
+    "length alone": _battles.length,
     "joined TF-IDF + LogisticRegression": _battles.joined,
+    "joined after cleaning": lambda: make_pipeline(NLTKCleaner(), _battles.joined()),
     "TF-IDF differences by hand + LogisticRegression": _battles.differences,
-    "joined, cleaned": lambda: make_pipeline(NLTKCleaner(), _battles.joined()),
-    "linear, cleaned": lambda: make_pipeline(NLTKCleaner(), make_arena_pipeline("linear")),
-    "linear": make_arena_pipeline,
-    "boosting": lambda: make_arena_pipeline("boosting", n_jobs=2, random_state=0),
+    "published sparse recipe": _recipes.published_sparse,
+    "published boosting recipe": _recipes.published_boosting,
+    "linear": kind("linear"),
+    "linear after cleaning": lambda: make_pipeline(NLTKCleaner(), make_arena_pipeline("linear")),
+    "svm": kind("svm"),
+    "forest": kind("forest"),
+    "boosting": kind("boosting"),
+    "ensemble": kind("ensemble"),
+    "embedding": kind("embedding"),
+    "bert": kind("bert"),
+    "ensemble with MiniLM": _recipes.ensemble_with_minilm,
 }
+ENCODERS = ("embedding", "bert", "ensemble with MiniLM")
 
 
-def evaluate(name, folder):
-    """Predict every battle out of fold; return the loss of each, seconds of each step."""
-    X, y = _battles.read(folder)
-    classes, codes = np.unique(y, return_inverse=True)
-    losses = np.empty(len(y))
-    fit = predict = 0.0
-    for train, test in _battles.CV.split(X):
-        start = time.perf_counter()
-        model = MODELS[name]().fit(X.iloc[train], y[train])
-        fitted = time.perf_counter()
-        proba = model.predict_proba(X.iloc[test])
-        predict += time.perf_counter() - fitted
-        fit += fitted - start
-        assert model.classes_.tolist() == classes.tolist()
-        losses[test] = -np.log(proba[np.arange(len(test)), codes[test]])
-    return losses, fit / 5, predict / 5, swap_inconsistency(model, X.iloc[test[:300]])
+def evaluate(name, options):
+    return _rows.out_of_fold(MODELS[name], *_rows.read(options), options.folds)
 
 
-def interval(difference, groups, n_boot=2000, seed=0):
-    """Bound the mean of paired differences by resampling prompts."""
-    sums = np.bincount(groups, weights=difference)
-    counts = np.bincount(groups)
-    draws = np.random.default_rng(seed).integers(len(sums), size=(n_boot, len(sums)))
-    return np.quantile(sums[draws].sum(1) / counts[draws].sum(1), [0.025, 0.975])
+def unfit(options):
+    """Say which rows are left out here, and why."""
+    import torch
+
+    from arena_estimators._encoder._find import DEFAULT_ENCODER, find_encoder
+    from arena_estimators.exceptions import ResourceNotFoundError
+
+    reasons = {}
+    if importlib.util.find_spec("lightgbm") is None:
+        reasons["published boosting recipe"] = "LightGBM is not installed"
+    if not torch.cuda.is_available() and not options.all:
+        why = "without a GPU it takes long (--all or --only measures it)"
+        return reasons | dict.fromkeys(ENCODERS, why)
+    try:
+        find_encoder(DEFAULT_ENCODER)
+    except ResourceNotFoundError as error:
+        return reasons | dict.fromkeys(ENCODERS, str(error))
+    return reasons
 
 
 def main(argv=None):
-    folder = data_folder(argv)
-    if folder is None:
-        print("Skipped: set ARENA_DATA or pass --data to the folder with judge_unique.parquet.")
+    options = _rows.arguments(argv, "quality", MODELS, __doc__.splitlines()[0])
+    if options is None:
         return
-    results = {}
-    for name in MODELS:
-        print(f"{name} ...", file=sys.stderr, flush=True)
-        (losses, fit, predict, swaps), _, peak, _ = in_fresh_process(evaluate, name, folder)
-        results[name] = losses, fit, predict, swaps, peak
-    groups = prompt_groups(_battles.read(folder)[0])
-    reference = results["linear"][0]
+    _rows.measure(options, MODELS, evaluate, unfit(options))
     rows = []
-    for name, (losses, fit, predict, swaps, peak) in results.items():
-        low, high = interval(losses - reference, groups)
-        row = {"model": name, "log loss": f"{losses.mean():.4f}"}
-        row["minus linear (95 %)"] = "" if name == "linear" else f"{low:+.4f} to {high:+.4f}"
-        row |= {"fit, s a fold": fit, "predict, s a fold": predict, "peak, MiB": round(peak)}
-        rows.append(row | {"swap inconsistency": swaps})
-    report("quality", rows, f"{len(reference):,} battles, {groups.max() + 1} prompts.")
+    groups = prompt_groups(_rows.read(options)[0])
+    found = _rows.kept(options, MODELS)
+    for name, row in found.items():
+        cells = {"model": name, "log loss": f"{row['losses'].mean():.4f}"}
+        if "linear" in found:
+            gap = _rows.difference(row, found["linear"], groups[row["tested"]])
+            cells["minus linear (95 %)"] = "" if name == "linear" else gap
+        cells |= {"fit, s a fold": float(row["fit"]), "predict, s a fold": float(row["predict"])}
+        cells |= {"all, s": round(float(row["seconds"])), "peak, MiB": round(float(row["peak"]))}
+        rows.append(cells | {"swap inconsistency": float(row["swaps"])})
+    tested = len(row["tested"]) if rows else 0
+    note = f"judge_unique, {tested:,} battles predicted, {groups.max() + 1} prompts. "
+    report(options.table, rows, note + "Memory is of the process itself, without joblib's workers.")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,135 @@
+"""Rows of a table that are measured one at a time and kept, so that a long run can be cut short.
+
+The losses of every battle are kept in results/TABLE_ROW.npz. A table is made of all the rows
+that are there, whichever run measured them.
+"""
+
+import argparse
+import os
+import pathlib
+import re
+import sys
+import time
+
+import numpy as np
+from tqdm import tqdm
+
+from arena_estimators import swap_inconsistency
+from benchmarks import _battles
+from benchmarks._harness import RESULTS, in_fresh_process
+from benchmarks.bench_search import some
+
+
+def arguments(argv, table, rows, description):
+    """Read the options that say what is measured, and on which battles.
+
+    Returns
+    -------
+    options : Namespace or None
+        With `data`, `only`, `all`, `folds`, `battles`, and `table`, the name that tells apart
+        what was measured on other battles or folds; None without battles.
+    """
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--data", default=os.environ.get("ARENA_DATA"), type=pathlib.Path)
+    parser.add_argument("--only", help=f"rows to measure, with commas between: {', '.join(rows)}")
+    parser.add_argument("--missing", action="store_true", help="leave out rows that are kept")
+    parser.add_argument("--all", action="store_true", help="also what takes hours without a GPU")
+    parser.add_argument("--folds", type=int, choices=[1, 5], default=5, help="1: the first only")
+    parser.add_argument("--battles", type=int, help="about so many battles, not all")
+    options = parser.parse_args(argv)
+    if options.data is None or not options.data.is_dir():
+        print("Skipped: set ARENA_DATA or pass --data to the folder with judge_unique.parquet.")
+        return None
+    options.only = [name.strip() for name in options.only.split(",")] if options.only else None
+    unknown = set(options.only or []) - set(rows)
+    if unknown:
+        parser.error(f"no row {', '.join(sorted(unknown))}; there are {', '.join(rows)}")
+    parts = [table, "first_fold" if options.folds == 1 else None, options.battles]
+    options.table = "_".join(str(part) for part in parts if part)
+    return options
+
+
+def read(options, name="judge_unique"):
+    """Read the battles the options ask for."""
+    X, y = _battles.read(options.data, name)
+    return some(X, y, options.battles) if options.battles else (X, y)
+
+
+def measure(options, rows, function, unfit=None):
+    """Call `function(row, options)` for each row in a process of its own, and keep what it gives.
+
+    `unfit` gives reasons to leave out rows that were not asked for by name.
+    """
+    for name in options.only or rows:
+        reason = None if options.only else (unfit or {}).get(name)
+        if reason or (options.missing and _file(options.table, name).exists()):
+            print(f"{name}: left out, {reason or 'it is there already'}.", flush=True)
+            continue
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        try:
+            values, seconds, peak, _ = in_fresh_process(function, name, options)
+        except RuntimeError as error:
+            print(f"{name}: failed ({error}).", flush=True)
+            continue
+        RESULTS.mkdir(exist_ok=True)
+        np.savez(_file(options.table, name), **values, seconds=seconds, peak=peak)
+
+
+def kept(options, rows):
+    """Give what is kept of each row, as a dict of arrays."""
+    files = {name: _file(options.table, name) for name in rows}
+    return {name: dict(np.load(file)) for name, file in files.items() if file.exists()}
+
+
+def _file(table, name):
+    return RESULTS / f"{table}_{re.sub(r'[^a-z0-9]+', '_', name.lower()).strip('_')}.npz"
+
+
+def losses_of(proba, classes, y):
+    """Give the log loss of each battle."""
+    place = np.searchsorted(classes, y)
+    chosen = np.asarray(proba)[np.arange(len(y)), place]
+    return -np.log(np.maximum(chosen, np.finfo(np.float64).eps))
+
+
+def out_of_fold(make, X, y, n_folds=5):
+    """Predict each battle by a model fitted without its fold; with `n_folds=1`, the first fold's.
+
+    Returns
+    -------
+    dict
+        `tested` (rows), their `losses`, seconds of a `fit` and of a `predict`, and `swaps`, by how
+        much a prediction changes when the responses are exchanged.
+    """
+    folds = list(_battles.CV.split(X))[:n_folds]
+    losses, fit, predict = [], [], []
+    for train, test in tqdm(folds, unit="fold", mininterval=2):
+        start = time.perf_counter()
+        model = make().fit(X.iloc[train], y[train])
+        fitted = time.perf_counter()
+        proba = model.predict_proba(X.iloc[test])
+        predict.append(time.perf_counter() - fitted)
+        fit.append(fitted - start)
+        losses.append(losses_of(proba, model.classes_, y[test]))
+    return {
+        "tested": np.concatenate([test for _, test in folds]),
+        "losses": np.concatenate(losses),
+        "fit": np.mean(fit),
+        "predict": np.mean(predict),
+        "swaps": swap_inconsistency(model, X.iloc[test[:300]]),
+    }
+
+
+def interval(difference, groups, n_boot=2000, seed=0):
+    """Bound the mean of paired differences by resampling prompts."""
+    sums = np.bincount(groups, weights=difference)
+    counts = np.bincount(groups)
+    draws = np.random.default_rng(seed).integers(len(sums), size=(n_boot, len(sums)))
+    return np.quantile(sums[draws].sum(1) / counts[draws].sum(1), [0.025, 0.975])
+
+
+def difference(row, reference, groups):
+    """Say by how much a row's loss is higher than another's, with the interval of 95 %."""
+    gap = row["losses"] - reference["losses"]
+    low, high = interval(gap, np.unique(groups, return_inverse=True)[1])
+    return f"{gap.mean():+.4f} ({low:+.4f} to {high:+.4f})"

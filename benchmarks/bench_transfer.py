@@ -1,0 +1,77 @@
+"""Does what a language model's votes teach hold for people's? Log loss on two sets of human votes.
+
+    python -m benchmarks.bench_transfer --data FOLDER --only linear,boosting
+
+Each kind is fitted on all of judge_unique and predicts the votes of people, and beside it the same
+kind is trained on these votes themselves, by cross-validation over 5 folds grouped by prompt, as
+is the class prior. Where people could not vote for a tie, ties are left out of the predictions.
+The interval is of the difference to the prior: a paired bootstrap over prompts, 95 %.
+"""
+
+import time
+
+import numpy as np
+
+from arena_estimators import load_arena, make_arena_pipeline, prompt_groups
+from benchmarks import _battles, _rows
+from benchmarks._harness import report
+
+VOTES = ("pandalm_human", "hh_harmless_human")
+KINDS = ("linear", "boosting", "forest", "svm", "ensemble")
+ROWS = ("class prior", *KINDS)
+
+
+def read_votes(folder, name):
+    """Read one of the files of votes; some cells of pandalm_human are not text."""
+    data = load_arena(folder / f"{name}.parquet", non_text="json")
+    return data.X, data.y
+
+
+def compose(name):
+    if name == "class prior":
+        return _battles.prior()
+    return make_arena_pipeline(name, n_jobs=2, random_state=0)
+
+
+def evaluate(name, options):
+    """Give the loss of each vote, by a model of the judge's votes and by models of the votes."""
+    start = time.perf_counter()
+    model = compose(name).fit(*_rows.read(options))
+    found = {"fit": time.perf_counter() - start}
+    for votes in VOTES:
+        X, y = read_votes(options.data, votes)
+        known = np.isin(model.classes_, y)
+        proba = model.predict_proba(X)[:, known]
+        proba /= proba.sum(axis=1, keepdims=True)
+        found[f"{votes} judge"] = _rows.losses_of(proba, model.classes_[known], y)
+        own = _rows.out_of_fold(lambda: compose(name), X, y)
+        found[f"{votes} itself"] = own["losses"][np.argsort(own["tested"])]
+    return found
+
+
+def main(argv=None):
+    options = _rows.arguments(argv, "transfer", ROWS, __doc__.splitlines()[0])
+    if options is None:
+        return
+    _rows.measure(options, ROWS, evaluate)
+    found = _rows.kept(options, ROWS)
+    rows = []
+    for votes in VOTES:
+        groups = prompt_groups(read_votes(options.data, votes)[0])
+        for name, losses in found.items():
+            row = {"votes": votes, "model": name}
+            for taught in ("judge", "itself"):
+                row[f"trained on {'judge_unique' if taught == 'judge' else 'the votes'}"] = (
+                    f"{losses[f'{votes} {taught}'].mean():.4f}"
+                )
+                if "class prior" in found and name != "class prior":
+                    by = [
+                        {"losses": f[f"{votes} {taught}"]} for f in (losses, found["class prior"])
+                    ]
+                    row[f"{taught}: minus prior"] = _rows.difference(*by, groups)
+            rows.append(row | {"votes counted": len(groups)})
+    report(options.table, rows, "Trained on the votes: 5 folds grouped by prompt.")
+
+
+if __name__ == "__main__":
+    main()
