@@ -97,16 +97,16 @@ class Engine:
         new = self._work_out({key for _, _, key in gaps})
         for pieces, position, key in gaps:
             pieces[position] = new[key]
-        return [" ".join(filter(None, pieces)) for pieces in cleaned]
+        return ["".join(pieces)[:-1] for pieces in cleaned]
 
     def _work_out(self, keys):
-        """Give what each key becomes, and remember it."""
+        """Give what each key becomes, words with a space behind each, and remember it."""
         words = self._words
         whole = {key for key in keys if key[0] == _treebank.TOKEN}
         new = {key: words[key[1:]] for key in whole}
         for key, tokens in _treebank.tokens_of(keys - whole, self._tokenize).items():
             if " " in tokens:
-                new[key] = " ".join(filter(None, map(words.__getitem__, tokens.split())))
+                new[key] = "".join(map(words.__getitem__, tokens.split()))
             else:
                 new[key] = words[tokens]
         self._room -= sum(map(len, new)) + 100 * len(new)
@@ -133,9 +133,9 @@ class Engine:
     def _word(self, token):
         if token in self._stop:
             return ""
-        if not self._keep_punctuation and not any(map(str.isalnum, token)):
+        if not (self._keep_punctuation or token.isalnum() or any(map(str.isalnum, token))):
             return ""
-        return self._lemmatize(token)
+        return self._lemmatize(token) + " "
 
 
 def _positions(pieces):
@@ -147,7 +147,7 @@ def _positions(pieces):
 
 
 class _Words(dict):
-    """Token to what remains of it, worked out when first asked for."""
+    """Token to what remains of it and a space, worked out when first asked for."""
 
     def __init__(self, work_out):
         self._work_out = work_out

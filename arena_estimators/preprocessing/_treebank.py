@@ -16,10 +16,12 @@ is a chunk, or a part with a mark where a rule looks further. The rules that do:
   `,` meets the end of the text: there NLTK gets the whole tail (`_TAIL`, `_WHOLE`).
 - Contractions (`gon|na`, `'t|is`) and `--` never cross white space.
 
-Chunks go to NLTK many at a time, between marks that no rule touches; chunks without quotes need
-only the rules of `_PADDED`. A text that holds a mark or a separator U+001C to U+001F, which
-patterns and `str.split` see differently, is for NLTK whole, as are all texts where `rules_known`
-says that NLTK's rules are no longer those proved here.
+What a chunk becomes is worked out here for nearly all: `_split` pads what always stands alone,
+tells opening from closing double quotes by the character before, and takes suffixes ("'s", "n't")
+off letters before a space. Other chunks with `'`, and those with contractions like "gonna", go to
+NLTK many at a time, between marks that no rule touches. A text that holds a mark or a separator
+U+001C to U+001F, which patterns and `str.split` see differently, is for NLTK whole, as are all
+texts where `rules_known` says that NLTK's rules are no longer those proved here.
 """
 
 import re
@@ -38,10 +40,17 @@ _BESIDE_BREAK = [
     ("'", re.compile(r"'(?=[^\S ])"), "'" + _BREAK),
 ]
 
-# In a chunk without quotes: what becomes a token of its own, and what is left to NLTK.
-_PADDED = re.compile(r"(\.{2,}|--|``?|[;@#$%&\u2012-\u2015?!*\]\[(){}<>«»„“”‘’]|[:,](?![0-9]))")
-_ENTANGLED = re.compile(r"['\"]|[:,][:,\x80-\U0010ffff]").search
-_CONTRACTED = re.compile(r"(?i)cannot|gimme|gonna|gotta|lemme|wanna").search
+# Chunks for `_split`: what opens, what becomes a token of its own, and what comes off the end.
+_OPENING = re.compile(r'(?<=[\n(\[{<«“‘„`])"')
+_PADDED = re.compile(
+    r"([.\-`:,;@#$%&\u2012-\u2015?!*\]\[(){}<>«»„“”‘’]"
+    r"(?:(?<![.\-`:,])|(?<=\.)\.+|(?<=-)-|(?<=`)`?|(?<=[:,])(?![0-9])))"
+)
+_SUFFIX = re.compile(r"(?<=[^' \n])('[sSmMdD]|'(?:ll|LL|re|RE|ve|VE)|n't|N'T)(?=[ \n])")
+_HAS_SUFFIX = re.compile(r"[^\W_]'(?:[sSmMdDtT]|ll|LL|re|RE|ve|VE)\b").search
+# What is left to NLTK.
+_ENTANGLED = re.compile(r"[:,][:,\x80-\U0010ffff]").search
+_CONTRACTED = re.compile(r"[cCgGlLwW](?i:annot|imme|onna|otta|emme|anna)").search
 _BATCH = 2_000
 
 
@@ -117,24 +126,37 @@ def tokens_of(keys, tokenize):
     dict of str to str
         The tokens of each key, joined by spaces.
     """
-    tokens, padded, left = {}, [], []
+    tokens, plain, suffixed, left = {}, [], [], []
     for key in keys:
-        if key[0] in MARKS and key[0] != _BREAK:
-            tokens[key] = _tokens_at_edge(key[0], key[1:], tokenize)
-        elif key.isalnum() and not _CONTRACTED(key):
+        if key.isalnum() and not _CONTRACTED(key):
             tokens[key] = key
+        elif key[0] in MARKS and key[0] != _BREAK:
+            tokens[key] = _tokens_at_edge(key[0], key[1:], tokenize)
         elif _ENTANGLED(key) or _CONTRACTED(key):
             left.append(key)
+        elif "'" not in key:
+            plain.append(key)
+        elif key.count("'") == 1 and _HAS_SUFFIX(key):
+            suffixed.append(key)
         else:
-            padded.append(key)
-    lines = " ".join(_PADDED.split("\n".join(padded))).split("\n")
-    tokens.update(zip(padded, lines, strict=bool(padded)))
+            left.append(key)
+    tokens.update(zip(plain, _split(plain).split("\n"), strict=bool(plain)))
+    lines = _SUFFIX.sub(r" \1", _split(suffixed) + "\n").split("\n")
+    tokens.update(zip(suffixed, lines, strict=False))
     for first in range(0, len(left), _BATCH):
         batch = left[first : first + _BATCH]
         found = tokenize(_BREAK + "".join(map(_between_breaks, batch)))
         lines = " ".join(found)[2:-2].split(f" {_BREAK} ")
         tokens.update(zip(batch, lines, strict=True))
     return tokens
+
+
+def _split(chunks):
+    """Give the tokens of chunks without `'`, or with a suffix still on, a line for each chunk."""
+    text = "\n" + "\n".join(chunks)
+    if '"' in text:
+        text = _OPENING.sub(" `` ", text).replace('"', " '' ").replace(_BREAK, "")
+    return " ".join(_PADDED.split(text))[1:]
 
 
 def _between_breaks(key):

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 from cleaning_reference import TEXTS
 from hypothesis import example, given, settings
@@ -45,19 +47,55 @@ def test_tokens_of_long_lines_are_nltks(text):
     assert tokens(text) == nltk_tokens(text)
 
 
-def test_nltk_sees_only_chunks_with_quotes():
+def test_nltk_sees_only_chunks_that_need_all_its_rules():
     seen = []
 
     def tokenize(text):
         seen.append(text)
         return nltk_tokens(text)
 
-    text = "Plain words, **bold** (and) [more]: a-b 3.14 `code` isn't."
+    text = "Plain words, **bold** (and) [more]: a-b 3.14 `code` isn't 'quoted' \"double.\" Gonna"
     found = _treebank.tokens_of(_treebank.keys_of(text), tokenize)
     assert len(seen) == 1
-    assert "isn't" in seen[0]
-    assert "Plain" not in seen[0]
-    assert found["isn't"] == "is n't"
+    assert seen[0].split(_treebank._BREAK) == ["", " 'quoted' ", " Gonna ", ""]
+    assert found["isn't"].split() == ["is", "n't"]
+    assert found['"double."'].split() == ["``", "double.", "''"]
+
+
+STEMS = [
+    "it",
+    "IT",
+    "don",
+    "DON",
+    "n",
+    "a_b",
+    "a.b",
+    "e\u0301",
+    "é",
+    "1",
+    "(it",
+    '"it',
+    "`don",
+    "x:y",
+    "",
+]
+SUFFIXES = "s S m d t T ll LL Ll re ve n't N'T N't 's't 'n ye tis was x r é l".split()
+
+
+@pytest.mark.parametrize("suffix", [f"'{end}" if "'" not in end else end for end in SUFFIXES])
+def test_suffixes_are_nltks(suffix):
+    for stem, after in itertools.product(STEMS, [*', . " .. )". -x * ,, _ ! \u0301'.split(), ""]):
+        chunk = f"{stem}{suffix}{after}"
+        for text in (f"x {chunk} y", f"x\n{chunk}\ty"):
+            assert tokens(text) == nltk_tokens(text)
+
+
+@pytest.mark.parametrize("before", ["", " ", "\n", *"([{<«“‘„`\"':-_.a*»"])
+def test_double_quotes_are_nltks(before):
+    marks = ["", " ", "\n", *")]}>»”’`\"':-_.a*,"]
+    for after, quote in itertools.product(marks, ['"', '""', '"""', '"x"', '("a', '"`"', '`"']):
+        for text in (f"x {before}{quote}{after} y", f"x\t{before}{quote}{after}\ny"):
+            assert tokens(text) == nltk_tokens(text)
 
 
 def test_unknown_rules_are_noticed():
