@@ -15,7 +15,6 @@ from arena_estimators.battles import COLUMNS
 from arena_estimators.datasets._readers import find_reader, read_batches
 from arena_estimators.datasets._schemas import KNOWN, Schema
 
-_BATCH_ROWS = 2000
 _OPTIONS = {
     "path": [str, os.PathLike],
     "cells": [StrOptions({"auto", "json", "text"})],
@@ -43,6 +42,7 @@ def load_arena(path, *, cells="auto", non_text="raise", verbose=False):
     ----------
     path : str or path-like
         A local file whose name ends in .csv, .csv.gz, .parquet, .jsonl or .jsonl.gz, in UTF-8.
+        A row of CSV may have up to 4 MiB.
     cells : {"auto", "json", "text"}, default="auto"
         What text in the columns `prompt`, `response_a` and `response_b` is: a JSON list of turns,
         or just text. "auto" takes JSON if most cells in the first 100 rows look like a list.
@@ -101,14 +101,14 @@ def load_arena(path, *, cells="auto", non_text="raise", verbose=False):
         bar_format="{l_bar}{bar}| {elapsed}",
     )
     with _without_garbage_collection(), bar:
-        for battles, _, share in _battles(path, cells, non_text, _BATCH_ROWS, at_once=True):
+        for battles, _, share in _battles(path, cells, non_text):
             for name, values in battles.items():
                 if values is None:
                     parts[name] = None
                 else:
                     parts.setdefault(name, []).extend(values)
             bar.update(share - bar.n)
-    return _bunch(parts, 0, path)
+        return _bunch(parts, 0, path)
 
 
 @validate_params(
@@ -156,16 +156,14 @@ def iter_arena(path, chunk_rows=10_000, *, cells="auto", non_text="raise"):
     find_reader(path)
     return (
         _bunch(battles, first_row, path)
-        for battles, first_row, _ in _battles(path, cells, non_text, chunk_rows, at_once=False)
+        for battles, first_row, _ in _battles(path, cells, non_text, chunk_rows)
     )
 
 
-def _battles(path, cells, non_text, batch_rows, at_once):
+def _battles(path, cells, non_text, batch_rows=None):
     """Yield parts as dicts of lists, the number of their first row, and the share done."""
     schema, first_row = None, 0
-    batches = read_batches(
-        path, KNOWN, batch_rows=batch_rows, at_once=at_once, json_cells=cells != "text"
-    )
+    batches = read_batches(path, KNOWN, batch_rows)
     for names, columns, share in batches:
         schema = schema or Schema(path, names, cells, non_text)
         battles = schema(columns, first_row)

@@ -5,6 +5,10 @@ from collections import Counter
 from itertools import chain
 from types import NoneType
 
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from arena_estimators.battles import COLUMNS
 from arena_estimators.exceptions import FileFormatError
 
@@ -18,9 +22,7 @@ _LABELS = {"model_a": "model_a", "model_b": "model_b", "tie": "tie", "tie (bothb
 _BITS = {"0": "0", "0.0": "0", "false": "0", "1": "1", "1.0": "1", "true": "1"}
 _ONE_HOT = {("1", "0", "0"): "model_a", ("0", "1", "0"): "model_b", ("0", "0", "1"): "tie"}
 _SAMPLE_ROWS = 100
-_CELLS_AT_ONCE = 32  # decoded together: few enough to stay in the processor's cache
 _DECODER = json.JSONDecoder(strict=False)
-_STRICT_DECODER = json.JSONDecoder()
 
 
 class _CellError(Exception):
@@ -61,9 +63,9 @@ class Schema:
                 self.cells = _guess_cells([columns[name] for name in COLUMNS])
             for name in COLUMNS:
                 fast = _decode_lists(columns[name]) if self.cells == "json" else None
-                battles[name] = fast or rows.apply(self._cell, columns[name], name)
+                battles[name] = fast or rows.apply(self._cell, _as_list(columns[name]), name)
         if self.one_hot:
-            bits = list(zip(*(map(str, columns[name]) for name in WINNERS), strict=True))
+            bits = list(zip(*(columns[name] for name in WINNERS), strict=True))
             labels = list(map(_ONE_HOT.get, bits))
             if None in labels:
                 labels = rows.apply(_one_hot_label, bits, ", ".join(WINNERS))
@@ -174,30 +176,32 @@ def _guess_cells(columns):
     texts = [
         cell.strip()
         for column in columns
-        for cell in column[:_SAMPLE_ROWS]
+        for cell in _as_list(column[:_SAMPLE_ROWS])
         if isinstance(cell, str)
     ]
     shapes = Counter(text[0] + text[-1] == "[]" for text in texts if text)
     return "json" if shapes[True] > shapes[False] else "text"
 
 
-def _decode_lists(cells):
+def _as_list(column):
+    return column if isinstance(column, list) else column.to_pylist()
+
+
+def _decode_lists(column):
     """Decode cells fast if all of them are JSON lists of text and null; else give None.
 
-    Many cells are decoded as one list, with line breaks between them. No JSON text may hold a
-    line break, so none runs from one cell into the next; a list that does so holds a list.
+    They are decoded as one list, with line breaks between them. No JSON text may hold a line
+    break, so none runs from one cell into the next; a list that does so holds a list.
     """
-    lists = []
-    try:
-        for start in range(0, len(cells), _CELLS_AT_ONCE):
-            some = cells[start : start + _CELLS_AT_ONCE]
-            decoded = _STRICT_DECODER.decode("[" + ",\n".join(some) + "]")
-            if len(decoded) != len(some):
-                return None
-            lists += decoded
-    except (TypeError, ValueError, RecursionError):
+    if isinstance(column, list):
         return None
-    if not set(map(type, lists)) <= {list}:
+    whole = pa.ListArray.from_arrays(pa.array([0, len(column)], pa.int32()), column)
+    joined = pc.binary_join(whole, pa.scalar(",\n", column.type))[0].as_buffer()
+    try:
+        lists = orjson.loads(b"".join([b"[", joined or b"", b"]"]))
+    except ValueError:
+        return None
+    if len(lists) != len(column) or not set(map(type, lists)) <= {list}:
         return None
     return lists if set(map(type, chain.from_iterable(lists))) <= {str, NoneType} else None
 
@@ -229,6 +233,7 @@ def _common_prompt(pair):
 
 
 def _one_hot_label(values):
+    values = [str(value) for value in values]
     bits = tuple(_BITS.get(value.strip().lower()) for value in values)
     if bits not in _ONE_HOT:
         raise _CellError(f"{', '.join(values)}. Expected one 1 and two 0")

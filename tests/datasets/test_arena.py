@@ -296,6 +296,8 @@ BROKEN = {
     "later.csv": (b"prompt,response_a,response_b\na,b,c\na,b,c,d\n", "cannot be read"),
     "short.csv": (b"prompt,response_a,response_b\na,b,c\na,b\n", "Expected 3 columns, got 2"),
     "cut.csv": (b'prompt,response_a,response_b\na,b,"c', "cut off"),
+    "quote.csv": (b'prompt,response_a,response_b\na,b,"c ""', "cut off"),
+    "line.csv": (b'prompt,response_a,response_b\na,b,"c\n', "cut off"),
     "cut.csv.gz": (gzip.compress(HEADER.encode() * 999)[:-20], "gzip"),
     "no.csv.gz": (HEADER.encode(), "gzip"),
     "no.parquet": (HEADER.encode(), "cannot be read"),
@@ -336,6 +338,24 @@ def test_other_columns_are_ignored(tmp_path):
     path = _write(pd.DataFrame(rows), tmp_path / "extra.jsonl")
     path.write_text("\n".join(map(json.dumps, rows)))
     assert len(load_arena(path).X) == 2
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+@pytest.mark.parametrize(
+    "last", ["c", '"c"', '""', "", '"say ""c"""', '"c\n"', "c’s", '"ça, 日本"']
+)
+def test_the_end_of_a_whole_file_is_recognised(tmp_path, last, end):
+    path = tmp_path / "end.csv"
+    path.write_bytes(f"response_a,response_b,prompt\na,b,{last}{end}".encode())
+    expected = last[1:-1].replace('""', '"') if last.startswith('"') else last
+    assert load_arena(path).X.prompt.tolist() == [expected]
+
+
+def test_a_quotation_mark_that_is_never_closed_is_named(tmp_path):
+    path = tmp_path / "open.csv"
+    path.write_text('prompt,response_a,response_b\na,b,"c\n' + "a,b,c\n" * 500_000)
+    with pytest.raises(FileFormatError, match=r"quotation mark is never closed"):
+        load_arena(path)
 
 
 def test_byte_order_mark_and_blank_lines(tmp_path):
