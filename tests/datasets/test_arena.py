@@ -353,7 +353,7 @@ def test_the_end_of_a_whole_file_is_recognised(tmp_path, last, end):
 
 def test_a_quotation_mark_that_is_never_closed_is_named(tmp_path):
     path = tmp_path / "open.csv"
-    path.write_text('prompt,response_a,response_b\na,b,"c\n' + "a,b,c\n" * 500_000)
+    path.write_text('prompt,response_a,response_b\na,b,"c\n' + "a,b,c\n" * 2_000_000)
     with pytest.raises(FileFormatError, match=r"quotation mark is never closed"):
         load_arena(path)
 
