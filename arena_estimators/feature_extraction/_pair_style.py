@@ -8,21 +8,22 @@ from sklearn.utils.validation import check_is_fitted
 from arena_estimators._validation import Integral, StrOptions, fit_context, validate_battles
 from arena_estimators.battles import PROMPT, RESPONSE_A, RESPONSE_B
 from arena_estimators.exceptions import ArenaError
-from arena_estimators.feature_extraction._style_counts import measure_text
+from arena_estimators.feature_extraction._style_counts import MEASURES, measure_texts
 from arena_estimators.feature_extraction._style_relations import (
     ANSWER_MEASURES,
+    PROMPT_MEASURES,
     SIMILARITY_MEASURES,
-    content_words,
-    measure_answer,
-    measure_prompt,
-    similarity,
+    measure_answers,
+    measure_prompts,
+    measure_similarity,
 )
+from arena_estimators.feature_extraction._style_words import MAX_TEXTS
 
 ODD = ("difference", "ratio", "tanh", "interaction")
 SYMMETRIC = ("absolute", "sum", "similarity", "prompt")
 BLOCKS = (*ODD, *SYMMETRIC)
-_MEASURES = (*measure_text("x")[0], *ANSWER_MEASURES)
-_PROMPT_MEASURES = tuple(measure_prompt(*measure_text("x")))
+_MEASURES = (*MEASURES, *ANSWER_MEASURES)
+_CHUNK = 300_000  # characters measured at once: much per call of NumPy, yet within a CPU's cache
 
 
 class PairStyleFeatures(TransformerMixin, BaseEstimator):
@@ -191,7 +192,7 @@ class PairStyleFeatures(TransformerMixin, BaseEstimator):
         ndarray of str
         """
         check_is_fitted(self)
-        special = {"similarity": SIMILARITY_MEASURES, "prompt": _PROMPT_MEASURES}
+        special = {"similarity": SIMILARITY_MEASURES, "prompt": PROMPT_MEASURES}
         names = [
             f"{block}__{measure}"
             for block in self.blocks_
@@ -261,29 +262,39 @@ def _hashable(cell):
 
 
 def _measure_rows(prompts, firsts, seconds):
-    """Measure rows that are sorted by prompt; nothing is remembered beyond a prompt."""
-    rows, index_a, index_b, of_prompt, of_pair = [], [], [], [], []
-    current = known = None
-    for prompt, first, second in zip(prompts, firsts, seconds, strict=True):
-        if known is None or prompt != current:
-            current, known = prompt, {}
-            values, counts = measure_text(prompt)
-            asked, prompt_words = measure_prompt(values, counts), content_words(counts)
-        for response in (first, second):
-            if response not in known:
-                values, counts = measure_text(response)
-                answer = measure_answer(asked, prompt_words, values, counts)
-                known[response] = len(rows), counts
-                rows.append([*values.values(), *answer.values()])
-        (a, counts_a), (b, counts_b) = known[first], known[second]
-        index_a.append(a)
-        index_b.append(b)
-        of_prompt.append(list(asked.values()))
-        of_pair.append(similarity(counts_a, counts_b, first == second))
-    table = np.array(rows).reshape(len(rows), len(_MEASURES))
-    return {
-        "a": table[np.array(index_a, dtype=np.intp)],
-        "b": table[np.array(index_b, dtype=np.intp)],
-        "prompt": np.array(of_prompt).reshape(len(of_prompt), len(_PROMPT_MEASURES)),
-        "similarity": np.array(of_pair).reshape(len(of_pair), len(SIMILARITY_MEASURES)),
+    """Measure rows that are sorted by prompt; nothing is remembered beyond a chunk."""
+    rows = zip(prompts, firsts, seconds, strict=True)
+    parts = [_measure_chunk(*chunk) for chunk in _chunks(rows)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _chunks(rows):
+    """Cut rows into chunks; give the distinct cells of each, and each row's numbers of cells."""
+    numbers, cells, size = [], {}, 0
+    for row in rows:
+        if size > _CHUNK or len(cells) > MAX_TEXTS - 3:
+            yield list(cells), np.array(numbers)
+            numbers, cells, size = [], {}, 0
+        for cell in row:
+            if cell not in cells:
+                cells[cell] = len(cells)
+                size += (
+                    len(cell) if isinstance(cell, str) else sum(map(len, filter(None, cell or ())))
+                )
+        numbers.append([cells[cell] for cell in row])
+    yield list(cells) or [None], np.array(numbers, dtype=np.intp).reshape(-1, 3)
+
+
+def _measure_chunk(cells, numbers):
+    values, words = measure_texts(cells)
+    asked = measure_prompts(values, words)
+    prompt, *responses = numbers.T
+    measured = {
+        "prompt": np.column_stack([column[prompt] for column in asked.values()]),
+        "similarity": np.column_stack([*measure_similarity(words, *responses).values()]),
     }
+    for side, response in zip("ab", responses, strict=True):
+        answers = measure_answers(asked, values, words, prompt, response)
+        own = [column[response] for column in values.values()]
+        measured[side] = np.column_stack([*own, *answers.values()])
+    return measured

@@ -1,4 +1,4 @@
-"""What can be counted in one text: the measures behind PairStyleFeatures.
+"""What can be counted in a text: the measures behind PairStyleFeatures.
 
 Headers, list items and bold are counted as Arena's style control counts them (file
 `utils/add_markdown_info.py` of github.com/lmarena/arena-hard-auto, explained in
@@ -7,14 +7,25 @@ line that starts with one to six `#` and a space, a list item starts after optio
 number and a point or with one of `-*+`, bold is text between two `**` or two `__` on one line.
 Unlike there, blank space around a turn is removed first. All other measures are this library's own.
 Counts enter as log(1 + count).
+
+Texts are measured many at once. What single characters, short patterns and words tell, NumPy
+counts; what few texts hold is counted in those that can hold it.
 """
 
 import re
 import zlib
-from collections import Counter
-from math import log1p
+
+import numpy as np
 
 from arena_estimators.battles import turns_of
+from arena_estimators.feature_extraction._style_characters import Characters
+from arena_estimators.feature_extraction._style_lexicon import (
+    NOT_ASCII,
+    OFFERS,
+    OPENINGS,
+    PHRASES,
+)
+from arena_estimators.feature_extraction._style_words import Words
 
 FENCE = "```"
 _CODE_BLOCK = re.compile(r"```[^`]*```")  # style control: what is taken out before counting
@@ -23,193 +34,182 @@ _HEADER = re.compile(r"\n#{1,6}(?=\s)")
 _ORDERED = re.compile(r"\n[^\S\n]*\d+\.(?=\s)")
 _BULLET = re.compile(r"\n[^\S\n]*[-*+](?=\s)")
 _BOLD = re.compile(r"\*\*[^*\n]+\*\*|__[^_\n]+__")  # style control
+_BOLD_STARS = re.compile(r"\*\*[^*\n]+\*\*")  # the same where there is but one kind: much faster
+_BOLD_LINES = re.compile(r"__[^_\n]+__")
 _INLINE_CODE = re.compile(r"`[^`\n]+`")
 _LINK = re.compile(r"https?://|\]\(\S")
 _TABLE_ROW = re.compile(r"\n *\|.*\| *(?=\n|$)")
-_WORD = re.compile(r"\w+")
-_SENTENCE_END = re.compile(r"[.!?…][\"')*]?(?=\s|$)")
-_WIDE_STOPS = "。！？"
-_ASCII_WORDS = bytes(c if chr(c).isalnum() or c == 95 else 32 for c in range(128)) + b" " * 128
-_NON_ASCII = bytes(range(128, 256))
-_DIGITS = b"0123456789"
-_NAME = re.compile(r"[a-z,] [A-Z](?=[a-z])")
-_EMOJI = re.compile("[\u2600-\u27bf\U0001f300-\U0001faff]")
 _BLANK_LINE = re.compile(r"\n\s*\n")
-_FINISHED = tuple(".!?…。！？)]}>\"'”’`*|~")
-
-# Phrases are compared with the lower-case text in which ’ was replaced by '.
-_REFUSALS = (
-    "i cannot", "i can't", "i am unable", "i'm unable", "i am not able", "i'm not able", "i won't",
-    "i do not have access", "i don't have access", "i must decline", "cannot assist",
-    "can't assist", "cannot provide", "can't provide", "cannot help", "can't help with",
-    "not comfortable", "not appropriate", "against my", "no puedo", "je ne peux pas",
-    "ich kann nicht", "не могу", "无法",
-)  # fmt: skip
-_APOLOGIES = (
-    "sorry", "apologize", "apologise", "apologies", "unfortunately", "lo siento", "désolé",
-    "tut mir leid", "извините", "抱歉", "对不起",
-)  # fmt: skip
-_SELF_MENTIONS = ("as an ai", "i'm an ai", "i am an ai", "language model", "ai assistant")
-_OPENINGS = (
-    "sure", "certainly", "of course", "absolutely", "great question", "good question", "hello",
-    "hi ", "hi!", "hey", "thank you", "thanks", "i'd be happy", "i would be happy", "here is",
-    "here's", "here are", "okay", "yes",
-)  # fmt: skip
-_OFFERS = (
-    "let me know", "feel free", "hope this helps", "hope that helps", "if you have any",
-    "would you like", "anything else", "happy to help", "need more", "if you need",
-)  # fmt: skip
-_EXAMPLES = ("for example", "such as", "for instance", "e.g", "por ejemplo", "zum beispiel")
-_FIRST_PERSON = frozenset("i me my mine myself we us our".split())
-_HEDGES = frozenset(
-    "may maybe perhaps might could possibly probably seems seem likely generally typically usually "
-    "often sometimes depends depending".split()
-)
-FUNCTION_WORDS = frozenset(
-    "a about after all also am an and any are as at be been but by can could did do does for from "
-    "had has have he her his how i if in into is it its just like me more most my no not of on one "
-    "or our out over she should so some such than that the their them then there these they this "
-    "to up us was we were what when where which who will with would you your".split()
-)
+_FINISHED = frozenset(".!?…。！？)]}>\"'”’`*|~")
 
 
-def measure_text(cell):
-    """Measure one cell.
+def measure_texts(cells):
+    """Measure cells.
 
     Parameters
     ----------
-    cell : str, None, list or tuple of turns
+    cells : sequence of n_cells times str, None, list or tuple of turns
+        At most `MAX_TEXTS`.
 
     Returns
     -------
-    values : dict of str to float
+    values : dict of str to ndarray of shape (n_cells,) of float64
         The measures. A cell without text has 1 for `empty` and 0 for everything else.
-    counts : Counter
-        How often each lower-case word occurs.
+    words : Words
+        The words of the cells.
     """
-    turns = turns_of(cell)
-    filled = [turn.strip() for turn in turns if turn and not turn.isspace()]
-    if not filled:
-        return dict(_EMPTY), Counter()
-    text = filled[0] if len(filled) == 1 else "\n\n".join(filled)
-    lower = text.lower()
-    if "’" in lower:
-        lower = lower.replace("’", "'")
-    words = split_words(lower)
-    counts = Counter(words)
+    turns = [turns_of(cell) for cell in cells]
+    filled = [[turn.strip() for turn in some if turn and not turn.isspace()] for some in turns]
+    texts = [some[0] if len(some) == 1 else "\n\n".join(some) for some in filled]
+    lower = [text.lower() for text in texts]
+    lower = [text if text.isascii() else text.replace("’", "'") for text in lower]
+    n_turns = np.array([len(some) for some in turns])
+    n_filled = np.array([len(some) for some in filled])
+    size = np.array([len(text) for text in texts])
+    words, characters = Words(lower), Characters(texts)
     values = {
-        "empty": 1 - len(filled) / len(turns),
-        "log_turns": log1p(len(filled)),
-        **_sizes(text, words, counts),
-        **_markdown(text),
-        **_characters(text),
-        **_wording(lower, counts, len(words)),
-        **_repetition(text, lower),
-        **_ending(text, lower),
+        "empty": 1 - n_filled / np.maximum(1, n_turns),
+        "log_turns": np.log1p(n_filled),
+        **_sizes(texts, size, words, characters),
+        **_markdown(texts, characters),
+        **_characters(texts, size, characters),
+        **_wording(lower, words),
+        **_repetition(texts, lower, size, characters),
+        **_ending(texts, lower, characters),
     }
-    return values, counts
+    has_text = n_filled > 0
+    values = {name: np.where(has_text, column, 0.0) for name, column in values.items()}
+    values["empty"][~has_text] = 1.0
+    return values, words
 
 
-def split_words(lower):
-    r"""Find what the pattern ``\w+`` finds, four times as fast where the text is ASCII."""
-    if lower.isascii():
-        return lower.encode().translate(_ASCII_WORDS).decode().split()
-    return _WORD.findall(lower)
-
-
-def _sizes(text, words, counts):
-    sentences = max(1, len(_SENTENCE_END.findall(text)) + _count(text, _WIDE_STOPS))
-    n_words = max(1, len(words))
-    long = [count for word, count in counts.items() if len(word) >= 8]
+def _sizes(texts, size, words, characters):
+    sentences = np.maximum(1, characters.sentence_ends() + characters.number("。！？"))
+    n_words = np.maximum(1, words.n_words)
+    lines = characters.number("\n")
+    blank_lines = _count_where(lines > 1, texts, _found(_BLANK_LINE))
     return {
-        "log_characters": log1p(len(text)),
-        "log_words": log1p(len(words)),
-        "log_distinct_words": log1p(len(counts)),
-        "log_sentences": log1p(sentences),
-        "log_lines": log1p(text.count("\n")),
-        "log_paragraphs": log1p(len(_BLANK_LINE.findall(text)) + 1),
-        "log_long_words": log1p(len(long)),
-        "long_words": sum(long) / n_words,
-        "word_length": len("".join(words)) / n_words,
-        "log_sentence_length": log1p(n_words / sentences),
-        "type_token_ratio": len(counts) / n_words,
+        "log_characters": np.log1p(size),
+        "log_words": np.log1p(words.n_words),
+        "log_distinct_words": np.log1p(words.n_distinct),
+        "log_sentences": np.log1p(sentences),
+        "log_lines": np.log1p(lines),
+        "log_paragraphs": np.log1p(blank_lines + 1),
+        "log_long_words": np.log1p(words.n_distinct_long),
+        "long_words": words.n_long / n_words,
+        "word_length": words.n_letters / n_words,
+        "log_sentence_length": np.log1p(n_words / sentences),
+        "type_token_ratio": words.n_distinct / n_words,
     }
 
 
-def _markdown(text):
-    blocks = text.count(FENCE) // 2
-    prose = "\n" + (_CODE_BLOCK.sub("", text) if blocks else text)
+def _markdown(texts, characters):
+    number = characters.number
+    blocks = _count_where(number("`") > 2, texts, lambda text: text.count(FENCE) // 2)
+    coded = blocks > 0
+    prose = ["\n" + (_CODE_BLOCK.sub("", t) if c else t) for t, c in zip(texts, coded, strict=True)]
+
+    def found(pattern, possible):
+        return np.log1p(_count_where(possible, prose, _found(pattern)))
+
+    stars, lines = number("*") > 3, number("_") > 3
+    named = (number("]") > 0) & (number("(") > 0)
+    bare = ~named & (number(":") > 0) & (number("/") > 1)
+    links = _count_where(named, texts, _found(_LINK)) + _count_where(bare, texts, _schemes)
     return {
-        "headers": log1p(len(_HEADER.findall(prose))) if "#" in prose else 0.0,
-        "ordered_items": log1p(len(_ORDERED.findall(prose))) if "." in prose else 0.0,
-        "bullet_items": log1p(len(_BULLET.findall(prose))),
-        "bold": log1p(len(_BOLD.findall(prose))) if "**" in prose or "__" in prose else 0.0,
-        "table_rows": log1p(len(_TABLE_ROW.findall(prose))) if "|" in prose else 0.0,
-        "code_blocks": log1p(blocks),
-        "inline_code": log1p(len(_INLINE_CODE.findall(prose))) if "`" in prose else 0.0,
-        "links": log1p(len(_LINK.findall(text))) if "http" in text or "](" in text else 0.0,
+        "headers": found(_HEADER, number("#") > 0),
+        "ordered_items": found(_ORDERED, coded | (characters.numbered() > 0)),
+        "bullet_items": found(_BULLET, coded | (characters.marks() > 0)),
+        "bold": found(_BOLD, stars & lines)
+        + found(_BOLD_STARS, stars & ~lines)
+        + found(_BOLD_LINES, lines & ~stars),
+        "table_rows": found(_TABLE_ROW, number("|") > 1),
+        "code_blocks": np.log1p(blocks),
+        "inline_code": found(_INLINE_CODE, number("`") > 1),
+        "links": np.log1p(links),
     }
 
 
-def _characters(text):
-    size = len(text)
-    raw = text.encode("utf-8", "surrogatepass")
-    ascii_size = len(raw.translate(None, _NON_ASCII))
+def _schemes(text):
+    return text.count("http://") + text.count("https://")
+
+
+def _characters(texts, size, characters):
+    number, size = characters.number, np.maximum(1, size)
+    hyphens = _count_where(characters.marks() > 0, texts, lambda text: text.count(" - "))
     return {
-        "digits": (len(raw) - len(raw.translate(None, _DIGITS))) / size,
-        "non_ascii": 1 - ascii_size / size,
-        "emoji": 0.0 if ascii_size == size else log1p(len(_EMOJI.findall(text))),
-        "questions": log1p(text.count("?") + text.count("？")),
-        "exclamations": log1p(text.count("!") + text.count("！")),
-        "commas": text.count(",") / size,
-        "semicolons": log1p(text.count(";")),
-        "names": log1p(len(_NAME.findall(text))),
-        "quotes": log1p(text.count('"') + text.count("“")),
-        "parentheses": log1p(text.count("(")),
-        "dashes": log1p(text.count(" - ") + text.count("—") + text.count("–")),
+        "digits": number("0123456789") / size,
+        "non_ascii": characters.not_ascii() / size,
+        "emoji": np.log1p(characters.emoji()),
+        "questions": np.log1p(number("?？")),
+        "exclamations": np.log1p(number("!！")),
+        "commas": number(",") / size,
+        "semicolons": np.log1p(number(";")),
+        "names": np.log1p(characters.names()),
+        "quotes": np.log1p(number('"“')),
+        "parentheses": np.log1p(number("(")),
+        "dashes": np.log1p(hyphens + number("—–")),
     }
 
 
-def _wording(lower, counts, n_words):
-    def share(lexicon):
-        return sum(map(counts.__getitem__, counts.keys() & lexicon)) / max(1, n_words)
-
-    return {
-        "first_person": share(_FIRST_PERSON),
-        "hedges": share(_HEDGES),
-        "function_words": share(FUNCTION_WORDS),
-        "refusals": log1p(_count(lower, _REFUSALS)),
-        "apologies": log1p(_count(lower, _APOLOGIES)),
-        "examples": log1p(_count(lower, _EXAMPLES)),
-        "self_mentions": log1p(_count(lower, _SELF_MENTIONS)),
-    }
+def _wording(lower, words):
+    n_words = np.maximum(1, words.n_words)
+    lists = ("first_person", "hedges", "function_words")
+    shares = {name: words.number_in(name) / n_words for name in lists}
+    phrases = {name: np.log1p(_phrases(lower, words, name)) for name in PHRASES}
+    return shares | phrases
 
 
-def _repetition(text, lower):
+def _phrases(lower, words, name):
+    total = np.zeros(len(lower))
+    for stems, phrases in PHRASES[name]:
+        if stems == NOT_ASCII:
+            possible = np.array([not text.isascii() for text in lower])
+        else:
+            possible = np.any([words.any_begins_with(stem) for stem in stems.split()], axis=0)
+        total += _count_where(possible, lower, lambda text, of=phrases: sum(map(text.count, of)))
+    return total
+
+
+def _repetition(texts, lower, size, characters):
     """Loops: lines that come back, and how well the text compresses."""
-    lines = [line for line in text.split("\n") if line]
-    packed = zlib.compress(lower.encode("utf-8", "surrogatepass"), level=1)
+    packed = [len(zlib.compress(text.encode("utf-8", "surrogatepass"), level=1)) for text in lower]
     return {
-        "repeated_lines": 1 - len(set(lines)) / len(lines),
-        "compression": len(packed) / len(text),
+        "repeated_lines": _count_where(characters.number("\n") > 0, texts, _repeated_lines),
+        "compression": np.array(packed) / np.maximum(1, size),
     }
 
 
-def _ending(text, lower):
-    finished = text.endswith(_FINISHED)
-    last_line = text[text.rfind("\n") + 1 :]
-    cut = text.count(FENCE) % 2 or (not finished and last_line.count(" ") >= 7)
+def _repeated_lines(text):
+    lines = text.split("\n")
+    blank = lines.count("")
+    return 1 - (len(set(lines)) - (blank > 0)) / (len(lines) - blank)
+
+
+def _ending(texts, lower, characters):
+    last = [text[-1:] for text in texts]
+    finished = np.array([character in _FINISHED for character in last])
+    odd = _count_where(characters.number("`") > 2, texts, lambda text: text.count(FENCE) % 2)
+    long = _count_where(~finished, texts, lambda text: text.count(" ", text.rfind("\n") + 1) >= 7)
     return {
-        "greets": float(lower.startswith(_OPENINGS)),
-        "offers_more": float(_count(lower[-250:], _OFFERS) > 0),
-        "ends_asking": float(text.endswith(("?", "？"))),
-        "finished": float(finished),
-        "cut_off": float(bool(cut)),
+        "greets": np.array([text.startswith(OPENINGS) for text in lower]),
+        "offers_more": np.array([any(map(text[-250:].__contains__, OFFERS)) for text in lower]),
+        "ends_asking": np.array([character in {"?", "？"} for character in last]),
+        "finished": finished,
+        "cut_off": (odd > 0) | (long > 0),
     }
 
 
-def _count(text, phrases):
-    return sum(map(text.count, phrases))
+def _found(pattern):
+    return lambda text: len(pattern.findall(text))
 
 
-_EMPTY = dict.fromkeys(measure_text("x")[0], 0.0) | {"empty": 1.0}
+def _count_where(possible, texts, count):
+    """Count in the texts where there can be anything to count."""
+    counts = np.zeros(len(texts))
+    for i in np.flatnonzero(possible).tolist():
+        counts[i] = count(texts[i])
+    return counts
+
+
+MEASURES = tuple(measure_texts(["x"])[0])

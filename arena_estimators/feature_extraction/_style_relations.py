@@ -1,78 +1,69 @@
 """What a prompt asks for, how a response answers it, and how alike two responses are."""
 
-from math import log1p
+import numpy as np
 
-from arena_estimators.feature_extraction._style_counts import FUNCTION_WORDS
+from arena_estimators.feature_extraction._style_lexicon import KINDS
 
 _FROM_TEXT = (
     "log_characters", "log_words", "log_sentences", "log_turns", "code_blocks", "digits",
     "non_ascii", "questions", "exclamations", "first_person", "empty",
 )  # fmt: skip
-_KINDS = {
-    "asks_code": "code python javascript java html css sql bash script program function regex api "
-    "class c algorithm debug compile",
-    "asks_list": "list lists steps ways ideas tips examples items bullet recipe recommend suggest "
-    "suggestions names reasons things",
-    "asks_table": "table spreadsheet csv columns",
-    "asks_brief": "brief briefly short concise summarize summarise summary shorten tldr sentence",
-    "asks_prose": "story poem song lyrics essay haiku joke letter email blog article post speech "
-    "paragraph write",
-    "asks_edit": "rewrite translate correct paraphrase edit fix improve proofread rephrase convert "
-    "classify extract",
-    "asks_fact": "what who when where which whose",
-    "asks_how": "how why explain describe",
-    "asks_number": "calculate solve equation sum many much percent probability average",
-}
-_KINDS = {kind: frozenset(words.split()) for kind, words in _KINDS.items()}
-
-
-def measure_prompt(values, counts):
-    """Pick the measures of a prompt and add what kind of answer it asks for, by its words."""
-    kinds = {kind: float(not words.isdisjoint(counts)) for kind, words in _KINDS.items()}
-    return {name: values[name] for name in _FROM_TEXT} | kinds
-
-
-def measure_answer(prompt, prompt_words, values, counts):
-    """Measure a response against its prompt.
-
-    Parameters
-    ----------
-    prompt : dict of str to float
-        What `measure_prompt` gave.
-    prompt_words : set of str
-        The prompt's content words.
-    values, counts : dict and Counter
-        What `measure_text` gave for the response.
-    """
-    if values["empty"] == 1:
-        return dict.fromkeys(ANSWER_MEASURES, 0.0)
-    shared = len(prompt_words & counts.keys())
-    has_list = values["ordered_items"] + values["bullet_items"] > 0
-    kept = (
-        (prompt["asks_code"] and values["code_blocks"] > 0)
-        or (prompt["asks_list"] and has_list)
-        or (prompt["asks_table"] and values["table_rows"] > 0)
-        or (prompt["asks_brief"] and values["log_words"] < 4)
-    )
-    return {
-        "prompt_overlap": shared / max(1, len(prompt_words)),
-        "log_new_words": log1p(len(content_words(counts)) - shared),
-        "script_match": 1 - abs(prompt["non_ascii"] - values["non_ascii"]),
-        "format_match": float(bool(kept)),
-    }
-
-
+PROMPT_MEASURES = (*_FROM_TEXT, *KINDS)
 ANSWER_MEASURES = ("prompt_overlap", "log_new_words", "script_match", "format_match")
 SIMILARITY_MEASURES = ("shared_words", "identical")
 
 
-def content_words(counts):
-    """Give the distinct words that carry meaning."""
-    return counts.keys() - FUNCTION_WORDS
+def measure_prompts(values, words):
+    """Pick the measures of prompts and add what kind of answer each asks for, by its words.
+
+    Parameters
+    ----------
+    values, words : dict and Words
+        What `measure_texts` gave.
+    """
+    kinds = {kind: words.meets(kind).astype(float) for kind in KINDS}
+    return {name: values[name] for name in _FROM_TEXT} | kinds
 
 
-def similarity(counts_a, counts_b, identical):
+def measure_answers(asked, values, words, prompt, response):
+    """Measure responses against their prompts.
+
+    Parameters
+    ----------
+    asked : dict of str to ndarray
+        What `measure_prompts` gave.
+    values, words : dict and Words
+        What `measure_texts` gave.
+    prompt, response : ndarray of shape (n_pairs,)
+        Numbers of the texts.
+
+    Returns
+    -------
+    dict of str to ndarray of shape (n_pairs,)
+    """
+    of_prompt = {name: column[prompt] for name, column in asked.items()}
+    given = {name: column[response] for name, column in values.items()}
+    content = words.n_distinct - words.distinct_in("function_words")
+    shared = words.shared(prompt, response, without="function_words")
+    has_list = given["ordered_items"] + given["bullet_items"] > 0
+    kept = (
+        ((of_prompt["asks_code"] > 0) & (given["code_blocks"] > 0))
+        | ((of_prompt["asks_list"] > 0) & has_list)
+        | ((of_prompt["asks_table"] > 0) & (given["table_rows"] > 0))
+        | ((of_prompt["asks_brief"] > 0) & (given["log_words"] < 4))
+    )
+    answers = {
+        "prompt_overlap": shared / np.maximum(1, content[prompt]),
+        "log_new_words": np.log1p(content[response] - shared),
+        "script_match": 1 - np.abs(of_prompt["non_ascii"] - given["non_ascii"]),
+        "format_match": kept,
+    }
+    return {name: np.where(given["empty"] == 1, 0.0, answers[name]) for name in ANSWER_MEASURES}
+
+
+def measure_similarity(words, first, second):
     """Compare two responses: Jaccard index of their distinct words, and whether they are equal."""
-    shared = len(counts_a.keys() & counts_b.keys())
-    union = len(counts_a) + len(counts_b) - shared
-    return shared / union if union else 1.0, float(identical)
+    shared = words.shared(first, second)
+    union = words.n_distinct[first] + words.n_distinct[second] - shared
+    alike = np.where(union > 0, shared / np.maximum(1, union), 1.0)
+    return {"shared_words": alike, "identical": (first == second).astype(float)}

@@ -1,37 +1,16 @@
 import pickle
-import re
-from math import log1p
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from arena_estimators import ArenaError, PairStyleFeatures, swap
 from arena_estimators.datasets import make_battles
-from arena_estimators.feature_extraction._style_counts import measure_text, split_words
 
 ODD = ("difference", "ratio", "tanh", "interaction")
 SYMMETRIC = ("absolute", "sum", "similarity", "prompt")
-MARKDOWN = """# Title
-Some **bold** and __also bold__ text.
-
-1. one
-2. two
-- three
-* four
-   + five
-
-```python
-# no header
-- no item
-```
-See [a link](http://example.org), `inline` and
-| a | b |
-"""
 
 
 @pytest.fixture(scope="module")
@@ -49,34 +28,6 @@ def column(X, name, **parameters):
     block = name.split("__")[0]
     style = PairStyleFeatures(block, **parameters).set_output(transform="pandas")
     return style.fit_transform(X)[name]
-
-
-def test_markdown_counts_are_those_of_style_control():
-    values, _ = measure_text(MARKDOWN)
-    expected = {"headers": 1, "ordered_items": 2, "bullet_items": 3, "bold": 2, "code_blocks": 1}
-    expected |= {"links": 1, "inline_code": 1, "table_rows": 1}
-    assert {name: values[name] for name in expected} == pytest.approx(
-        {name: log1p(count) for name, count in expected.items()}
-    )
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.text(alphabet="#1.-*+_ \n\txé", max_size=40))
-def test_list_and_header_patterns_find_what_anchored_ones_find(text):
-    values, _ = measure_text(text)
-    text = text.strip()
-    patterns = {
-        "headers": r"^#{1,6}\s",
-        "ordered_items": r"^\s*\d+\.\s",
-        "bullet_items": r"^\s*[-*+]\s",
-    }
-    for name, pattern in patterns.items():
-        assert values[name] == pytest.approx(log1p(len(re.findall(pattern, text, re.MULTILINE))))
-
-
-@given(st.text(max_size=60))
-def test_words_are_runs_of_word_characters(text):
-    assert split_words(text.lower()) == re.findall(r"\w+", text.lower())
 
 
 @pytest.mark.parametrize(
@@ -203,14 +154,3 @@ def test_no_battles_to_fit_are_refused(battles):
 def test_unfitted_is_refused(battles):
     with pytest.raises(NotFittedError):
         PairStyleFeatures().transform(battles)
-
-
-def test_lone_surrogates_are_measured():
-    values, _ = measure_text("broken \ud83d text")
-    assert values["non_ascii"] == pytest.approx(1 / 13)
-
-
-@pytest.mark.parametrize("part", ["\n", " ", "\n ", "](", "**", "__", "`", "|", "```", ". ", "1."])
-def test_no_text_takes_quadratic_time(part):
-    values, _ = measure_text("start " + part * 100_000 + " end")
-    assert values["log_characters"] > 11

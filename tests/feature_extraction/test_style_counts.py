@@ -1,0 +1,212 @@
+"""The fast counts are those of the plain patterns and loops that define the measures."""
+
+import re
+import zlib
+from collections import Counter
+from math import log1p
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from arena_estimators.battles import texts
+from arena_estimators.datasets import make_battles
+from arena_estimators.feature_extraction import _style_lexicon as lexicon
+from arena_estimators.feature_extraction._style_counts import measure_texts
+from arena_estimators.feature_extraction._style_words import MAX_TEXTS, Words, spell
+
+MARKDOWN = """# Title
+Some **bold** and __also bold__ text.
+
+1. one
+2. two
+- three
+* four
+   + five
+
+```python
+# no header
+- no item
+```
+See [a link](http://example.org), `inline` and
+| a | b |
+"""
+CODE_BLOCK = re.compile(r"```[^`]*```")
+COUNTED = {  # in the whole text
+    "sentences": r"[.!?…][\"')*]?(?=\s|$)|[。！？]",
+    "log_lines": r"\n",
+    "links": r"https?://|\]\(\S",
+    "emoji": "[\u2600-\u27bf\U0001f300-\U0001faff]",
+    "questions": "[?？]",
+    "exclamations": "[!！]",
+    "semicolons": ";",
+    "names": r"[a-z,] [A-Z](?=[a-z])",
+    "quotes": '["“]',
+    "parentheses": r"\(",
+    "dashes": " - |[—–]",
+}
+COUNTED_IN_PROSE = {  # outside of fenced code
+    "headers": r"\n#{1,6}(?=\s)",
+    "ordered_items": r"\n[^\S\n]*\d+\.(?=\s)",
+    "bullet_items": r"\n[^\S\n]*[-*+](?=\s)",
+    "bold": r"\*\*[^*\n]+\*\*|__[^_\n]+__",
+    "table_rows": r"\n *\|.*\| *(?=\n|$)",
+    "inline_code": r"`[^`\n]+`",
+}
+SHARES = {"digits": "[0-9]", "non_ascii": r"[^\x00-\x7f]", "commas": ","}
+NASTY = st.text(
+    alphabet="aAbéÉßİΣ ._-*+#`|,;:/()[]!?…。！？“—–\"'’1٣\n\t\r\x00\x1c\x85\xa0\u2003\u2028"
+    "\ud83d😀☀中\u0301\ufeff",
+    max_size=60,
+)
+PIECES = (
+    "**", "__", "```", "1. ", "\n- ", "\n\n", "\n \n", " - ", "https://", "](", "| a |\n", "# ",
+    "Ada", "in Paris", "the", "code", "internationalisation", "a" * 40, "t", *lexicon.OPENINGS,
+    *(p for groups in lexicon.PHRASES.values() for _, phrases in groups for p in phrases),
+)  # fmt: skip
+PIECED = st.lists(st.sampled_from(PIECES) | NASTY, max_size=12).map(" ".join)
+
+
+def reference(text):
+    """Measure one text plainly, for all measures that NumPy counts."""
+    text = text.strip()
+    lower = text.lower().replace("’", "'")
+    words = re.findall(r"\w+", lower)
+    counts = Counter(words)
+    prose = "\n" + CODE_BLOCK.sub("", text)
+    found = {name: len(re.findall(pattern, text)) for name, pattern in COUNTED.items()}
+    found |= {name: len(re.findall(p, prose)) for name, p in COUNTED_IN_PROSE.items()}
+    sentences = max(1, found.pop("sentences"))
+    values = {name: log1p(count) for name, count in found.items()}
+    for name, pattern in SHARES.items():
+        values[name] = len(re.findall(pattern, text)) / len(text)
+    n_words = max(1, len(words))
+    for name in ("first_person", "hedges", "function_words"):
+        listed = getattr(lexicon, name.upper())
+        values[name] = sum(word in listed for word in words) / n_words
+    lines = [line for line in text.split("\n") if line]
+    packed = zlib.compress(lower.encode("utf-8", "surrogatepass"), level=1)
+    return values | {
+        "log_characters": log1p(len(text)),
+        "log_words": log1p(len(words)),
+        "log_distinct_words": log1p(len(counts)),
+        "log_sentences": log1p(sentences),
+        "log_paragraphs": log1p(len(re.findall(r"\n\s*\n", text)) + 1),
+        "log_long_words": log1p(sum(len(word) >= 8 for word in counts)),
+        "long_words": sum(len(word) >= 8 for word in words) / n_words,
+        "word_length": sum(map(len, words)) / n_words,
+        "log_sentence_length": log1p(n_words / sentences),
+        "type_token_ratio": len(counts) / n_words,
+        "code_blocks": log1p(text.count("```") // 2),
+        "repeated_lines": 1 - len(set(lines)) / len(lines),
+        "compression": len(packed) / len(text),
+        "greets": lower.startswith(lexicon.OPENINGS),
+        "offers_more": any(offer in lower[-250:] for offer in lexicon.OFFERS),
+        "ends_asking": text[-1] in "?？",
+        "finished": text.endswith(tuple(".!?…。！？)]}>\"'”’`*|~")),
+    }
+
+
+def assert_as_reference(some):
+    some = [text for text in some if text and not text.isspace()] or ["x"]
+    measured = measure_texts(some)[0]
+    for i, text in enumerate(some):
+        expected = {name: float(value) for name, value in reference(text).items()}
+        got = {name: measured[name][i] for name in expected}
+        assert got == pytest.approx(expected, abs=1e-12), text
+
+
+def measure_text(text):
+    """Measure one cell."""
+    return {name: column[0] for name, column in measure_texts([text])[0].items()}
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(NASTY | PIECED, max_size=6))
+def test_measures_are_those_of_the_plain_definitions(some):
+    assert_as_reference(some)
+
+
+def test_measures_of_made_battles_are_those_of_the_plain_definitions():
+    X = make_battles(n_samples=200, random_state=0).X
+    assert_as_reference(texts(X.response_a))
+
+
+@pytest.mark.parametrize("name", lexicon.PHRASES)
+def test_every_phrase_is_found_and_its_guard_hides_none(name):
+    phrases = [phrase for _, group in lexicon.PHRASES[name] for phrase in group]
+    some = [f"Well, {phrase.replace(chr(39), '’').upper()}: so." for phrase in phrases]
+    every = [sum(map(f"well, {p.upper().lower()}: so.".count, phrases)) for p in phrases]
+    np.testing.assert_allclose(measure_texts(some)[0][name], np.log1p(every))
+    assert min(every) > 0
+
+
+@given(NASTY)
+def test_words_are_runs_of_word_characters(text):
+    lower = text.lower()
+    words = spell(lower).decode("utf-8", "surrogatepass").split()
+    assert words == re.findall(r"\w+", lower)
+
+
+@given(st.lists(NASTY | PIECED, min_size=2, max_size=6))
+def test_shared_words_are_those_of_sets(some):
+    lower = [text.lower() for text in some]
+    words = Words(lower)
+    sets = [set(re.findall(r"\w+", text)) for text in lower]
+    ours = np.arange(len(some) - 1)
+    assert words.shared(ours, ours + 1).tolist() == [
+        len(a & b) for a, b in zip(sets, sets[1:], strict=False)
+    ]
+    content = words.shared(ours + 1, ours, without="function_words")
+    assert content.tolist() == [
+        len((a & b) - lexicon.FUNCTION_WORDS) for a, b in zip(sets, sets[1:], strict=False)
+    ]
+    asks = [not lexicon.KINDS["asks_code"].isdisjoint(words) for words in sets]
+    assert words.meets("asks_code").tolist() == asks
+
+
+def test_long_words_differ_wherever_they_differ():
+    one = "abcdefgh" * 4
+    other = [one[:i] + "X" + one[i + 1 :] for i in range(len(one))]
+    assert Words([" ".join([one, *other, one + "a", one[:-1]]).lower()]).n_distinct[0] == 35
+
+
+def test_as_many_texts_as_a_key_holds():
+    words = Words(["one two two"] * MAX_TEXTS)
+    assert words.n_distinct.tolist() == [2] * MAX_TEXTS
+    assert len(words.keys) == 2 * MAX_TEXTS
+
+
+def test_markdown_counts_are_those_of_style_control():
+    values = measure_text(MARKDOWN)
+    expected = {"headers": 1, "ordered_items": 2, "bullet_items": 3, "bold": 2, "code_blocks": 1}
+    expected |= {"links": 1, "inline_code": 1, "table_rows": 1}
+    assert {name: values[name] for name in expected} == pytest.approx(
+        {name: log1p(count) for name, count in expected.items()}
+    )
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(alphabet="#1.-*+_ \n\txé", max_size=40))
+def test_list_and_header_patterns_find_what_anchored_ones_find(text):
+    values = measure_text(text)
+    text = text.strip()
+    patterns = {
+        "headers": r"^#{1,6}\s",
+        "ordered_items": r"^\s*\d+\.\s",
+        "bullet_items": r"^\s*[-*+]\s",
+    }
+    for name, pattern in patterns.items():
+        assert values[name] == pytest.approx(log1p(len(re.findall(pattern, text, re.MULTILINE))))
+
+
+def test_lone_surrogates_are_measured():
+    values = measure_text("broken \ud83d text")
+    assert values["non_ascii"] == pytest.approx(1 / 13)
+
+
+@pytest.mark.parametrize("part", ["\n", " ", "\n ", "](", "**", "__", "`", "|", "```", ". ", "1."])
+def test_no_text_takes_quadratic_time(part):
+    values = measure_text("start " + part * 100_000 + " end")
+    assert values["log_characters"] > 11
