@@ -62,7 +62,15 @@ def main(argv=None):
     start = time.perf_counter()
     print(f"Fitting three members on {len(train.X):,} battles, on each fold and on all ...")
     model = make_blend(args.n_jobs).fit(train.X, train.y)
-    print(f"\nclass prior  log loss {prior_log_loss(train.y):.4f}")
+    print_blend(model, train.y)
+    frame = make_submission(model, test.X, test.id)
+    write_submission(frame, args.out)
+    print(f"{len(frame)} predictions in {args.out} ({time.perf_counter() - start:.0f} s)")
+
+
+def print_blend(model, y):
+    """Print the out-of-fold log loss of each member and of the blend, weights and temperature."""
+    print(f"\nclass prior  log loss {prior_log_loss(y):.4f}")
     for name, loss in model.oof_log_loss_.items():
         print(f"{name:<12} log loss {loss:.4f}", end="")
         if name in model.weights_:
@@ -70,9 +78,6 @@ def main(argv=None):
             print(f"  weight {model.weights_[name]:.2f}, gains {gain:.4f}", end="")
         print()
     print(f"temperature {model.temperature_:.2f}")
-    frame = make_submission(model, test.X, test.id)
-    write_submission(frame, args.out)
-    print(f"{len(frame)} predictions in {args.out} ({time.perf_counter() - start:.0f} s)")
 
 
 def prior_log_loss(y):

@@ -68,11 +68,16 @@ def run(train, test, out, model_path=None, n_jobs=None):
     write_submission(frame, out)
     print(f"{len(frame):,} predictions in {out} ({time.perf_counter() - start:.0f} s)")
     if model_path:
-        model_path = pathlib.Path(model_path)
-        model_path.parent.mkdir(parents=True, exist_ok=True)
-        joblib.dump(model, model_path)
-        print(f"The fitted pipeline is in {model_path}: joblib.load reads it back.")
+        save(model, model_path)
     return losses
+
+
+def save(model, path):
+    """Save a fitted pipeline, in a folder that is made if need be."""
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    joblib.dump(model, path)
+    print(f"The fitted pipeline is in {path}: joblib.load reads it back.")
 
 
 def main(argv=None):

@@ -1,8 +1,14 @@
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.ensemble import StackingClassifier, VotingClassifier
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    StackingClassifier,
+    VotingClassifier,
+)
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
@@ -15,9 +21,11 @@ from sklearn.svm import LinearSVC
 from arena_estimators import (
     BlendingClassifier,
     DavidsonClassifier,
+    EarlyStoppingClassifier,
     PairStyleFeatures,
     PairTfidfVectorizer,
     PromptGroupKFold,
+    SwapSymmetricClassifier,
     make_battles,
     swap,
     swap_inconsistency,
@@ -217,10 +225,38 @@ def test_two_processes_give_the_same(data, fitted, capsys):
     assert "12/12" in capsys.readouterr().err
 
 
-def test_stacking_takes_the_same_members(data):
-    cv = PromptGroupKFold(3, shuffle=True, random_state=0)
-    stacking = StackingClassifier(MEMBERS, LogisticRegression(), cv=cv)
-    assert log_loss(data.y, stacking.fit(data.X, data.y).predict_proba(data.X)) < 1.0
+COMBINATIONS = {
+    "blending": lambda members: BlendingClassifier(members, cv=PromptGroupKFold(3)),
+    "voting": lambda members: VotingClassifier(members, voting="soft"),
+    "stacking": lambda members: StackingClassifier(
+        members, LogisticRegression(), cv=PromptGroupKFold(3, shuffle=True, random_state=0)
+    ),
+}
+
+
+@pytest.mark.parametrize("tie_rate", [0.3, 0.0])
+@pytest.mark.parametrize("combine", COMBINATIONS.values(), ids=COMBINATIONS)
+def test_the_same_members_can_vote_and_be_stacked(combine, tie_rate):
+    """String labels in a Series, DataFrames with turns and an index of their own."""
+    data = make_battles(200, tie_rate=tie_rate, random_state=3)
+    X, y = data.X[::-1], pd.Series(data.y, index=data.X.index)[::-1]
+    trees = HistGradientBoostingClassifier(max_iter=5, max_leaf_nodes=4, random_state=0)
+    trees = EarlyStoppingClassifier(make_pipeline(PairStyleFeatures(), trees), random_state=0)
+    members = [*MEMBERS, ("trees", SwapSymmetricClassifier(trees))]
+    model = clone(combine(members)).fit(X, y)
+    assert model.classes_.tolist() == ["model_a", "model_b", "tie"][: 3 if tie_rate else 2]
+    proba = model.predict_proba(X)
+    assert set(model.predict(X)) <= set(y)
+    np.testing.assert_array_equal(model.predict(X), model.classes_[proba.argmax(axis=1)])
+    shares = y.value_counts(normalize=True)
+    assert log_loss(y, proba) < -(shares * np.log(shares)).sum()
+    again = pickle.loads(pickle.dumps(model)).predict_proba(X.iloc[[5, 2]])
+    np.testing.assert_allclose(again, proba[[5, 2]], atol=1e-12)
+
+
+def test_a_vote_is_as_symmetric_as_its_members(data):
+    model = VotingClassifier(MEMBERS, voting="soft").fit(data.X, data.y)
+    assert swap_inconsistency(model, data.X) == 0
 
 
 class Untouched(DavidsonClassifier):
@@ -243,6 +279,10 @@ class Untouched(DavidsonClassifier):
         ("xy", {}, "estimators"),
         ([("x", Untouched())], {"weights": [0.5, 0.5]}, "there are 1 members"),
         ([("x", Untouched())], {"weights": [0.9]}, "sum to one.*0.9"),
+        ([("x", Untouched()), ("z", Untouched())], {"weights": [1.0]}, "there are 2 members"),
+        ([("x", Untouched()), ("z", Untouched())], {"weights": [0.6, 0.6]}, "sum to one.*1.2"),
+        ([("x", Untouched()), ("z", Untouched())], {"weights": [[0.5, 0.5]]}, "has shape .1, 2."),
+        ([("x", Untouched()), ("svm", LinearSVC())], {}, "CalibratedClassifierCV"),
         ([("x", Untouched()), ("z", Untouched())], {"weights": [1.5, -0.5]}, "negative"),
         ([("x", Untouched())], {"weights": "best"}, "weights"),
         ([("x", Untouched())], {"weights": [np.nan]}, "weights"),
@@ -275,6 +315,17 @@ def test_classes_that_differ_between_members_are_refused(data):
     wrong = [("wrong", Fixed(None, ("x", "y", "z")))]
     with pytest.raises(LabelsError, match="Member 'wrong' .Fixed. has the classes"):
         BlendingClassifier(wrong).fit(data.X, data.y)
+
+
+def test_a_fitted_member_of_other_classes_is_refused_before_any_fit(data):
+    other = make_battles(200, tie_rate=0, random_state=0)
+    two = style().fit(other.X, other.y)
+    with pytest.raises(LabelsError, match="Member 'two' .*has the classes"):
+        members = [("all", Fixed(np.ones((200, 3))).fit(None, None)), ("two", two)]
+        BlendingClassifier(members, prefit=True).fit(data.X, data.y)
+    with pytest.raises(LabelsError, match="Member 'two' .*has the classes"):
+        members = [("two", FrozenEstimator(two)), ("x", Untouched())]
+        BlendingClassifier(members).fit(data.X, data.y)
 
 
 def test_members_that_predict_nonsense_are_refused(data):
