@@ -6,7 +6,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from arena_estimators._validation import Integral, StrOptions, fit_context, validate_battles
-from arena_estimators.battles import PROMPT, RESPONSE_A, RESPONSE_B
+from arena_estimators.battles import PROMPT, RESPONSE_A, RESPONSE_B, turns_of
 from arena_estimators.exceptions import ArenaError
 from arena_estimators.feature_extraction._style_counts import MEASURES, measure_texts
 from arena_estimators.feature_extraction._style_relations import (
@@ -207,7 +207,7 @@ class PairStyleFeatures(TransformerMixin, BaseEstimator):
         order = np.argsort([seen.setdefault(key, len(seen)) for key in cells[0]], kind="stable")
         n_parts = max(1, min(effective_n_jobs(self.n_jobs), len(X) // 200))
         parts = Parallel(n_jobs=n_parts)(
-            delayed(_measure_rows)(*[[column[i] for i in part] for column in cells])
+            delayed(_measure_rows)(self.blocks_, *[[column[i] for i in part] for column in cells])
             for part in np.array_split(order, n_parts)
         )
         back = np.argsort(order)
@@ -261,10 +261,10 @@ def _hashable(cell):
     return tuple(cell) if isinstance(cell, list | tuple) else None
 
 
-def _measure_rows(prompts, firsts, seconds):
+def _measure_rows(blocks, prompts, firsts, seconds):
     """Measure rows that are sorted by prompt; nothing is remembered beyond a chunk."""
     rows = zip(prompts, firsts, seconds, strict=True)
-    parts = [_measure_chunk(*chunk) for chunk in _chunks(rows)]
+    parts = [_measure_chunk(blocks, *chunk) for chunk in _chunks(rows)]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
@@ -278,23 +278,25 @@ def _chunks(rows):
         for cell in row:
             if cell not in cells:
                 cells[cell] = len(cells)
-                size += (
-                    len(cell) if isinstance(cell, str) else sum(map(len, filter(None, cell or ())))
-                )
+                size += sum(len(turn) for turn in turns_of(cell) if turn)
         numbers.append([cells[cell] for cell in row])
     yield list(cells) or [None], np.array(numbers, dtype=np.intp).reshape(-1, 3)
 
 
-def _measure_chunk(cells, numbers):
+def _measure_chunk(blocks, cells, numbers):
     values, words = measure_texts(cells)
     asked = measure_prompts(values, words)
     prompt, *responses = numbers.T
-    measured = {
-        "prompt": np.column_stack([column[prompt] for column in asked.values()]),
-        "similarity": np.column_stack([*measure_similarity(words, *responses).values()]),
-    }
+    measured = {}
+    if "prompt" in blocks:
+        measured["prompt"] = _as_columns(asked, prompt)
+    if "similarity" in blocks:
+        measured["similarity"] = _as_columns(measure_similarity(words, *responses))
     for side, response in zip("ab", responses, strict=True):
         answers = measure_answers(asked, values, words, prompt, response)
-        own = [column[response] for column in values.values()]
-        measured[side] = np.column_stack([*own, *answers.values()])
+        measured[side] = np.hstack([_as_columns(values, response), _as_columns(answers)])
     return measured
+
+
+def _as_columns(values, rows=slice(None)):
+    return np.column_stack([*values.values()])[rows]

@@ -1,8 +1,10 @@
 """The characters of many texts, counted by NumPy all at once."""
 
+from io import BytesIO
+
 import numpy as np
 
-_LINE, _BLANK, _COMMA = 10, 32, 44
+_LINE, _BLANK, _HYPHEN, _POINT = 10, 32, 45, 46
 _FIRST_WIDE = 128  # from here on, a code stands for characters that are not ASCII
 _WIDE = {character: _FIRST_WIDE + i for i, character in enumerate("…。！？“—–")}
 _OTHER, _SPACE, _EMOJI = range(_FIRST_WIDE + len(_WIDE), _FIRST_WIDE + len(_WIDE) + 3)
@@ -40,15 +42,15 @@ class _WideCodes(dict):
 _WIDE_CODES = _WideCodes()
 
 
-def one_byte_each(text):
+def one_byte_each(texts):
     """Write each character as one byte: ASCII as it is, what else there is by its kind."""
-    if text.isascii():
-        return text.encode()
-    numbers = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+    wide = "".join([text for text in texts if not text.isascii()])
+    numbers = np.frombuffer(wide.encode("utf-32-le", "surrogatepass"), dtype="<u4")
     codes = np.minimum(numbers, _OTHER).astype(np.uint8)
-    wide = np.flatnonzero(numbers >= _FIRST_WIDE)
-    codes[wide] = [_WIDE_CODES[number] for number in numbers[wide].tolist()]
-    return codes.tobytes()
+    at = np.flatnonzero(numbers >= _FIRST_WIDE)
+    codes[at] = [_WIDE_CODES[number] for number in numbers[at].tolist()]
+    rest = BytesIO(codes.tobytes())
+    return [text.encode() if text.isascii() else rest.read(len(text)) for text in texts]
 
 
 class Characters:
@@ -61,7 +63,7 @@ class Characters:
 
     def __init__(self, texts):
         # A line break stands before every text; two stand behind the last.
-        raw = b"\n".join([b"", *map(one_byte_each, texts), b"", b""])
+        raw = b"\n".join([b"", *one_byte_each(texts), b"", b""])
         self._codes = np.frombuffer(raw, dtype=np.uint8)
         sizes = np.array([len(text) + 1 for text in texts])
         self._bounds = np.concatenate([[0], np.cumsum(sizes)])
@@ -101,14 +103,31 @@ class Characters:
         found = (before == _BLANK) & _IS_BEFORE_NAME[earlier]
         return self._number_at(at[found & (self._codes[at + 1] - np.uint8(97) <= 25)])
 
+    def blank_lines(self):
+        r"""Count what ``\n\s*\n`` finds: runs of blank space with two line breaks or more."""
+        at = self._at[self._kind == _LINE]
+        start, end = at[:-1] + 1, at[1:]  # of each line
+        blank = start == end
+        unsure = ~blank & _IS_SPACE[self._codes[start]] & _IS_SPACE[self._codes[end - 1]]
+        for i in np.flatnonzero(unsure).tolist():
+            blank[i] = _IS_SPACE[self._codes[start[i] : end[i]]].all()
+        first = blank & ~np.concatenate([[False], blank[:-1]])
+        return self._number_at(at[:-1][first])
+
     def marks(self):
         """Count what ``[-*+]`` finds between two blanks of any kind: bullets, dashes, minus."""
         at = self._at[_IS_MARK[self._kind]]
         return self._number_at(at[_IS_SPACE[self._codes[at - 1]] & _IS_SPACE[self._codes[at + 1]]])
 
+    def hyphens(self):
+        """Count `-` between two blanks."""
+        at = self._at[self._kind == _HYPHEN]
+        alone = (self._codes[at - 1] == _BLANK) & (self._codes[at + 1] == _BLANK)
+        return self._number_at(at[alone])
+
     def numbered(self):
-        r"""Count what ``[\d]\.(?=\s)`` finds, and more where digits are not ASCII."""
-        at = self._at[self._kind == 46]
+        r"""Count what ``\d\.(?=\s)`` finds, and more where digits are not ASCII."""
+        at = self._at[self._kind == _POINT]
         before = self._codes[at - 1]
         digit = (before - np.uint8(48) <= 9) | (before >= _FIRST_WIDE)
         return self._number_at(at[digit & _IS_SPACE[self._codes[at + 1]]])

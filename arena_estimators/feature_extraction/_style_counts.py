@@ -39,7 +39,6 @@ _BOLD_LINES = re.compile(r"__[^_\n]+__")
 _INLINE_CODE = re.compile(r"`[^`\n]+`")
 _LINK = re.compile(r"https?://|\]\(\S")
 _TABLE_ROW = re.compile(r"\n *\|.*\| *(?=\n|$)")
-_BLANK_LINE = re.compile(r"\n\s*\n")
 _FINISHED = frozenset(".!?…。！？)]}>\"'”’`*|~")
 
 
@@ -86,15 +85,13 @@ def measure_texts(cells):
 def _sizes(texts, size, words, characters):
     sentences = np.maximum(1, characters.sentence_ends() + characters.number("。！？"))
     n_words = np.maximum(1, words.n_words)
-    lines = characters.number("\n")
-    blank_lines = _count_where(lines > 1, texts, _found(_BLANK_LINE))
     return {
         "log_characters": np.log1p(size),
         "log_words": np.log1p(words.n_words),
         "log_distinct_words": np.log1p(words.n_distinct),
         "log_sentences": np.log1p(sentences),
-        "log_lines": np.log1p(lines),
-        "log_paragraphs": np.log1p(blank_lines + 1),
+        "log_lines": np.log1p(characters.number("\n")),
+        "log_paragraphs": np.log1p(characters.blank_lines() + 1),
         "log_long_words": np.log1p(words.n_distinct_long),
         "long_words": words.n_long / n_words,
         "word_length": words.n_letters / n_words,
@@ -136,7 +133,7 @@ def _schemes(text):
 
 def _characters(texts, size, characters):
     number, size = characters.number, np.maximum(1, size)
-    hyphens = _count_where(characters.marks() > 0, texts, lambda text: text.count(" - "))
+    hyphens = _count_where(characters.hyphens() > 0, texts, lambda text: text.count(" - "))
     return {
         "digits": number("0123456789") / size,
         "non_ascii": characters.not_ascii() / size,

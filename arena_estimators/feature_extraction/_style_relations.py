@@ -8,6 +8,7 @@ _FROM_TEXT = (
     "log_characters", "log_words", "log_sentences", "log_turns", "code_blocks", "digits",
     "non_ascii", "questions", "exclamations", "first_person", "empty",
 )  # fmt: skip
+_FORMATS = ("code_blocks", "ordered_items", "bullet_items", "table_rows")
 PROMPT_MEASURES = (*_FROM_TEXT, *KINDS)
 ANSWER_MEASURES = ("prompt_overlap", "log_new_words", "script_match", "format_match")
 SIMILARITY_MEASURES = ("shared_words", "identical")
@@ -41,24 +42,25 @@ def measure_answers(asked, values, words, prompt, response):
     -------
     dict of str to ndarray of shape (n_pairs,)
     """
-    of_prompt = {name: column[prompt] for name, column in asked.items()}
-    given = {name: column[response] for name, column in values.items()}
+    asks = {name: asked[name][prompt] > 0 for name in KINDS}
+    has = {name: values[name][response] > 0 for name in _FORMATS}
     content = words.n_distinct - words.distinct_in("function_words")
     shared = words.shared(prompt, response, without="function_words")
-    has_list = given["ordered_items"] + given["bullet_items"] > 0
     kept = (
-        ((of_prompt["asks_code"] > 0) & (given["code_blocks"] > 0))
-        | ((of_prompt["asks_list"] > 0) & has_list)
-        | ((of_prompt["asks_table"] > 0) & (given["table_rows"] > 0))
-        | ((of_prompt["asks_brief"] > 0) & (given["log_words"] < 4))
+        (asks["asks_code"] & has["code_blocks"])
+        | (asks["asks_list"] & (has["ordered_items"] | has["bullet_items"]))
+        | (asks["asks_table"] & has["table_rows"])
+        | (asks["asks_brief"] & (values["log_words"][response] < 4))
     )
+    not_ascii = values["non_ascii"]
     answers = {
         "prompt_overlap": shared / np.maximum(1, content[prompt]),
         "log_new_words": np.log1p(content[response] - shared),
-        "script_match": 1 - np.abs(of_prompt["non_ascii"] - given["non_ascii"]),
+        "script_match": 1 - np.abs(not_ascii[prompt] - not_ascii[response]),
         "format_match": kept,
     }
-    return {name: np.where(given["empty"] == 1, 0.0, answers[name]) for name in ANSWER_MEASURES}
+    empty = values["empty"][response] == 1
+    return {name: np.where(empty, 0.0, answers[name]) for name in ANSWER_MEASURES}
 
 
 def measure_similarity(words, first, second):

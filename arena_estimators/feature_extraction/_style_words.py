@@ -102,7 +102,7 @@ class Words:
         stem = _stem_bytes(stem)
         found = (self._stems & _FIRST_BYTES[len(stem)]) == int.from_bytes(stem, "little")
         texts = np.zeros(len(self.n_words), dtype=bool)
-        texts[self._stem_texts[found]] = True
+        texts[self._stem_texts[np.flatnonzero(found)]] = True
         return texts
 
     def shared(self, ours, theirs, without=None):
