@@ -9,6 +9,7 @@ with punkt_tab.
 """
 
 import argparse
+import collections
 import itertools
 import os
 import pathlib
@@ -24,6 +25,7 @@ from arena_estimators.datasets import load_arena
 from benchmarks._harness import in_fresh_process, report
 
 TOKENIZERS = ("treebank", "punkt")
+WORKERS = {"start": "to be started", "empty": "started, memory empty", "full": "memory full"}
 
 
 def read(folder, rows, file="judge_unique.parquet"):
@@ -77,20 +79,43 @@ def compare(folder, rows, tokenizer):
 
 
 def processes(folder, rows, tokenizer, repeats=3):
-    """Time one and two processes in turn on new text, the workers being started already."""
+    """Time one and two processes in turn; give medians by number of processes and by memory.
+
+    `"start"` has workers still to be started, `"empty"` an empty memory of chunks, `"full"` the
+    memory of a turn before. A time is wall seconds, and the CPU seconds of the longest way: this
+    process and the busier worker after it, which is what a machine with idle cores would take.
+    """
     X = read(folder, rows)
-    cleaner = NLTKCleaner(tokenizer=tokenizer).fit(X)
-    cleaner.set_params(n_jobs=2).transform(X.iloc[:1000])
-    seconds = {1: [], 2: []}
-    for turn in range(2 * repeats):
-        jobs = 1 + turn % 2
-        # Other stop words are another memory, so that every turn starts without any.
-        cleaner.set_params(n_jobs=jobs, stop_words=[f"turn{turn}"])
-        start = time.perf_counter()
-        cleaner.transform(X)
-        seconds[jobs].append(time.perf_counter() - start)
+    times = collections.defaultdict(list)
+    for turn in range(repeats):
+        for jobs in (1, 2):
+            # Other stop words are another memory, so that every turn starts without any.
+            cleaner = NLTKCleaner(tokenizer=tokenizer, stop_words=[f"turn{turn}"], n_jobs=jobs)
+            cleaner.fit(X.iloc[:1])
+            if jobs == 2:
+                get_reusable_executor(max_workers=2).shutdown()
+                times[2, "start"].append(timed(cleaner.transform, X))
+                cleaner.set_params(stop_words=[f"again{turn}"])
+            times[jobs, "empty"].append(timed(cleaner.transform, X))
+            times[jobs, "full"].append(timed(cleaner.transform, X))
     get_reusable_executor().shutdown()
-    return {jobs: float(np.median(times)) for jobs, times in seconds.items()}
+    return {key: np.median(values, axis=0).tolist() for key, values in times.items()}
+
+
+def timed(function, *arguments):
+    """Give the wall seconds of a call and the CPU seconds of its longest way."""
+    start, cpu, workers = time.perf_counter(), time.process_time(), workers_cpu()
+    function(*arguments)
+    wall, cpu = time.perf_counter() - start, time.process_time() - cpu
+    busiest = max((now - workers.get(pid, 0) for pid, now in workers_cpu().items()), default=0)
+    return wall, cpu + busiest
+
+
+def workers_cpu():
+    """Give the CPU seconds of each child of this process (Linux)."""
+    children = pathlib.Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    ticks = {pid: pathlib.Path(f"/proc/{pid}/stat").read_text().split()[13:15] for pid in children}
+    return {pid: sum(map(int, both)) / os.sysconf("SC_CLK_TCK") for pid, both in ticks.items()}
 
 
 def memory(folder, rows, tokenizer, file):
@@ -130,10 +155,15 @@ def main():
     report("cleaner_speed", table, f"{rows} battles of judge_unique, all three columns.")
     table = []
     for tokenizer in TOKENIZERS:
-        seconds = in_fresh_process(processes, options.data, options.rows, tokenizer)[0]
-        row = {"tokenizer": tokenizer, "1 process (s)": seconds[1], "2 processes (s)": seconds[2]}
-        table.append(row | {"times faster": seconds[1] / seconds[2]})
-    report("cleaner_jobs", table, f"{rows} battles of judge_unique, memory empty, workers started.")
+        times = in_fresh_process(processes, options.data, options.rows, tokenizer)[0]
+        for memory_is in ("start", "empty", "full"):
+            one, two = times[1, "empty" if memory_is == "start" else memory_is], times[2, memory_is]
+            row = {"tokenizer": tokenizer, "workers": WORKERS[memory_is]}
+            row |= {"1 process (CPU s)": one[1], "2 processes (CPU s)": two[1]}
+            row |= {"times faster": one[1] / two[1], "times faster (wall)": one[0] / two[0]}
+            table.append(row)
+    note = "CPU of 2 processes: this process, then the busier worker; wall needs idle cores."
+    report("cleaner_jobs", table, f"{rows} battles of judge_unique. {note}")
     table = []
     for tokenizer, file in itertools.product(TOKENIZERS, ("judge_unique", "judge_57k")):
         arguments = (options.data, options.rows, tokenizer, f"{file}.parquet")

@@ -14,7 +14,7 @@ from arena_estimators.preprocessing import _punkt, _treebank, _words
 
 TOKENIZERS = ("treebank", "punkt", "tweet")
 _BLOCK = 100_000
-_WORTH_A_PROCESS = 200_000
+_WORTH_A_PROCESS = 5_000_000
 # In characters, counting 100 more for each entry: some 100 MB at worst.
 _ROOM = 25_000_000
 _UNKNOWN = "\0"
