@@ -1,7 +1,5 @@
 """NLTKCleaner: tokens, stop words and lemmas as NLTK gives them, fast and offline."""
 
-import itertools
-
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
@@ -161,16 +159,16 @@ class NLTKCleaner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         check_is_fitted(self)
         columns = tuple(dict.fromkeys(self.columns))
         validate_battles(self, X, columns=columns, reset=False)
-        cells = {column: X[column].tolist() for column in columns}
         texts = {}
-        for cell in itertools.chain.from_iterable(cells.values()):
-            if isinstance(cell, str):
-                texts[cell] = None
-            elif isinstance(cell, list | tuple):
-                texts.update((turn, None) for turn in cell if turn is not None)
+        for column in columns:
+            for cell in X[column].tolist():
+                if isinstance(cell, str):
+                    texts[cell] = None
+                elif isinstance(cell, list | tuple):
+                    texts.update((turn, None) for turn in cell if turn is not None)
         cleaned = _engine.clean(list(texts), self._settings(), self.n_jobs)
         texts = dict(zip(texts, cleaned, strict=True))
-        return X.assign(**{c: _column(_replaced(cells[c], texts), X[c]) for c in columns})
+        return X.assign(**{column: _replaced(X[column], texts) for column in columns})
 
     def get_feature_names_out(self, input_features=None):
         """Give the names of the cleaned columns.
@@ -207,8 +205,8 @@ class NLTKCleaner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         return self.tokenizer, stop_words, self.lemmatize, self.keep_punctuation, self.lowercase
 
 
-def _replaced(cells, texts):
-    """Replace texts in cells, keeping turns and what is missing."""
+def _replaced(column, texts):
+    """Replace texts in the cells of a column, keeping index, turns and, if it can be, type."""
 
     def replaced(cell):
         if isinstance(cell, str):
@@ -218,14 +216,10 @@ def _replaced(cells, texts):
             return turns if isinstance(cell, list) else tuple(turns)
         return cell
 
-    return list(map(replaced, cells))
-
-
-def _column(cells, like):
-    """Make a column with the index and, if it can be, the type of another."""
-    if isinstance(like.dtype, pd.StringDtype | pd.ArrowDtype):
+    cells = list(map(replaced, column.tolist()))
+    if isinstance(column.dtype, pd.StringDtype | pd.ArrowDtype):
         try:
-            return pd.Series(cells, index=like.index, dtype=like.dtype)
+            return pd.Series(cells, index=column.index, dtype=column.dtype)
         except UnicodeEncodeError:  # "tweet" turns &#xD800; into a lone surrogate
             pass
-    return pd.Series(cells, index=like.index, dtype=object)
+    return pd.Series(cells, index=column.index, dtype=object)

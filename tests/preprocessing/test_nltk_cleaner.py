@@ -209,6 +209,16 @@ def test_n_jobs_changes_nothing(monkeypatch, backend):
         assert cleaned(cells, n_jobs=2) == cleaned(cells)
 
 
+def test_few_characters_start_no_process(monkeypatch):
+    monkeypatch.setattr(_engine, "Parallel", lambda **_: pytest.fail("a process was started"))
+    assert cleaned([*sample(7)], n_jobs=2) == cleaned(sample(7))
+    monkeypatch.setattr(_engine, "_WORTH_A_PROCESS", 100)
+    with joblib.parallel_config(n_jobs=1):
+        assert cleaned(sample(7)) == cleaned(sample(7), n_jobs=1)
+    with pytest.raises(pytest.fail.Exception, match="process was started"):
+        cleaned(sample(7), n_jobs=2)
+
+
 def test_threads_share_one_memory_while_it_is_forgotten(monkeypatch):
     monkeypatch.setattr(_engine, "_ROOM", 5_000)
     monkeypatch.setattr(_engine, "_BLOCK", 1_000)
