@@ -19,23 +19,39 @@ from benchmarks import _battles
 from benchmarks._harness import RESULTS, in_fresh_process
 from benchmarks.bench_search import some
 
+EXTRA = {
+    "--all": {"action": "store_true", "help": "also what takes hours without a GPU"},
+    "--folds": {"type": int, "choices": [1, 5], "help": "1: the first of the five alone"},
+}
 
-def arguments(argv, table, rows, description):
+
+def arguments(argv, table, rows, description, extra=()):
     """Read the options that say what is measured, and on which battles.
+
+    Parameters
+    ----------
+    argv : list of str or None
+    table : str
+    rows : iterable of str
+        Names of the rows.
+    description : str
+    extra : iterable of {"--all", "--folds"}
+        Options that not every benchmark has.
 
     Returns
     -------
     options : Namespace or None
-        With `data`, `only`, `all`, `folds`, `battles`, and `table`, the name that tells apart
-        what was measured on other battles or folds; None without battles.
+        With `data`, `only`, `missing`, `battles`, `folds`, what is `extra`, and `table`, the name
+        that tells apart what was measured on other battles or folds; None without battles.
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--data", default=os.environ.get("ARENA_DATA"), type=pathlib.Path)
     parser.add_argument("--only", help=f"rows to measure, with commas between: {', '.join(rows)}")
     parser.add_argument("--missing", action="store_true", help="leave out rows that are kept")
-    parser.add_argument("--all", action="store_true", help="also what takes hours without a GPU")
-    parser.add_argument("--folds", type=int, choices=[1, 5], default=5, help="1: the first only")
     parser.add_argument("--battles", type=int, help="about so many battles, not all")
+    for option in extra:
+        parser.add_argument(option, **EXTRA[option])
+    parser.set_defaults(folds=5)
     options = parser.parse_args(argv)
     if options.data is None or not options.data.is_dir():
         print("Skipped: set ARENA_DATA or pass --data to the folder with judge_unique.parquet.")

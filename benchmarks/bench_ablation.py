@@ -68,7 +68,7 @@ def evaluate(row, options):
 
 
 def main(argv=None):
-    options = _rows.arguments(argv, "ablation", ROWS, __doc__.splitlines()[0])
+    options = _rows.arguments(argv, "ablation", ROWS, __doc__.splitlines()[0], ["--folds"])
     if options is None:
         return
     _rows.measure(options, ROWS, evaluate)

@@ -68,7 +68,7 @@ def unfit(options):
 
 
 def main(argv=None):
-    options = _rows.arguments(argv, "quality", MODELS, __doc__.splitlines()[0])
+    options = _rows.arguments(argv, "quality", MODELS, __doc__.splitlines()[0], _rows.EXTRA)
     if options is None:
         return
     _rows.measure(options, MODELS, evaluate, unfit(options))

@@ -5,10 +5,9 @@
 Each kind is fitted on all of judge_unique and predicts the votes of people, and beside it the same
 kind is trained on these votes themselves, by cross-validation over 5 folds grouped by prompt, as
 is the class prior. Where people could not vote for a tie, ties are left out of the predictions.
-The interval is of the difference to the prior: a paired bootstrap over prompts, 95 %.
+The interval is of the difference to the prior of the same training: a paired bootstrap over
+prompts, 95 %.
 """
-
-import time
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from benchmarks._harness import report
 VOTES = ("pandalm_human", "hh_harmless_human")
 KINDS = ("linear", "boosting", "forest", "svm", "ensemble")
 ROWS = ("class prior", *KINDS)
+TAUGHT = {"judge": "judge_unique", "itself": "the votes"}
 
 
 def read_votes(folder, name):
@@ -35,9 +35,8 @@ def compose(name):
 
 def evaluate(name, options):
     """Give the loss of each vote, by a model of the judge's votes and by models of the votes."""
-    start = time.perf_counter()
     model = compose(name).fit(*_rows.read(options))
-    found = {"fit": time.perf_counter() - start}
+    found = {}
     for votes in VOTES:
         X, y = read_votes(options.data, votes)
         known = np.isin(model.classes_, y)
@@ -60,16 +59,13 @@ def main(argv=None):
         groups = prompt_groups(read_votes(options.data, votes)[0])
         for name, losses in found.items():
             row = {"votes": votes, "model": name}
-            for taught in ("judge", "itself"):
-                row[f"trained on {'judge_unique' if taught == 'judge' else 'the votes'}"] = (
-                    f"{losses[f'{votes} {taught}'].mean():.4f}"
-                )
+            for taught, title in TAUGHT.items():
+                key = f"{votes} {taught}"
+                row[f"trained on {title}"] = f"{losses[key].mean():.4f}"
                 if "class prior" in found and name != "class prior":
-                    by = [
-                        {"losses": f[f"{votes} {taught}"]} for f in (losses, found["class prior"])
-                    ]
-                    row[f"{taught}: minus prior"] = _rows.difference(*by, groups)
-            rows.append(row | {"votes counted": len(groups)})
+                    pair = ({"losses": f[key]} for f in (losses, found["class prior"]))
+                    row[f"{title}: minus prior"] = _rows.difference(*pair, groups)
+            rows.append(row | {"all, s": round(float(losses["seconds"])), "n": len(groups)})
     report(options.table, rows, "Trained on the votes: 5 folds grouped by prompt.")
 
 
