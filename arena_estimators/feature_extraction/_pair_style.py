@@ -1,7 +1,7 @@
 """PairStyleFeatures: the style of two responses as named numbers."""
 
 import numpy as np
-from joblib import Parallel, delayed, effective_n_jobs
+from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
@@ -53,7 +53,7 @@ class PairStyleFeatures(TransformerMixin, BaseEstimator):
         The first four are odd: swapping the responses negates every column exactly, which is
         what `DavidsonClassifier` needs. The others are symmetric: swapping changes nothing.
     n_jobs : int, default=None
-        Processes to measure with; None means one, -1 all cores.
+        Threads to measure with; None means one, -1 all cores.
 
     Attributes
     ----------
@@ -201,14 +201,13 @@ class PairStyleFeatures(TransformerMixin, BaseEstimator):
         return np.array(names, dtype=object)
 
     def _measure(self, X):
-        """Measure prompts and responses, each distinct response of a prompt once."""
+        """Measure prompts and responses, each once in a chunk of rows sorted by prompt."""
         cells = [list(map(_hashable, X[column])) for column in (PROMPT, RESPONSE_A, RESPONSE_B)]
         seen = {}
         order = np.argsort([seen.setdefault(key, len(seen)) for key in cells[0]], kind="stable")
-        n_parts = max(1, min(effective_n_jobs(self.n_jobs), len(X) // 200))
-        parts = Parallel(n_jobs=n_parts)(
-            delayed(_measure_rows)(self.blocks_, *[[column[i] for i in part] for column in cells])
-            for part in np.array_split(order, n_parts)
+        rows = ([column[i] for column in cells] for i in order)
+        parts = Parallel(n_jobs=self.n_jobs, require="sharedmem")(
+            delayed(_measure)(self.blocks_, *chunk) for chunk in _chunks(rows)
         )
         back = np.argsort(order)
         return {name: np.concatenate([part[name] for part in parts])[back] for name in parts[0]}
@@ -261,13 +260,6 @@ def _hashable(cell):
     return tuple(cell) if isinstance(cell, list | tuple) else None
 
 
-def _measure_rows(blocks, prompts, firsts, seconds):
-    """Measure rows that are sorted by prompt; nothing is remembered beyond a chunk."""
-    rows = zip(prompts, firsts, seconds, strict=True)
-    parts = [_measure_chunk(blocks, *chunk) for chunk in _chunks(rows)]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
 def _chunks(rows):
     """Cut rows into chunks; give the distinct cells of each, and each row's numbers of cells."""
     numbers, cells, size = [], {}, 0
@@ -283,7 +275,8 @@ def _chunks(rows):
     yield list(cells) or [None], np.array(numbers, dtype=np.intp).reshape(-1, 3)
 
 
-def _measure_chunk(blocks, cells, numbers):
+def _measure(blocks, cells, numbers):
+    """Measure the cells of a chunk and give them, side by side, for its rows."""
     values, words = measure_texts(cells)
     asked = measure_prompts(values, words)
     prompt, *responses = numbers.T

@@ -8,6 +8,7 @@ from sklearn.exceptions import NotFittedError
 
 from arena_estimators import ArenaError, PairStyleFeatures, swap
 from arena_estimators.datasets import make_battles
+from arena_estimators.feature_extraction import _pair_style
 
 ODD = ("difference", "ratio", "tanh", "interaction")
 SYMMETRIC = ("absolute", "sum", "similarity", "prompt")
@@ -114,14 +115,24 @@ def test_odd_blocks_negate_exactly_on_real_battles(arena_data):
     assert np.array_equal(style.transform(swap(X)), -D)
 
 
-def test_processes_and_row_order_do_not_matter(made):
+@pytest.mark.parametrize("size", [1, 5_000])
+def test_threads_chunks_and_row_order_do_not_matter(made, size, monkeypatch):
     style = PairStyleFeatures((*ODD, *SYMMETRIC)).fit(made)
     expected = style.transform(made)
     order = np.random.default_rng(0).permutation(len(made))
     assert np.array_equal(style.transform(made.iloc[order]), expected[order])
+    monkeypatch.setattr(_pair_style, "_CHUNK", size)
     many = pd.concat([made] * 2)
     got = clone(style).set_params(n_jobs=2).fit(made).transform(many)
     assert np.array_equal(got, np.vstack([expected, expected]))
+
+
+def test_more_short_texts_than_fit_one_chunk():
+    X = pd.concat([frame(f"word {i}", f"word {i + 1}", f"prompt {i}") for i in range(1500)])
+    style = PairStyleFeatures(["sum", "similarity"]).set_output(transform="pandas")
+    out = style.fit_transform(X)
+    assert (out["sum__log_words"] > 2).all()
+    np.testing.assert_allclose(out["similarity__shared_words"], 1 / 3, rtol=1e-6)
 
 
 def test_output_is_named_and_keeps_the_index(battles):
