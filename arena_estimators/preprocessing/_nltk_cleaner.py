@@ -23,8 +23,9 @@ class NLTKCleaner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     Cleaning removes what votes depend on most: length, layout, casing and punctuation. A pipeline
     that reads style must read it from the raw text (`PairStyleFeatures`), and an encoder wants raw
     text too. Before a vectorizer cleaning merges inflected forms and makes the vocabulary smaller;
-    that helps where memory is short or a workflow that cleans is to be kept, seldom the log loss:
-    compare with and without.
+    that helps where memory is short or a workflow that cleans is to be kept, seldom the log loss.
+    The project's benchmark `bench_quality` tells the log loss of two pipelines with and without
+    cleaning; compare on your own battles too.
 
     Parameters
     ----------
