@@ -34,7 +34,7 @@ def make_ensemble(n_jobs=None, minilm=False):
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--train", help="battles with winners (default: 400 made ones)")
+    parser.add_argument("--train", help="battles with winners (default: 300 made ones)")
     parser.add_argument("--test", help="battles to predict (default: 100 made ones)")
     parser.add_argument("--out", default="submission.csv", help="the file to write")
     parser.add_argument("--model", help="also save the fitted pipeline here (joblib)")
@@ -42,7 +42,7 @@ def main(argv=None):
     parser.add_argument("--folds", type=int, help="default: 5, and 3 for made battles")
     parser.add_argument("--n-jobs", type=int, help="threads and processes of a step")
     args = parser.parse_args(argv)
-    train = load_arena(args.train) if args.train else make_battles(400, random_state=0)
+    train = load_arena(args.train) if args.train else make_battles(300, random_state=0)
     test = load_arena(args.test) if args.test else make_battles(100, random_state=1)
 
     start = time.perf_counter()
