@@ -270,7 +270,7 @@ def _chunks(rows):
         for cell in row:
             if cell not in cells:
                 cells[cell] = len(cells)
-                size += sum(len(turn) for turn in turns_of(cell) if turn)
+                size += sum(map(len, filter(None, turns_of(cell))))
         numbers.append([cells[cell] for cell in row])
     yield list(cells) or [None], np.array(numbers, dtype=np.intp).reshape(-1, 3)
 

@@ -37,9 +37,9 @@ def spell(lower):
 class Words:
     """The words of up to `MAX_TEXTS` texts.
 
-    A word's code is 53 bits of a hash and one bit that says whether it is long; for two words to
-    share one by chance is less likely than a fault of the memory. A key is the number of a text
-    and, below it, a code; `keys` holds each word of each text once, sorted.
+    A word's code is 53 bits of a hash and one bit that says whether it is long. That two of a
+    hundred different words share a code is to be expected once in 10 ** 12 texts. A key is the
+    number of a text and, below it, a code; `keys` holds each word of each text once, sorted.
 
     Parameters
     ----------
