@@ -133,9 +133,9 @@ def _booster(n_jobs, random_state):
     return LGBMClassifier(
         learning_rate=0.04,
         n_estimators=1000,
-        num_leaves=15,
-        min_child_samples=80,
-        reg_lambda=10,
+        num_leaves=31,
+        min_child_samples=150,
+        reg_lambda=50,
         colsample_bytree=0.3,
         subsample=0.8,
         subsample_freq=1,
