@@ -97,7 +97,9 @@ class PromptGroupKFold(BaseCrossValidator):
                     f"PromptGroupKFold reads the prompts from X. {error} Split before features "
                     "are made: pass the battles to a pipeline that holds all steps."
                 ) from None
-        folds = GroupKFold(self.n_splits, shuffle=self.shuffle, random_state=self.random_state)
+        # StackingClassifier gives every cv a random state; GroupKFold refuses an unused one.
+        random_state = self.random_state if self.shuffle else None
+        folds = GroupKFold(self.n_splits, shuffle=self.shuffle, random_state=random_state)
         yield from folds.split(np.zeros(len(groups)), None, groups)
 
     def get_n_splits(self, X=None, y=None, groups=None):

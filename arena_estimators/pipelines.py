@@ -146,20 +146,25 @@ def _booster(n_jobs, random_state):
 
 
 def _forest(n_jobs, random_state):
+    return SwapSymmetricClassifier(_calibrated(_trees(random_state), n_jobs))
+
+
+def _trees(random_state):
+    # Threads of a forest add up the trees in an order of their own, which is not exactly symmetric.
     forest = RandomForestClassifier(
-        300, min_samples_leaf=5, max_features=0.2, n_jobs=n_jobs, random_state=random_state
+        200, min_samples_leaf=3, max_features="sqrt", random_state=random_state
     )
-    pipeline = make_pipeline(_tree_features(n_jobs, random_state), forest)
-    return SwapSymmetricClassifier(_calibrated(pipeline))
+    return make_pipeline(_tree_features(None, random_state), forest)
 
 
 def _svm(n_jobs, random_state):
-    svm = LinearSVC(C=1e-4, random_state=random_state)
-    return SwapSymmetricClassifier(_calibrated(make_pipeline(_linear_features(n_jobs), svm)))
+    svm = make_pipeline(_linear_features(None), LinearSVC(C=1e-4, random_state=random_state))
+    return SwapSymmetricClassifier(_calibrated(svm, n_jobs))
 
 
-def _calibrated(pipeline):
-    return CalibratedClassifierCV(pipeline, cv=PromptGroupKFold(3), method="temperature")
+def _calibrated(pipeline, n_jobs):
+    cv = PromptGroupKFold(3)
+    return CalibratedClassifierCV(pipeline, cv=cv, method="temperature", n_jobs=n_jobs)
 
 
 def _embedding(n_jobs, random_state):
@@ -180,9 +185,12 @@ def _bert(n_jobs, random_state):
 
 
 def _ensemble(n_jobs, random_state):
-    kinds = ("linear", "boosting", "forest")
-    members = [(kind, _COMPOSE[kind](n_jobs, random_state)) for kind in kinds]
-    return BlendingClassifier(members)
+    members = [
+        ("linear", _linear(None, random_state)),
+        ("boosting", _boosting(None, random_state)),
+        ("forest", SwapSymmetricClassifier(_trees(random_state))),
+    ]
+    return BlendingClassifier(members, cv=PromptGroupKFold(3), n_jobs=n_jobs)
 
 
 _COMPOSE = {

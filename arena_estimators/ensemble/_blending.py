@@ -5,6 +5,7 @@ from numbers import Integral, Real
 import numpy as np
 import pandas as pd
 from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils import Bunch
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
@@ -283,6 +284,9 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
         if sample_weight is not None:
             for name, member in named:
                 weight_name(member, f"Member {name!r}")
+        for name, member in named:
+            if isinstance(member, FrozenEstimator):
+                check_classes(member, classes, f"Member {name!r}")
         proba, self.estimators_ = fit_and_predict_out_of_fold(
             [(f"Member {name!r}", member) for name, member in named],
             X,

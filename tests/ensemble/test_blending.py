@@ -229,7 +229,7 @@ COMBINATIONS = {
     "blending": lambda members: BlendingClassifier(members, cv=PromptGroupKFold(3)),
     "voting": lambda members: VotingClassifier(members, voting="soft"),
     "stacking": lambda members: StackingClassifier(
-        members, LogisticRegression(), cv=PromptGroupKFold(3, shuffle=True, random_state=0)
+        members, LogisticRegression(), cv=PromptGroupKFold(3)
     ),
 }
 
@@ -325,6 +325,14 @@ def test_a_fitted_member_of_other_classes_is_refused_before_any_fit(data):
         BlendingClassifier(members, prefit=True).fit(data.X, data.y)
     with pytest.raises(LabelsError, match="Member 'two' .*has the classes"):
         members = [("two", FrozenEstimator(two)), ("x", Untouched())]
+        BlendingClassifier(members).fit(data.X, data.y)
+
+
+def test_a_frozen_member_of_other_classes_is_refused_before_another_is_fitted(data):
+    other = make_battles(200, tie_rate=0, random_state=0)
+    two = style().fit(other.X, other.y)
+    members = [("x", Untouched()), ("two", FrozenEstimator(two))]
+    with pytest.raises(LabelsError, match="Member 'two' .*has the classes"):
         BlendingClassifier(members).fit(data.X, data.y)
 
 
