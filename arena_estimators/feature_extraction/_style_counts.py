@@ -13,7 +13,6 @@ counts; what few texts hold is counted in those that can hold it.
 """
 
 import re
-import zlib
 
 import numpy as np
 
@@ -73,7 +72,7 @@ def measure_texts(cells):
         **_markdown(texts, characters),
         **_characters(texts, size, characters),
         **_wording(lower, words),
-        **_repetition(texts, lower, size, characters),
+        "repeated_lines": _count_where(characters.number("\n") > 0, texts, _repeated_lines),
         **_ending(texts, lower, characters),
     }
     has_text = n_filled > 0
@@ -168,16 +167,8 @@ def _phrases(lower, words, name):
     return total
 
 
-def _repetition(texts, lower, size, characters):
-    """Loops: lines that come back, and how well the text compresses."""
-    packed = [len(zlib.compress(text.encode("utf-8", "surrogatepass"), level=1)) for text in lower]
-    return {
-        "repeated_lines": _count_where(characters.number("\n") > 0, texts, _repeated_lines),
-        "compression": np.array(packed) / np.maximum(1, size),
-    }
-
-
 def _repeated_lines(text):
+    """Give the share of the lines with text that came before: loops."""
     lines = text.split("\n")
     blank = lines.count("")
     return 1 - (len(set(lines)) - (blank > 0)) / (len(lines) - blank)

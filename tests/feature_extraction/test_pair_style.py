@@ -47,7 +47,6 @@ def column(X, name, **parameters):
         ("refusals", "I’m sorry, but I can’t help with that.", "Here is how to do that."),
         ("apologies", "Sorry about that.", "Here is how to do that."),
         ("repeated_lines", "again\nagain\nagain", "one\ntwo\nthree"),
-        ("compression", "a b c d e f g h i", "a b c a b c a b c"),
         ("finished", "It is done.", "It is"),
         ("cut_off", "This sentence goes on and on until it is", "This sentence ends here."),
         ("cut_off", "```python\nprint(1)", "```python\nprint(1)\n```"),

@@ -1,7 +1,6 @@
 """The fast counts are those of the plain patterns and loops that define the measures."""
 
 import re
-import zlib
 from collections import Counter
 from math import log1p
 
@@ -86,7 +85,6 @@ def reference(text):
         listed = getattr(lexicon, name.upper())
         values[name] = sum(word in listed for word in words) / n_words
     lines = [line for line in text.split("\n") if line]
-    packed = zlib.compress(lower.encode("utf-8", "surrogatepass"), level=1)
     return values | {
         "log_characters": log1p(len(text)),
         "log_words": log1p(len(words)),
@@ -100,7 +98,6 @@ def reference(text):
         "type_token_ratio": len(counts) / n_words,
         "code_blocks": log1p(text.count("```") // 2),
         "repeated_lines": 1 - len(set(lines)) / len(lines),
-        "compression": len(packed) / len(text),
         "greets": lower.startswith(lexicon.OPENINGS),
         "offers_more": any(offer in lower[-250:] for offer in lexicon.OFFERS),
         "ends_asking": text[-1] in "?？",
