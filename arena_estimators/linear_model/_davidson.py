@@ -40,7 +40,7 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
         a side.
     max_iter : int, default=500
         The most iterations of L-BFGS.
-    tol : float, default=1e-4
+    tol : float, default=3e-4
         Stop when no component of the gradient is larger, each scaled by the square root of the
         curvature it meets.
     warm_start : bool, default=False
@@ -115,7 +115,7 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
         tie_alpha=1e-4,
         fit_intercept=True,
         max_iter=500,
-        tol=1e-4,
+        tol=3e-4,
         warm_start=False,
     ):
         self.alpha = alpha
