@@ -29,7 +29,7 @@ _BLOCKS = {
     "separate": COLUMNS,
     "joined": ("joined",),
 }
-_CHUNK = 1000  # battles analysed at a time
+_CHUNK = 500  # battles analysed at a time
 
 
 class PairTfidfVectorizer(TransformerMixin, BaseEstimator):
