@@ -91,7 +91,7 @@ def make_arena_pipeline(kind="linear", *, n_jobs=None, random_state=None):
 
 def _linear_features(n_jobs):
     words = PairTfidfVectorizer(ngram_range=(1, 2), min_df=10, sublinear_tf=True, n_jobs=n_jobs)
-    style = make_pipeline(PairStyleFeatures(_ODD, n_jobs=n_jobs), StandardScaler(with_mean=False))
+    style = make_pipeline(PairStyleFeatures(_ODD), StandardScaler(with_mean=False))
     # The weight sets how strongly words are penalised beside style.
     return FeatureUnion([("words", words), ("style", style)], transformer_weights={"words": 10})
 
@@ -101,7 +101,7 @@ def _tree_features(n_jobs, random_state):
         PairTfidfVectorizer(min_df=5, sublinear_tf=True, n_jobs=n_jobs),
         TruncatedSVD(48, random_state=random_state),
     )
-    return FeatureUnion([("style", PairStyleFeatures(_ALL, n_jobs=n_jobs)), ("topics", topics)])
+    return FeatureUnion([("style", PairStyleFeatures(_ALL)), ("topics", topics)])
 
 
 def _linear(n_jobs, random_state):
@@ -170,7 +170,7 @@ def _calibrated(pipeline, n_jobs):
 def _embedding(n_jobs, random_state):
     from arena_estimators.feature_extraction import PairEmbeddings
 
-    style = make_pipeline(PairStyleFeatures(_ODD, n_jobs=n_jobs), StandardScaler(with_mean=False))
+    style = make_pipeline(PairStyleFeatures(_ODD), StandardScaler(with_mean=False))
     vectors = make_pipeline(PairEmbeddings(), StandardScaler(with_mean=False))
     return make_pipeline(
         FeatureUnion([("vectors", vectors), ("style", style)]),

@@ -1,11 +1,10 @@
 """PairStyleFeatures: the style of two responses as named numbers."""
 
 import numpy as np
-from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from arena_estimators._validation import Integral, StrOptions, fit_context, validate_battles
+from arena_estimators._validation import StrOptions, fit_context, validate_battles
 from arena_estimators.battles import PROMPT, RESPONSE_A, RESPONSE_B, turns_of
 from arena_estimators.exceptions import ArenaError
 from arena_estimators.feature_extraction._style_counts import MEASURES, measure_texts
@@ -52,8 +51,6 @@ class PairStyleFeatures(TransformerMixin, BaseEstimator):
 
         The first four are odd: swapping the responses negates every column exactly, which is
         what `DavidsonClassifier` needs. The others are symmetric: swapping changes nothing.
-    n_jobs : int, default=None
-        Threads to measure with; None means one, -1 all cores.
 
     Attributes
     ----------
@@ -110,12 +107,10 @@ class PairStyleFeatures(TransformerMixin, BaseEstimator):
 
     _parameter_constraints = {
         "blocks": [StrOptions(set(BLOCKS)), list, tuple],
-        "n_jobs": [Integral, None],
     }
 
-    def __init__(self, blocks=("difference", "ratio", "tanh"), *, n_jobs=None):
+    def __init__(self, blocks=("difference", "ratio", "tanh")):
         self.blocks = blocks
-        self.n_jobs = n_jobs
 
     def fit(self, X, y=None):
         """Learn the scale of the differences.
@@ -206,9 +201,7 @@ class PairStyleFeatures(TransformerMixin, BaseEstimator):
         seen = {}
         order = np.argsort([seen.setdefault(key, len(seen)) for key in cells[0]], kind="stable")
         rows = ([column[i] for column in cells] for i in order)
-        parts = Parallel(n_jobs=self.n_jobs, require="sharedmem")(
-            delayed(_measure)(self.blocks_, *chunk) for chunk in _chunks(rows)
-        )
+        parts = [_measure(self.blocks_, *chunk) for chunk in _chunks(rows)]
         back = np.argsort(order)
         return {name: np.concatenate([part[name] for part in parts])[back] for name in parts[0]}
 
