@@ -15,7 +15,6 @@ from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from arena_estimators import (
-    BlendingClassifier,
     EarlyStoppingClassifier,
     PairStyleFeatures,
     PairTfidfVectorizer,
@@ -111,9 +110,10 @@ def published_boosting():
 
 
 def ensemble_with_minilm():
-    """Compose the members of "ensemble" and the fine-tuned encoder."""
-    members = make_arena_pipeline("ensemble", n_jobs=2, random_state=0).estimators
-    return BlendingClassifier([*members, ("bert", make_arena_pipeline("bert", random_state=0))])
+    """Compose "ensemble" with the fine-tuned encoder as one more member."""
+    model = make_arena_pipeline("ensemble", n_jobs=1, random_state=0)
+    bert = make_arena_pipeline("bert", random_state=0)
+    return model.set_params(estimators=[*model.estimators, ("bert", bert)])
 
 
 def character_dimensions():

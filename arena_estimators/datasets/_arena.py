@@ -15,6 +15,7 @@ from arena_estimators.battles import COLUMNS
 from arena_estimators.datasets._readers import find_reader, read_batches
 from arena_estimators.datasets._schemas import KNOWN, Schema
 
+_BATCH_ROWS = 2000  # a few megabytes of text: what is read is decoded while in the cache
 _OPTIONS = {
     "path": [str, os.PathLike],
     "cells": [StrOptions({"auto", "json", "text"})],
@@ -42,7 +43,6 @@ def load_arena(path, *, cells="auto", non_text="raise", verbose=False):
     ----------
     path : str or path-like
         A local file whose name ends in .csv, .csv.gz, .parquet, .jsonl or .jsonl.gz, in UTF-8.
-        A row of CSV may have up to 4 MiB.
     cells : {"auto", "json", "text"}, default="auto"
         What text in the columns `prompt`, `response_a` and `response_b` is: a JSON list of turns,
         or just text. "auto" takes JSON if most cells in the first 100 rows look like a list.
@@ -101,7 +101,7 @@ def load_arena(path, *, cells="auto", non_text="raise", verbose=False):
         bar_format="{l_bar}{bar}| {elapsed}",
     )
     with _without_garbage_collection(), bar:
-        for battles, _, share in _battles(path, cells, non_text):
+        for battles, _, share in _battles(path, cells, non_text, _BATCH_ROWS):
             for name, values in battles.items():
                 if values is None:
                     parts[name] = None
@@ -160,10 +160,10 @@ def iter_arena(path, chunk_rows=10_000, *, cells="auto", non_text="raise"):
     )
 
 
-def _battles(path, cells, non_text, batch_rows=None):
+def _battles(path, cells, non_text, batch_rows):
     """Yield parts as dicts of lists, the number of their first row, and the share done."""
     schema, first_row = None, 0
-    batches = read_batches(path, KNOWN, batch_rows)
+    batches = read_batches(path, KNOWN, batch_rows, json_cells=cells != "text")
     for names, columns, share in batches:
         schema = schema or Schema(path, names, cells, non_text)
         battles = schema(columns, first_row)

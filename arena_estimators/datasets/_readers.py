@@ -1,25 +1,23 @@
-"""Read a file in batches of columns of raw values; what they mean is not known here.
+"""Read a file in batches of columns of Python values; what they mean is not known here.
 
-A reader yields triples: the names of all columns, a batch as a dict of the `wanted` columns, and
-the share of the file that is done. A column is a list of Python values; text that may be JSON, of
-which there is much, is left as an array of pyarrow.
+A reader yields triples: the names of all columns, a batch as a dict of lists of the `wanted`
+columns, and the share of the file that is done.
 """
 
 import gzip
 import json
 import os
 import zlib
-from concurrent.futures import ThreadPoolExecutor
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from arena_estimators.battles import COLUMNS
 from arena_estimators.exceptions import FileFormatError
 
-_BLOCK = 4 << 20  # bytes of CSV read at a time, and the longest row there may be
-_ROWS = 2000  # of the other formats
+# Cells that are long, and JSON in most files: read without a dtype, which is far faster.
+_LONG = ("prompt", "response_a", "response_b", "conversation_a", "conversation_b")
 
 
 def find_reader(path):
@@ -30,33 +28,29 @@ def find_reader(path):
     raise FileFormatError(f"{path}: unknown format. Expected a name that ends in {_ENDINGS}.")
 
 
-def read_batches(path, wanted, batch_rows=None):
+def read_batches(path, wanted, batch_rows, *, json_cells):
     """Yield the batches of a file; what is wrong with the file as such is a FileFormatError.
 
-    Without `batch_rows`, batches are as large as is fastest.
+    `json_cells` says that long cells may be JSON.
     """
     reader, empty = find_reader(path), True
+    os.stat(path)  # raises if there is no such file; pandas would try to download some names
     try:
-        for batch in reader(path, wanted, batch_rows):
+        for batch in reader(path, wanted, batch_rows, json_cells):
             empty = False
             yield batch
     except UnicodeDecodeError as error:
         raise FileFormatError(f"{path}: not UTF-8 text ({error}). Save it as UTF-8.") from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise FileFormatError(f"{path}: damaged or cut-off gzip file ({error}).") from None
-    except pa.ArrowException as error:
+    except pd.errors.EmptyDataError:
+        pass
+    except (pd.errors.ParserError, pa.ArrowException) as error:
+        hint = " The file may be cut off." if "EOF" in str(error) else ""
         message = str(error).strip()
-        if "Empty CSV file" not in message:
-            hint = next((hint for part, hint in _HINTS.items() if part in message), "")
-            raise FileFormatError(f"{path}: cannot be read: {message}.{hint}") from None
+        raise FileFormatError(f"{path}: cannot be read: {message}.{hint}") from None
     if empty:
         raise FileFormatError(f"{path}: the file has no battles.")
-
-
-_HINTS = {
-    "UTF8": " It is not UTF-8 text; save it as UTF-8.",
-    "straddling": " A row is longer than 4 MiB, or a quotation mark is never closed.",
-}
 
 
 def _check_names(path, names):
@@ -65,87 +59,48 @@ def _check_names(path, names):
         raise FileFormatError(f"{path}: more than one column is named {', '.join(repeated)}.")
 
 
-def _read_csv(path, wanted, batch_rows):
-    names = _open_csv(path)[0].schema.names
+def _read_csv(path, wanted, batch_rows, json_cells):
+    options = {"keep_default_na": False, "encoding": "utf-8"}
+    head = pd.read_csv(path, header=None, dtype=str, nrows=100, **options)
+    names = head.iloc[0].tolist()
     _check_names(path, names)
-    texts = dict.fromkeys(names, pa.string())
-    keep = [name for name in names if name in wanted]
-    # The last column tells whether the file is whole.
-    stream, raw = _open_csv(
-        path, column_types=texts, include_columns=list(dict.fromkeys([*keep, names[-1]]))
-    )
-    size, part = os.path.getsize(path), None
-    for part in _parts(_ahead(stream), batch_rows):
-        yield names, _values(part, keep), raw.tell() / size
-    if part is not None and not _is_packed(path):  # a gzip file knows its own end
-        _check_end(path, part[names[-1]][-1].as_py())
-
-
-def _open_csv(path, **convert):
-    raw = open(path, "rb") if _is_packed(path) else pa.OSFile(os.fspath(path))
-    stream = pa.csv.open_csv(
-        gzip.open(raw) if _is_packed(path) else raw,
-        read_options=pa.csv.ReadOptions(block_size=_BLOCK),
-        parse_options=pa.csv.ParseOptions(newlines_in_values=True),
-        convert_options=pa.csv.ConvertOptions(**convert),
-    )
-    return stream, raw
+    long = [name for name in names if name in _LONG]
+    sample = head.iloc[1:].set_axis(names, axis=1)[long]
+    if not (json_cells and sample.map(lambda cell: cell.startswith("[")).to_numpy().all()):
+        long = []
+    options["dtype"] = {name: str for name in names if name not in long}
+    options["compression"] = "gzip" if _is_packed(path) else None
+    size, checked = os.path.getsize(path), False
+    with open(path, "rb") as file:
+        for frame in pd.read_csv(file, chunksize=batch_rows, **options):
+            if len(frame) == 0:
+                break  # a header alone
+            if not isinstance(frame.index, pd.RangeIndex):
+                raise FileFormatError(f"{path}: rows have more fields than the header has names.")
+            if not checked and (frame[names[-1]].array == "").any():
+                _check_row_lengths(path, names)
+                checked = True
+            columns = {name: frame[name].tolist() for name in names if name in wanted}
+            yield names, columns, file.tell() / size
 
 
 def _is_packed(path):
     return os.fspath(path).lower().endswith(".gz")
 
 
-def _ahead(batches):
-    """Read the next batch in a thread, while the last one is decoded."""
-    batches = iter(batches)
-    with ThreadPoolExecutor(1) as thread:
-        coming = thread.submit(next, batches, None)
-        while (batch := coming.result()) is not None:
-            coming = thread.submit(next, batches, None)
-            yield batch
+def _check_row_lengths(path, names):
+    """Refuse rows that are too short: pandas fills them with empty cells, pyarrow objects."""
+    with pa.csv.open_csv(
+        path,
+        read_options=pa.csv.ReadOptions(block_size=64 << 20, use_threads=False),
+        parse_options=pa.csv.ParseOptions(newlines_in_values=True),
+        convert_options=pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
+    ) as batches:
+        for _ in batches:
+            pass
 
 
-def _parts(batches, rows):
-    """Cut batches into new ones of so many rows, the last of which may have fewer."""
-    if rows is None:
-        yield from batches
-        return
-    rest = None
-    for batch in batches:
-        table = pa.Table.from_batches([batch])
-        rest = table if rest is None else pa.concat_tables([rest, table])
-        while len(rest) >= rows:
-            yield rest[:rows].combine_chunks().to_batches()[0]
-            rest = rest[rows:]
-    if rest:
-        yield rest.combine_chunks().to_batches()[0]
-
-
-def _values(batch, names):
-    text = (pa.string(), pa.large_string())
-    return {
-        name: batch[name]
-        if name in COLUMNS and batch[name].type in text
-        else batch[name].to_pylist()
-        for name in names
-    }
-
-
-def _check_end(path, last):
-    """Refuse a file that ends within quotation marks; pyarrow takes what there is of the cell."""
-    quoted = '"' + last.replace('"', '""') + '"'
-    with open(path, "rb") as file:
-        file.seek(-min(os.path.getsize(path), len(quoted.encode()) + 4), os.SEEK_END)
-        end = file.read().decode(errors="replace").rstrip("\r\n")
-    if not (end.endswith(quoted) or (end.endswith(last) and not end.endswith('"' + last))):
-        raise FileFormatError(
-            f"{path}: cannot be read: the last row ends within quotation marks. The file may be "
-            "cut off."
-        )
-
-
-def _read_jsonl(path, wanted, batch_rows):
+def _read_jsonl(path, wanted, batch_rows, json_cells):
     size, names, rows = os.path.getsize(path), None, []
     with open(path, "rb") as file:
         lines = gzip.open(file) if _is_packed(path) else file
@@ -161,7 +116,7 @@ def _read_jsonl(path, wanted, batch_rows):
                     f"{path}: line {number} and line 1 differ in the keys {keys}."
                 )
             rows.append(row)
-            if len(rows) == (batch_rows or _ROWS):
+            if len(rows) == batch_rows:
                 yield names, _columns(rows, wanted & set(names)), file.tell() / size
                 rows = []
     if rows:
@@ -190,15 +145,15 @@ def _json_object(place, line):
     return row
 
 
-def _read_parquet(path, wanted, batch_rows):
-    with open(path, "rb") as raw, pa.parquet.ParquetFile(raw) as file:
+def _read_parquet(path, wanted, batch_rows, json_cells):
+    with pa.parquet.ParquetFile(path) as file:
         names = file.schema_arrow.names
         _check_names(path, names)
         done, total = 0, file.metadata.num_rows
-        keep = [name for name in names if name in wanted]
-        for batch in file.iter_batches(batch_rows or _ROWS, columns=keep):
+        columns = [name for name in names if name in wanted]
+        for batch in file.iter_batches(batch_rows, columns=columns):
             done += batch.num_rows
-            yield names, _values(batch, keep), done / total
+            yield names, {name: batch[name].to_pylist() for name in columns}, done / total
 
 
 _READERS = {

@@ -6,8 +6,6 @@ from itertools import chain
 from types import NoneType
 
 import orjson
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from arena_estimators.battles import COLUMNS
 from arena_estimators.exceptions import FileFormatError
@@ -63,7 +61,7 @@ class Schema:
                 self.cells = _guess_cells([columns[name] for name in COLUMNS])
             for name in COLUMNS:
                 fast = _decode_lists(columns[name]) if self.cells == "json" else None
-                battles[name] = fast or rows.apply(self._cell, _as_list(columns[name]), name)
+                battles[name] = fast or rows.apply(self._cell, columns[name], name)
         if self.one_hot:
             bits = list(zip(*(columns[name] for name in WINNERS), strict=True))
             labels = list(map(_ONE_HOT.get, bits))
@@ -176,32 +174,27 @@ def _guess_cells(columns):
     texts = [
         cell.strip()
         for column in columns
-        for cell in _as_list(column[:_SAMPLE_ROWS])
+        for cell in column[:_SAMPLE_ROWS]
         if isinstance(cell, str)
     ]
     shapes = Counter(text[0] + text[-1] == "[]" for text in texts if text)
     return "json" if shapes[True] > shapes[False] else "text"
 
 
-def _as_list(column):
-    return column if isinstance(column, list) else column.to_pylist()
-
-
-def _decode_lists(column):
+def _decode_lists(cells):
     """Decode cells fast if all of them are JSON lists of text and null; else give None.
 
     They are decoded as one list, with line breaks between them. No JSON text may hold a line
-    break, so none runs from one cell into the next; a list that does so holds a list.
+    break, so none runs from one cell into the next; nor does a list, if each cell begins with [,
+    each ends with ], and no list holds a list.
     """
-    if isinstance(column, list):
-        return None
-    whole = pa.ListArray.from_arrays(pa.array([0, len(column)], pa.int32()), column)
-    joined = pc.binary_join(whole, pa.scalar(",\n", column.type))[0].as_buffer()
     try:
-        lists = orjson.loads(b"".join([b"[", joined or b"", b"]"]))
-    except ValueError:
+        if not all(cell[0] == "[" and cell[-1] == "]" for cell in cells):
+            return None
+        lists = orjson.loads("[" + ",\n".join(cells) + "]")
+    except (TypeError, ValueError, LookupError):
         return None
-    if len(lists) != len(column) or not set(map(type, lists)) <= {list}:
+    if len(lists) != len(cells) or not set(map(type, lists)) <= {list}:
         return None
     return lists if set(map(type, chain.from_iterable(lists))) <= {str, NoneType} else None
 

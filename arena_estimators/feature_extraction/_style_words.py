@@ -1,6 +1,7 @@
 """The words of many texts as numbers, so that NumPy can count and compare them."""
 
 from functools import cached_property
+from hashlib import blake2b
 from itertools import chain
 
 import numpy as np
@@ -16,6 +17,7 @@ from arena_estimators.feature_extraction._style_lexicon import (
 MAX_TEXTS = 1000  # a text's number fits the upper 10 bits of a key
 _CODE_BITS = 54
 _LONG = 8
+_BLOB = 512  # bytes of a word that are mixed 8 at a time: the rest of a longer one at once
 _ASCII = bytes(range(128))
 _NO_WORD = bytes(c if chr(c).isalnum() or c == 95 or c >= 128 else 32 for c in range(256))
 _FIRST_BYTES = np.array([(1 << 8 * n) - 1 for n in range(9)], dtype=np.uint64)
@@ -143,11 +145,14 @@ def _read(spelled):
     first = eight[starts] & _FIRST_BYTES[np.minimum(lengths, 8)]
     codes = _mix(first)
     more, done = np.flatnonzero(lengths > 8), 8
-    while len(more):
+    while len(more) and done < _BLOB:
         left = np.minimum(lengths[more] - done, 8)
         codes[more] = _mix(codes[more] ^ eight[starts[more] + done] & _FIRST_BYTES[left])
         done += 8
         more = more[lengths[more] > done]
+    for word in more.tolist():
+        rest = raw[starts[word] + done : ends[word]]
+        codes[word] ^= np.frombuffer(blake2b(rest, digest_size=8).digest(), np.uint64)[0]
     codes = codes >> np.uint64(64 - _CODE_BITS) & ~np.uint64(1) | (letters >= _LONG)
     return starts, lengths, letters, first, codes
 

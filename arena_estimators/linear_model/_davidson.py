@@ -1,5 +1,6 @@
 """The Davidson model of paired comparisons with ties, on one odd feature matrix."""
 
+import threading
 import warnings
 from numbers import Integral, Real
 
@@ -309,7 +310,9 @@ class _DavidsonLoss:
 
         # Vectors of this size gain nothing from BLAS threads, which wait for each other at every
         # one of the optimizer's products: on two busy cores that made the fit seven times slower.
-        with threadpool_limits(1, user_api="blas"):
+        # The limit is the process's: in threads, one fit would restore what another has set.
+        in_main = threading.current_thread() is threading.main_thread()
+        with threadpool_limits(1 if in_main else None, user_api="blas"):
             result = minimize(
                 scaled,
                 start / scale,

@@ -207,3 +207,11 @@ def test_lone_surrogates_are_measured():
 def test_no_text_takes_quadratic_time(part):
     values = measure_text("start " + part * 100_000 + " end")
     assert values["log_characters"] > 11
+
+
+def test_long_words_differ_by_any_letter():
+    word = "x" * 2000
+    changed = [word[:at] + "y" + word[at + 1 :] for at in (0, 511, 512, 519, 520, 521, 1999)]
+    texts = [word, *changed, word + "x", word]
+    keys = Words(texts).keys & np.uint64((1 << 54) - 1)
+    assert len(set(keys.tolist())) == len(texts) - 1
