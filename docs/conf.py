@@ -29,7 +29,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "generated/gallery",
     "filename_pattern": r"plot_",
-    "ignore_pattern": r"(demo|submit_\w+|\w+_search|blend|distill|__init__)\.py",
+    "ignore_pattern": r"(demo|families|submit_\w+|\w+_search|blend|distill|__init__)\.py",
     "download_all_examples": False,
     "show_memory": False,
 }
