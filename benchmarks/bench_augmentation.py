@@ -26,7 +26,7 @@ from arena_estimators import (
 )
 from benchmarks import _battles
 from benchmarks._harness import data_folder, report
-from benchmarks.bench_quality import interval
+from benchmarks._rows import interval
 from benchmarks.bench_search import some
 
 N_BATTLES = 2000

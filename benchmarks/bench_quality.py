@@ -15,8 +15,6 @@ from arena_estimators import NLTKCleaner, make_arena_pipeline, prompt_groups
 from benchmarks import _battles, _recipes, _rows
 from benchmarks._harness import report
 
-interval = _rows.interval  # other benchmarks take it from here
-
 
 def kind(name):
     return lambda: make_arena_pipeline(name, n_jobs=2, random_state=0)

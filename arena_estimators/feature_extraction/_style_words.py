@@ -58,7 +58,7 @@ class Words:
 
     def __init__(self, texts):
         spelled = [spell(text) for text in texts]
-        starts, lengths, letters, first, codes = _read(spelled)
+        starts, letters, first, codes = _read(spelled)
         sizes = np.array([len(raw) + 1 for raw in spelled])
         bounds = np.searchsorted(starts, np.concatenate([[0], np.cumsum(sizes)]))
         self.n_words = np.diff(bounds)
@@ -130,7 +130,7 @@ class Words:
 
 
 def _read(spelled):
-    """Find where words start, their bytes, characters, first 8 bytes, and codes."""
+    """Find where words start, their characters, first 8 bytes, and codes."""
     raw = b" ".join([b"", *spelled, b" " * 8])
     data = np.frombuffer(raw, dtype=np.uint8)
     inside = data != 32
@@ -154,7 +154,7 @@ def _read(spelled):
         rest = raw[starts[word] + done : ends[word]]
         codes[word] ^= np.frombuffer(blake2b(rest, digest_size=8).digest(), np.uint64)[0]
     codes = codes >> np.uint64(64 - _CODE_BITS) & ~np.uint64(1) | (letters >= _LONG)
-    return starts, lengths, letters, first, codes
+    return starts, letters, first, codes
 
 
 def _stem_bytes(stem):

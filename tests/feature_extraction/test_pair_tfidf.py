@@ -133,6 +133,8 @@ def test_equals_composition(nasty, combine, analyzer, ngram_range):
     ids=str,
 )
 @pytest.mark.parametrize("analyzer", ["word", "char", "char_wb"])
+# scikit-learn warns of parameters that an analyzer does not read, and of a vocabulary with capitals
+# where texts are lower-cased; all are tried with each, and the results must be equal all the same.
 @pytest.mark.filterwarnings("ignore:The parameter '.*' will not be used:UserWarning")
 @pytest.mark.filterwarnings("ignore:Upper case characters:UserWarning")
 def test_equals_composition_for_every_parameter(nasty, analyzer, params):
@@ -178,6 +180,7 @@ TEXTS = st.lists(
         },
     ),
 )
+# scikit-learn warns of parameters that an analyzer does not read; any are drawn with any.
 @pytest.mark.filterwarnings("ignore:The parameter:UserWarning")
 def test_equals_composition_on_any_text(cells, unseen, analyzer, first, more, params):
     X, Z = (

@@ -57,7 +57,10 @@ def both(request):
     need_all()
     settings = {"tokenizer": request.param, "lemmatize": "n", "keep_punctuation": True}
     cleaner = NLTKCleaner(columns=("prompt",), **settings).fit(frame(["x"]))
-    ours = lambda text: cleaner.transform(frame([text])).prompt[0]  # noqa: E731
+
+    def ours(text):
+        return cleaner.transform(frame([text])).prompt[0]
+
     return ours, reference(**settings, lowercase=True)
 
 
