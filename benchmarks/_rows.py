@@ -114,11 +114,11 @@ def out_of_fold(make, X, y, n_folds=5):
     Returns
     -------
     dict
-        `tested` (rows), their `losses`, seconds of a `fit` and of a `predict`, and `swaps`, by how
-        much a prediction changes when the responses are exchanged.
+        `tested` (rows), their `proba` and `losses`, seconds of a `fit` and of a `predict`, and
+        `swaps`, by how much a prediction changes when the responses are exchanged.
     """
     folds = list(_battles.CV.split(X))[:n_folds]
-    losses, fit, predict = [], [], []
+    probas, losses, fit, predict = [], [], [], []
     for train, test in tqdm(folds, unit="fold", mininterval=2):
         start = time.perf_counter()
         model = make().fit(X.iloc[train], y[train])
@@ -126,9 +126,11 @@ def out_of_fold(make, X, y, n_folds=5):
         proba = model.predict_proba(X.iloc[test])
         predict.append(time.perf_counter() - fitted)
         fit.append(fitted - start)
+        probas.append(proba)
         losses.append(losses_of(proba, model.classes_, y[test]))
     return {
         "tested": np.concatenate([test for _, test in folds]),
+        "proba": np.concatenate(probas),
         "losses": np.concatenate(losses),
         "fit": np.mean(fit),
         "predict": np.mean(predict),

@@ -35,7 +35,7 @@ MODELS = {
     "boosting": kind("boosting"),
     "ensemble": kind("ensemble"),
     "embedding": kind("embedding"),
-    "bert": kind("bert"),
+    "bert": _recipes.minilm,
     "ensemble with MiniLM": _recipes.ensemble_with_minilm,
 }
 ENCODERS = ("embedding", "bert", "ensemble with MiniLM")

@@ -6,7 +6,7 @@ a whole: a dictionary is only ever replaced, never emptied, so a thread keeps wh
 """
 
 import functools
-import itertools
+from itertools import chain, repeat
 
 from joblib import Parallel, delayed, effective_n_jobs
 
@@ -14,6 +14,7 @@ from arena_estimators.preprocessing import _punkt, _treebank, _words
 
 TOKENIZERS = ("treebank", "punkt", "tweet")
 _BLOCK = 100_000
+_TASK = 1_000_000  # what a process gets at once: the next is on its way while it works
 _WORTH_A_PROCESS = 5_000_000
 # In characters, counting 100 more for each entry: some 100 MB at worst.
 _ROOM = 25_000_000
@@ -21,18 +22,18 @@ _UNKNOWN = "\0"
 
 
 def clean(texts, settings, n_jobs=None):
-    """Clean a list of texts, with `settings` as `engine` takes them, in some processes."""
+    """Clean a list of texts, with `settings` as `engine` takes them, in some processes.
+
+    What a process learns stays in it, so texts that share words should stand together.
+    """
     jobs = effective_n_jobs(n_jobs)
     if jobs > 1:
         jobs = min(jobs, sum(map(len, texts)) // _WORTH_A_PROCESS)
     if jobs < 2:
         return engine(*settings).clean(texts)
-    cleaned = [None] * len(texts)
-    parts = [slice(first, None, jobs) for first in range(jobs)]
-    results = Parallel(n_jobs=jobs)(delayed(clean)(texts[part], settings) for part in parts)
-    for part, result in zip(parts, results, strict=True):
-        cleaned[part] = result
-    return cleaned
+    work = Parallel(n_jobs=jobs, batch_size=1)
+    tasks = _blocks(texts, _TASK)
+    return list(chain.from_iterable(work(delayed(clean)(task, settings) for task in tasks)))
 
 
 @functools.lru_cache(maxsize=2)
@@ -68,15 +69,9 @@ class Engine:
 
     def clean(self, texts):
         """Clean a list of texts."""
-        cleaned = []
-        block, size = [], 0
-        for text in texts:
-            block.append(text.lower() if self._lowercase else text)
-            size += len(text)
-            if size >= _BLOCK:
-                cleaned += self._clean_block(block)
-                block, size = [], 0
-        return cleaned + self._clean_block(block)
+        if self._lowercase:
+            texts = map(str.lower, texts)
+        return list(chain.from_iterable(map(self._clean_block, _blocks(texts, _BLOCK))))
 
     def _forget(self):
         self._pieces = {}
@@ -86,7 +81,7 @@ class Engine:
     def _clean_block(self, texts):
         if self._room < 0:
             self._forget()
-        remembered, unknown = self._pieces.get, itertools.repeat(_UNKNOWN)
+        remembered, unknown = self._pieces.get, repeat(_UNKNOWN)
         cleaned, gaps = [], []
         for text in texts:
             keys = self._keys(text)
@@ -136,6 +131,19 @@ class Engine:
         if not (self._keep_punctuation or token.isalnum() or any(map(str.isalnum, token))):
             return ""
         return self._lemmatize(token) + " "
+
+
+def _blocks(texts, size):
+    """Yield texts in lists of at least so many characters; the last may have fewer."""
+    block, length = [], 0
+    for text in texts:
+        block.append(text)
+        length += len(text)
+        if length >= size:
+            yield block
+            block, length = [], 0
+    if block:
+        yield block
 
 
 def _positions(pieces):

@@ -6,6 +6,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from arena_estimators._validation import Integral, StrOptions, fit_context, validate_battles
 from arena_estimators.battles import COLUMNS
+from arena_estimators.battles import texts as texts_of
 from arena_estimators.exceptions import ArenaError
 from arena_estimators.preprocessing import _engine, _words
 
@@ -161,16 +162,11 @@ class NLTKCleaner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         check_is_fitted(self)
         columns = tuple(dict.fromkeys(self.columns))
         validate_battles(self, X, columns=columns, reset=False)
-        texts = {}
-        for column in columns:
-            for cell in X[column].tolist():
-                if isinstance(cell, str):
-                    texts[cell] = None
-                elif isinstance(cell, list | tuple):
-                    texts.update((turn, None) for turn in cell if turn is not None)
-        cleaned = _engine.clean(list(texts), self._settings(), self.n_jobs)
+        cells = {column: X[column].tolist() for column in columns}
+        texts = _distinct_texts(cells)
+        cleaned = _engine.clean(texts, self._settings(), self.n_jobs)
         texts = dict(zip(texts, cleaned, strict=True))
-        return X.assign(**{column: _replaced(X[column], texts) for column in columns})
+        return X.assign(**{name: _column(X[name], cells[name], texts) for name in columns})
 
     def get_feature_names_out(self, input_features=None):
         """Give the names of the cleaned columns.
@@ -207,7 +203,21 @@ class NLTKCleaner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         return self.tokenizer, stop_words, self.lemmatize, self.keep_punctuation, self.lowercase
 
 
-def _replaced(column, texts):
+def _distinct_texts(columns):
+    """List the texts of columns, battles of a prompt one after the other: they share words."""
+    texts = {}
+    first, *_ = columns.values()
+    rows = list(zip(*columns.values(), strict=True))
+    for row in sorted(range(len(rows)), key=texts_of(first).__getitem__):
+        for cell in rows[row]:
+            if isinstance(cell, str):
+                texts[cell] = None
+            elif isinstance(cell, list | tuple):
+                texts.update((turn, None) for turn in cell if turn is not None)
+    return list(texts)
+
+
+def _column(column, cells, texts):
     """Replace texts in the cells of a column, keeping index, turns and, if it can be, type."""
 
     def replaced(cell):
@@ -218,7 +228,7 @@ def _replaced(column, texts):
             return turns if isinstance(cell, list) else tuple(turns)
         return cell
 
-    cells = list(map(replaced, column.tolist()))
+    cells = list(map(replaced, cells))
     if isinstance(column.dtype, pd.StringDtype | pd.ArrowDtype):
         try:
             return pd.Series(cells, index=column.index, dtype=column.dtype)
