@@ -1,5 +1,6 @@
 """The one place that touches scikit-learn's private parameter validation."""
 
+import warnings
 from numbers import Integral, Real
 
 from sklearn.base import _fit_context as fit_context
@@ -7,7 +8,8 @@ from sklearn.utils._param_validation import HasMethods, Hidden, Interval, Option
 from sklearn.utils._param_validation import validate_params as validate_params
 from sklearn.utils.validation import validate_data
 
-from arena_estimators.battles import COLUMNS, check_battles
+from arena_estimators.battles import COLUMNS, check_battles, check_labels, look_like_json
+from arena_estimators.exceptions import ArenaWarning
 
 __all__ = [
     "HasMethods",
@@ -23,14 +25,26 @@ __all__ = [
 ]
 
 
-def validate_battles(estimator, X, *, columns=COLUMNS, reset=True):
-    """Check battles for an estimator and keep the DataFrame.
+def validate_battles(estimator, X, y=None, *, columns=COLUMNS, reset=True):
+    """Check battles, and labels if a transformer gets them, and keep the DataFrame.
+
+    A transformer does not use `y`, but the classifier behind it may be one that takes any labels
+    and reads them in their sorted order; whoever sees battles knows what they must be.
 
     With `reset=True` (in `fit`) the names of `columns`, in the frame's order, are recorded in
     `feature_names_in_`; with `reset=False` a frame that orders them otherwise is refused. Other
     columns are ignored, so that a test file may lack what the training file had.
     """
     check_battles(X, columns=columns)
+    if y is not None:
+        check_labels(y, n_battles=len(X))
+    if reset and any(look_like_json(X[column]) for column in columns):
+        warnings.warn(
+            "The cells look like JSON lists of turns, as in the competition's files, and would be "
+            "read as they stand, with brackets and escapes. Read the file with load_arena.",
+            ArenaWarning,
+            stacklevel=4,
+        )
     text = X[[column for column in X.columns if column in columns]]
     validate_data(estimator, text, reset=reset, skip_check_array=True)
     return X

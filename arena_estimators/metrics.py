@@ -93,6 +93,12 @@ def expected_calibration_error(y_true, y_proba, *, n_bins=15, strategy="uniform"
             f"{len(y_true)} labels of the classes {classes.tolist()}. If not all classes occur in "
             "y_true, pass labels."
         )
+    sums = y_proba.sum(axis=1)
+    if not ((y_proba >= 0).all() and np.allclose(sums, 1, rtol=0, atol=1e-4)):
+        raise ValueError(
+            "y_proba must hold finite probabilities whose rows sum to one; are these the values "
+            "of decision_function?"
+        )
     if not np.isin(y_true, classes).all():
         raise LabelsError(f"y_true has labels that are not among {classes.tolist()}.")
     confidence = y_proba.max(axis=1)

@@ -100,7 +100,7 @@ class PromptGroupKFold(BaseCrossValidator):
         # StackingClassifier gives every cv a random state; GroupKFold refuses an unused one.
         random_state = self.random_state if self.shuffle else None
         folds = GroupKFold(self.n_splits, shuffle=self.shuffle, random_state=random_state)
-        yield from folds.split(np.zeros(len(groups)), None, groups)
+        yield from folds.split(X, None, groups)
 
     def get_n_splits(self, X=None, y=None, groups=None):
         """Give the number of folds.

@@ -1,11 +1,22 @@
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
-from arena_estimators import check_battles, check_labels, swap, swap_proba
+from arena_estimators import (
+    NLTKCleaner,
+    PairStyleFeatures,
+    PairTfidfVectorizer,
+    check_battles,
+    check_labels,
+    make_battles,
+    swap,
+    swap_proba,
+)
 from arena_estimators.battles import swap_labels, text_of, texts, turns_of
-from arena_estimators.exceptions import BattlesError, LabelsError
+from arena_estimators.exceptions import ArenaWarning, BattlesError, LabelsError
 
 
 def test_swap_exchanges_the_responses_and_nothing_else(battles):
@@ -131,3 +142,23 @@ def test_turns_and_texts():
     assert turns_of(("a", None)) == ["a", None]
     assert text_of(["a", None, "", "b"]) == "a\n\nb"
     assert texts(["a", None, [None], float("nan")]) == ["a", "", "", ""]
+
+
+@pytest.mark.parametrize(
+    "transformer",
+    [PairTfidfVectorizer(), PairStyleFeatures(), NLTKCleaner()],
+    ids=repr,
+)
+def test_transformers_refuse_labels_that_are_not_the_arenas(transformer):
+    data = make_battles(30, random_state=0)
+    foreign = np.where(data.y == "tie", "draw", data.y)
+    with pytest.raises(LabelsError, match="Unknown label 'draw'"):
+        transformer.fit(data.X, foreign)
+
+
+def test_cells_that_are_still_json_are_warned_of():
+    X = make_battles(30, random_state=0).X
+    raw = X.map(lambda cell: json.dumps([cell] if isinstance(cell, str) else cell))
+    with pytest.warns(ArenaWarning, match="load_arena"):
+        PairStyleFeatures().fit(raw)
+    PairStyleFeatures().fit(X)

@@ -44,3 +44,9 @@ def test_calibration_error_refuses_what_does_not_fit():
         expected_calibration_error(["a", "a"], [[0.5, 0.5], [0.5, 0.5]])
     with pytest.raises(LabelsError, match="not among"):
         expected_calibration_error(["c", "a"], [[0.5, 0.5], [0.5, 0.5]], labels=["a", "b"])
+
+
+@pytest.mark.parametrize("wrong", [[[2.0, -1.0]], [[0.5, 0.6]], [[np.nan, 1.0]]])
+def test_calibration_is_of_probabilities_only(wrong):
+    with pytest.raises(ValueError, match="rows sum to one"):
+        expected_calibration_error(["model_a"], wrong, labels=["model_a", "model_b"])

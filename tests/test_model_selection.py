@@ -47,3 +47,9 @@ def test_features_in_place_of_battles_are_refused_with_advice():
 def test_too_few_prompts(battles):
     with pytest.raises(ValueError, match="n_splits=5 greater than the number of groups"):
         next(PromptGroupKFold(5).split(battles.assign(prompt="same")))
+
+
+def test_groups_of_another_length_are_refused():
+    X = make_battles(30, random_state=0).X
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        next(PromptGroupKFold(2).split(X, groups=[1, 2, 3]))

@@ -2,7 +2,7 @@
 
 import gc
 import os
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from numbers import Integral
 
 import numpy as np
@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from arena_estimators._validation import Interval, StrOptions, validate_params
 from arena_estimators.battles import COLUMNS
 from arena_estimators.datasets._readers import find_reader, read_batches
-from arena_estimators.datasets._schemas import KNOWN, Schema
+from arena_estimators.datasets._schemas import KNOWN, SAMPLE_ROWS, Schema, guess_cells
 
 _BATCH_ROWS = 2000  # a few megabytes of text: what is read is decoded while in the cache
 _OPTIONS = {
@@ -125,7 +125,7 @@ def iter_arena(path, chunk_rows=10_000, *, cells="auto", non_text="raise"):
     chunk_rows : int, default=10_000
         The number of battles of a part; the last may be shorter.
     cells : {"auto", "json", "text"}, default="auto"
-        As in :func:`load_arena`; "auto" decides once, on the first part.
+        As in :func:`load_arena`; "auto" decides once, for all parts.
     non_text : {"raise", "json"}, default="raise"
         As in :func:`load_arena`.
 
@@ -162,6 +162,9 @@ def iter_arena(path, chunk_rows=10_000, *, cells="auto", non_text="raise"):
 
 def _battles(path, cells, non_text, batch_rows):
     """Yield parts as dicts of lists, the number of their first row, and the share done."""
+    if cells == "auto":
+        with closing(read_batches(path, KNOWN, SAMPLE_ROWS, json_cells=True)) as batches:
+            cells = guess_cells(next(batches)[1])
     schema, first_row = None, 0
     batches = read_batches(path, KNOWN, batch_rows, json_cells=cells != "text")
     for names, columns, share in batches:

@@ -77,7 +77,7 @@ def _read_csv(path, wanted, batch_rows, json_cells):
                 break  # a header alone
             if not isinstance(frame.index, pd.RangeIndex):
                 raise FileFormatError(f"{path}: rows have more fields than the header has names.")
-            if not checked and (frame[names[-1]].array == "").any():
+            if not checked and (frame.iloc[:, -1].array == "").any():
                 _check_row_lengths(path, names)
                 checked = True
             columns = {name: frame[name].tolist() for name in names if name in wanted}

@@ -19,7 +19,7 @@ KNOWN = frozenset((*IDS, *MODELS, *COLUMNS, *CONVERSATIONS, *WINNERS, "winner"))
 _LABELS = {"model_a": "model_a", "model_b": "model_b", "tie": "tie", "tie (bothbad)": "tie"}
 _BITS = {"0": "0", "0.0": "0", "false": "0", "1": "1", "1.0": "1", "true": "1"}
 _ONE_HOT = {("1", "0", "0"): "model_a", ("0", "1", "0"): "model_b", ("0", "0", "1"): "tie"}
-_SAMPLE_ROWS = 100
+SAMPLE_ROWS = 100
 _DECODER = json.JSONDecoder(strict=False)
 
 
@@ -36,7 +36,7 @@ class Schema:
         For the errors.
     names : list of str
         All columns of the file.
-    cells : {"auto", "json", "text"}
+    cells : {"json", "text"}
     non_text : {"raise", "json"}
     """
 
@@ -57,8 +57,6 @@ class Schema:
         rows = _Rows(self.path, columns.get(self.id), first_row)
         battles = self._from_conversations(columns, rows) if self.arena else {}
         if not self.arena:
-            if self.cells == "auto":
-                self.cells = _guess_cells([columns[name] for name in COLUMNS])
             for name in COLUMNS:
                 fast = _decode_lists(columns[name]) if self.cells == "json" else None
                 battles[name] = fast or rows.apply(self._cell, columns[name], name)
@@ -169,14 +167,12 @@ class _Rows:
         return result
 
 
-def _guess_cells(columns):
-    """Call cells JSON if most of those in the first rows look like a list."""
-    texts = [
-        cell.strip()
-        for column in columns
-        for cell in column[:_SAMPLE_ROWS]
-        if isinstance(cell, str)
-    ]
+def guess_cells(columns):
+    """Call cells JSON if most of those in the first rows, a dict of columns, look like a list."""
+    if CONVERSATIONS[0] in columns and not any(name in columns for name in COLUMNS):
+        return "json"
+    cells = chain.from_iterable(columns.get(name, ()) for name in COLUMNS)
+    texts = [cell.strip() for cell in cells if isinstance(cell, str)]
     shapes = Counter(text[0] + text[-1] == "[]" for text in texts if text)
     return "json" if shapes[True] > shapes[False] else "text"
 

@@ -85,8 +85,8 @@ def write_submission(frame, path):
     Raises
     ------
     SubmissionError
-        If the name, the columns, the ids or the probabilities are not as they must be. Nothing
-        is written.
+        If the name, its folder, the columns, the ids or the probabilities are not as they must
+        be. Nothing is written.
 
     Examples
     --------
@@ -108,6 +108,8 @@ def write_submission(frame, path):
         raise SubmissionError(f"{path}: expected a name that ends in .csv or .csv.gz.")
     if path.is_dir():
         raise SubmissionError(f"{path} is a folder.")
+    if not path.parent.is_dir():
+        raise SubmissionError(f"{path.parent}: no such folder. Make it first.")
     if not isinstance(frame, pd.DataFrame) or tuple(frame.columns) != COLUMNS:
         found = list(getattr(frame, "columns", [type(frame).__name__]))
         raise SubmissionError(
@@ -133,7 +135,7 @@ def _check_ids(ids):
     ids = np.asarray(ids)
     if ids.ndim != 1 or len(ids) == 0:
         raise SubmissionError(f"Expected a list of at least one id, got the shape {ids.shape}.")
-    missing = pd.isna(ids)
+    missing = pd.isna(ids) | np.array([isinstance(i, str) and not i.strip() for i in ids])
     if missing.any():
         raise SubmissionError(f"The id of row {int(np.argmax(missing))} is missing.")
     return ids

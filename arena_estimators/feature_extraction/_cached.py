@@ -113,7 +113,7 @@ class CachedTransformer(TransformerMixin, BaseEstimator):
         -------
         {array, sparse matrix} of shape (n_battles, n_features_out)
         """
-        validate_battles(self, X)
+        validate_battles(self, X, y)
         self._memory = _writable(self.memory)
         transformer = clone(self.transformer)
         self._key = self._memory and joblib.hash((transformer, _digest(X), y))

@@ -167,15 +167,15 @@ class PairEmbeddings(TransformerMixin, BaseEstimator):
         ----------
         X : DataFrame of shape (n_battles, n_columns)
             Battles.
-        y : None
-            Ignored.
+        y : array-like of shape (n_battles,), optional
+            Labels. They are checked to be the arena's, and not used.
 
         Returns
         -------
         PairEmbeddings
             Itself.
         """
-        validate_battles(self, X)
+        validate_battles(self, X, y)
         self.blocks_ = _check_blocks(self.blocks)
         if self.cache_dir is not None:
             VectorCache(self.cache_dir)

@@ -119,15 +119,15 @@ class PairStyleFeatures(TransformerMixin, BaseEstimator):
         ----------
         X : DataFrame of shape (n_battles, n_columns)
             Battles.
-        y : None
-            Ignored.
+        y : array-like of shape (n_battles,), optional
+            Labels. They are checked to be the arena's, and not used.
 
         Returns
         -------
         PairStyleFeatures
             Itself.
         """
-        self.fit_transform(X)
+        self.fit_transform(X, y)
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -138,15 +138,15 @@ class PairStyleFeatures(TransformerMixin, BaseEstimator):
         ----------
         X : DataFrame of shape (n_battles, n_columns)
             Battles.
-        y : None
-            Ignored.
+        y : array-like of shape (n_battles,), optional
+            Labels. They are checked to be the arena's, and not used.
 
         Returns
         -------
         ndarray of shape (n_battles, n_features)
             As in `transform`.
         """
-        validate_battles(self, X)
+        validate_battles(self, X, y)
         if len(X) == 0:
             raise ArenaError("X has 0 battles; fit needs at least one.")
         self.blocks_ = _check_blocks(self.blocks)

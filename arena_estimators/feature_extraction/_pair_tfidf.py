@@ -206,14 +206,14 @@ class PairTfidfVectorizer(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : DataFrame of battles
-        y : None
-            Ignored.
+        y : array-like of shape (n_battles,), optional
+            Labels. They are checked to be the arena's, and not used.
 
         Returns
         -------
         self
         """
-        self.fit_transform(X)
+        self.fit_transform(X, y)
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -223,15 +223,15 @@ class PairTfidfVectorizer(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : DataFrame of battles
-        y : None
-            Ignored.
+        y : array-like of shape (n_battles,), optional
+            Labels. They are checked to be the arena's, and not used.
 
         Returns
         -------
         sparse matrix of shape (n_battles, n_features)
             In CSR format.
         """
-        validate_battles(self, X)
+        validate_battles(self, X, y)
         given = self._check_parameters()
         self.fixed_vocabulary_ = given is not None
         segments = self._call(self._split, _chunks(X))
@@ -352,7 +352,7 @@ class PairTfidfVectorizer(TransformerMixin, BaseEstimator):
             rows.data = np.log(rows.data) + 1
         if self.idf_ is not None:
             rows.data *= self.idf_[rows.indices]
-        if self.norm is not None:
+        if self.norm is not None and rows.shape[0]:
             rows = normalize(rows, norm=self.norm, copy=False)
         if self.combine == "joined":
             return rows

@@ -70,7 +70,8 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
         If the labels are those of the arena but lack model_a or model_b, or if soft labels are no
         probabilities.
     ValueError
-        If there are fewer than two or more than three classes.
+        If there are fewer than two or more than three classes, or if features are so large that
+        the fit overflows.
 
     See Also
     --------
@@ -157,6 +158,11 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
         loss = _DavidsonLoss(D, Y, weight / total, alpha, tie_alpha, self.fit_intercept)
         start = self._start(D.shape[1], classes)
         solution, self.n_iter_, converged = loss.minimise(start, self.max_iter, self.tol)
+        if not np.isfinite(solution).all():
+            raise ValueError(
+                "The fit overflowed: the features are too large. Scale them, for example with "
+                "StandardScaler(with_mean=False)."
+            )
         self.classes_ = classes
         self.coef_, self.tie_coef_, self.tie_intercept_ = loss.split(solution)
         if not converged:

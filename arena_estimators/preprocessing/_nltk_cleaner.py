@@ -128,8 +128,8 @@ class NLTKCleaner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         ----------
         X : DataFrame of shape (n_battles, n_columns)
             Battles.
-        y : None
-            Ignored.
+        y : array-like of shape (n_battles,), optional
+            Labels. They are checked to be the arena's, and not used.
 
         Returns
         -------
@@ -142,7 +142,7 @@ class NLTKCleaner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         if not self.columns:
             raise ArenaError(f"columns is empty; name what to clean, by default {COLUMNS}.")
         _engine.engine(*self._settings())
-        validate_battles(self, X, columns=tuple(self.columns))
+        validate_battles(self, X, y, columns=tuple(self.columns))
         return self
 
     def transform(self, X):
@@ -160,6 +160,7 @@ class NLTKCleaner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             spaces; empty texts stay empty and missing ones missing.
         """
         check_is_fitted(self)
+        self._validate_params()  # nothing was learnt, so they may have been set since
         columns = tuple(dict.fromkeys(self.columns))
         validate_battles(self, X, columns=columns, reset=False)
         cells = {column: X[column].tolist() for column in columns}

@@ -271,6 +271,11 @@ def check_bad_labels(estimator):
     y = data.y.astype(object)
     y[3] = "draw"
     raises(LabelsError, lambda: seeded(estimator).fit(data.X, y), match=["draw"])
+    foreign = {"model_a": "win", "model_b": "loss", "tie": "draw"}
+    others = [foreign[label] for label in data.y]
+    raises(LabelsError, lambda: seeded(estimator).fit(data.X, others), match=["model_a"])
+    y[3] = None
+    raises(LabelsError, lambda: seeded(estimator).fit(data.X, y), match=["row 3"])
     raises(ValueError, lambda: seeded(estimator).fit(data.X, data.y[:-1]))
     raises(ValueError, lambda: seeded(estimator).fit(data.X, ["model_a"] * len(data.y)))
 

@@ -458,3 +458,18 @@ def test_real_files(arena_data):
     harmless = load_arena(arena_data / "hh_harmless_human.parquet")
     assert set(harmless.y) == {"model_a", "model_b"}
     assert harmless.X.prompt.map(len).max() > 1
+
+
+def test_what_cells_are_is_decided_once_for_all_parts(tmp_path):
+    path = tmp_path / "battles.csv"
+    path.write_text("prompt,response_a,response_b\n[1],[2],007\n" + "hello,a,b\n" * 5)
+    whole = load_arena(path).X
+    assert whole.loc[0].tolist() == ["[1]", "[2]", "007"]
+    parts = pd.concat([part.X for part in iter_arena(path, 1)])
+    pd.testing.assert_frame_equal(parts, whole)
+
+
+def test_a_trailing_comma_makes_a_column_without_a_name(tmp_path):
+    path = tmp_path / "battles.csv"
+    path.write_text("prompt,response_a,response_b,\nwhy,so,because,\n")
+    assert load_arena(path).X.loc[0].tolist() == ["why", "so", "because"]

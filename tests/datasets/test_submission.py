@@ -172,5 +172,13 @@ def test_wrong_names_are_refused(tmp_path, frame):
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(SubmissionError, match="is a folder"):
         write_submission(frame, tmp_path / "folder.csv")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(SubmissionError, match="absent: no such folder"):
         write_submission(frame, tmp_path / "absent" / "submission.csv")
+
+
+@pytest.mark.parametrize("blank", ["", "  "])
+def test_a_blank_id_is_refused(frame, tmp_path, blank):
+    ids = frame["id"].astype(object)
+    ids.iloc[1] = blank
+    with pytest.raises(SubmissionError, match="id of row 1 is missing"):
+        write_submission(frame.assign(id=ids), tmp_path / "submission.csv")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from arena_estimators import PairTfidfVectorizer, swap
+from arena_estimators import PairTfidfVectorizer, make_battles, swap
 from arena_estimators.battles import texts
 from arena_estimators.feature_extraction import _ngrams, _pair_tfidf
 
@@ -317,3 +317,9 @@ def test_set_output_is_scikit_learns(nasty):
 def test_equals_composition_on_real_battles(arena_data, params):
     frame = pd.read_parquet(arena_data / "judge_unique.parquet")[::60]
     assert_equal(frame[["prompt", "response_a", "response_b"]].map(json.loads), **params)
+
+
+def test_no_battles_give_no_rows():
+    X = make_battles(20, random_state=0).X
+    model = PairTfidfVectorizer().fit(X)
+    assert model.transform(X[:0]).shape == (0, len(model.get_feature_names_out()))

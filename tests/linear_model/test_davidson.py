@@ -188,3 +188,10 @@ def test_zero_weights_are_refused_and_single_zeros_drop_rows():
     kept = DavidsonClassifier(tol=1e-9).fit(D[:300], y[:300])
     weighted = DavidsonClassifier(tol=1e-9).fit(D, y, sample_weight=weight)
     np.testing.assert_allclose(weighted.coef_, kept.coef_, atol=1e-6)
+
+
+def test_features_too_large_to_fit_are_refused():
+    rng = np.random.default_rng(0)
+    D = (rng.normal(size=(60, 3)) * 1e20).astype(np.float32)
+    with pytest.raises(ValueError, match="StandardScaler"), np.errstate(all="ignore"):
+        DavidsonClassifier().fit(D, np.arange(60) % 3)

@@ -279,3 +279,9 @@ def test_remembered_text_is_fast():
     start = time.perf_counter()
     engine.clean(cells)
     assert time.perf_counter() - start < 10
+
+
+def test_parameters_set_after_fit_are_checked(battles):
+    cleaner = NLTKCleaner().fit(battles)
+    with pytest.raises(InvalidParameterError, match="tokenizer"):
+        cleaner.set_params(tokenizer="white space").transform(battles)
