@@ -2,11 +2,14 @@
 
 import importlib.util
 
+import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.decomposition import TruncatedSVD
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.kernel_approximation import Nystroem
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import FeatureUnion, make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import LinearSVC
 
 from arena_estimators._validation import Integral, StrOptions, validate_params
@@ -26,7 +29,9 @@ _ALL = ("difference", "ratio", "absolute", "sum", "similarity", "prompt")
 @validate_params(
     {
         "kind": [
-            StrOptions({"linear", "boosting", "forest", "svm", "embedding", "bert", "ensemble"})
+            StrOptions(
+                {"linear", "boosting", "forest", "kernel", "svm", "embedding", "bert", "ensemble"}
+            )
         ],
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
@@ -44,11 +49,13 @@ def make_arena_pipeline(kind="linear", *, n_jobs=None, random_state=None):
         - `"boosting"`: LightGBM, or HistGradientBoostingClassifier where it is not installed, on
           style and latent semantic dimensions; it stops early on held-out prompts.
         - `"forest"`: random forest on the same features.
+        - `"kernel"`: kernel logistic regression (a radial basis function, approximated from 1,000
+          battles) on the same features.
         - `"svm"`: linear support vector machine on the features of `"linear"`.
         - `"embedding"`: :class:`DavidsonClassifier` on differences of a frozen encoder's vectors
           and of style.
         - `"bert"`: :class:`BertPairClassifier`, an encoder fine-tuned on the battles.
-        - `"ensemble"`: `"linear"`, `"boosting"` and `"forest"`, blended.
+        - `"ensemble"`: `"linear"`, `"boosting"` and `"kernel"`, blended.
 
         The probabilities of `"forest"` and `"svm"` are calibrated by cross-validation, those of
         `"ensemble"` by the blend's temperature; the others minimise the log loss themselves.
@@ -65,6 +72,56 @@ def make_arena_pipeline(kind="linear", *, n_jobs=None, random_state=None):
     See Also
     --------
     BlendingClassifier : Blends any classifiers of battles.
+
+    Notes
+    -----
+    What the other kinds are, typed by hand (`"linear"` is in the example below, `"bert"` is
+    `BertPairClassifier()`)::
+
+        odd = "difference", "ratio", "tanh", "interaction"
+        every = "difference", "ratio", "absolute", "sum", "similarity", "prompt"
+        words = PairTfidfVectorizer(ngram_range=(1, 2), min_df=10, sublinear_tf=True)
+        scaled = make_pipeline(PairStyleFeatures(odd), StandardScaler(with_mean=False))
+        linear_features = FeatureUnion(
+            [("words", words), ("style", scaled)], transformer_weights={"words": 10}
+        )
+        topics = make_pipeline(PairTfidfVectorizer(min_df=5, sublinear_tf=True), TruncatedSVD(48))
+        features = FeatureUnion([("style", PairStyleFeatures(every)), ("topics", topics)])
+        cv = PromptGroupKFold(3)
+
+        booster = LGBMClassifier(
+            learning_rate=0.04, n_estimators=1000, num_leaves=31, reg_lambda=50,
+            colsample_bytree=0.3, subsample=0.8, subsample_freq=1, n_jobs=1, verbose=-1,
+        )
+        early = EarlyStoppingClassifier(make_pipeline(features, booster))
+        boosting = SwapSymmetricClassifier(early)
+
+        trees = RandomForestClassifier(200, min_samples_leaf=3, max_features="sqrt")
+        forest = SwapSymmetricClassifier(
+            CalibratedClassifierCV(make_pipeline(features, trees), cv=cv, method="temperature")
+        )
+
+        clip = FunctionTransformer(np.clip, kw_args={"a_min": -4, "a_max": 4})
+        rbf = Nystroem(gamma=0.004, n_components=1000)
+        logistic = LogisticRegression(max_iter=1000)
+        kernel = SwapSymmetricClassifier(
+            make_pipeline(features, StandardScaler(), clip, rbf, logistic)
+        )
+
+        machine = make_pipeline(linear_features, LinearSVC(C=1e-4))
+        svm = SwapSymmetricClassifier(
+            CalibratedClassifierCV(machine, cv=cv, method="temperature")
+        )
+
+        vectors = make_pipeline(PairEmbeddings(), StandardScaler(with_mean=False))
+        embedding = make_pipeline(
+            FeatureUnion([("vectors", vectors), ("style", scaled)]),
+            DavidsonClassifier("auto", tie_alpha="auto"),
+        )
+
+        ensemble = BlendingClassifier(
+            [("linear", linear), ("boosting", boosting), ("kernel", kernel)], cv=cv
+        )
 
     Examples
     --------
@@ -123,7 +180,6 @@ def _booster(n_jobs, random_state):
             learning_rate=0.04,
             max_iter=1000,
             max_leaf_nodes=15,
-            min_samples_leaf=80,
             l2_regularization=10,
             max_features=0.3,
             random_state=random_state,
@@ -134,7 +190,6 @@ def _booster(n_jobs, random_state):
         learning_rate=0.04,
         n_estimators=1000,
         num_leaves=31,
-        min_child_samples=150,
         reg_lambda=50,
         colsample_bytree=0.3,
         subsample=0.8,
@@ -146,15 +201,24 @@ def _booster(n_jobs, random_state):
 
 
 def _forest(n_jobs, random_state):
-    return SwapSymmetricClassifier(_calibrated(_trees(random_state), n_jobs))
-
-
-def _trees(random_state):
     # Threads of a forest add up the trees in an order of their own, which is not exactly symmetric.
     forest = RandomForestClassifier(
         200, min_samples_leaf=3, max_features="sqrt", random_state=random_state
     )
-    return make_pipeline(_tree_features(None, random_state), forest)
+    pipeline = make_pipeline(_tree_features(None, random_state), forest)
+    return SwapSymmetricClassifier(_calibrated(pipeline, n_jobs))
+
+
+def _kernel(n_jobs, random_state):
+    return SwapSymmetricClassifier(
+        make_pipeline(
+            _tree_features(n_jobs, random_state),
+            StandardScaler(),
+            FunctionTransformer(np.clip, kw_args={"a_min": -4, "a_max": 4}),
+            Nystroem(gamma=0.004, n_components=1000, random_state=random_state),
+            LogisticRegression(max_iter=1000),
+        )
+    )
 
 
 def _svm(n_jobs, random_state):
@@ -188,7 +252,7 @@ def _ensemble(n_jobs, random_state):
     members = [
         ("linear", _linear(None, random_state)),
         ("boosting", _boosting(None, random_state)),
-        ("forest", SwapSymmetricClassifier(_trees(random_state))),
+        ("kernel", _kernel(None, random_state)),
     ]
     return BlendingClassifier(members, cv=PromptGroupKFold(3), n_jobs=n_jobs)
 
@@ -197,6 +261,7 @@ _COMPOSE = {
     "linear": _linear,
     "boosting": _boosting,
     "forest": _forest,
+    "kernel": _kernel,
     "svm": _svm,
     "embedding": _embedding,
     "bert": _bert,

@@ -33,6 +33,7 @@ MODELS = {
     "svm": kind("svm"),
     "forest": kind("forest"),
     "boosting": kind("boosting"),
+    "kernel": kind("kernel"),
     "ensemble": kind("ensemble"),
     "embedding": kind("embedding"),
     "bert": _recipes.minilm,

