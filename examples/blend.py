@@ -6,12 +6,12 @@ Without --train and --test it writes its own battles.
 """
 
 import argparse
-import time
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from submit_files import parse, read_test, read_train, step, submit
 
 from arena_estimators import (
     BlendingClassifier,
@@ -19,11 +19,9 @@ from arena_estimators import (
     PairStyleFeatures,
     PairTfidfVectorizer,
     SwapSymmetricClassifier,
-    load_arena,
-    make_battles,
-    make_submission,
-    write_submission,
 )
+
+N_TRAIN = 1500
 
 
 def make_blend(n_jobs=None):
@@ -51,21 +49,14 @@ def make_blend(n_jobs=None):
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--train", help="battles with winners (default: 1,500 made ones)")
-    parser.add_argument("--test", help="battles to predict (default: 100 made ones)")
-    parser.add_argument("--out", default="submission.csv", help="the file to write")
     parser.add_argument("--n-jobs", type=int, help="how many fits at a time")
-    args = parser.parse_args(argv)
-    train = load_arena(args.train) if args.train else make_battles(1500, random_state=0)
-    test = load_arena(args.test) if args.test else make_battles(100, random_state=1)
+    args = parse(parser, argv, N_TRAIN)
+    train, test = read_train(args.train, N_TRAIN), read_test(args.test)
 
-    start = time.perf_counter()
-    print(f"Fitting three members on {len(train.X):,} battles, on each fold and on all ...")
-    model = make_blend(args.n_jobs).fit(train.X, train.y)
+    with step(f"Fitting three members on {len(train.X):,} battles, on each fold and on all"):
+        model = make_blend(args.n_jobs).fit(train.X, train.y)
     print_blend(model, train.y)
-    frame = make_submission(model, test.X, test.id)
-    write_submission(frame, args.out)
-    print(f"{len(frame)} predictions in {args.out} ({time.perf_counter() - start:.0f} s)")
+    submit(model, test, args.out)
 
 
 def print_blend(model, y):

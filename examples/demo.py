@@ -4,26 +4,26 @@ It reads data/train.csv and data/test.csv (the competition's files) if they are 
 otherwise writes its own battles.
 """
 
-import pathlib
+import os
 
 from submit_baseline import run
+from submit_files import check_paths, read_test, read_train
 
-from arena_estimators import load_arena, make_battles
+TRAIN, TEST = "data/train.csv", "data/test.csv"
+OUT, MODEL = "submission.csv", "models/linear.joblib"
 
 
 def main():
-    train_file, test_file = pathlib.Path("data/train.csv"), pathlib.Path("data/test.csv")
-    if train_file.exists():
-        print(f"Reading {train_file} ...", flush=True)
-        train = load_arena(train_file)
-    else:
-        print("No data/train.csv here: these are synthetic battles. Put the competition's files")
+    check_paths(OUT, MODEL)
+    train_file = TRAIN if os.path.exists(TRAIN) else None
+    # A model of synthetic battles says nothing about real ones.
+    test_file = TEST if train_file and os.path.exists(TEST) else None
+    if train_file is None:
+        print("No data/train.csv here: all battles are synthetic. Put the competition's files")
         print("into data/ and run this again for real ones.\n", flush=True)
-        train = make_battles(4000, random_state=0)
-    test = load_arena(test_file) if test_file.exists() else make_battles(500, random_state=1)
-    if not test_file.exists():
+    elif test_file is None:
         print("No data/test.csv here: predictions are for synthetic battles.\n", flush=True)
-    run(train, test, "submission.csv", "models/linear.joblib")
+    run(read_train(train_file, 4000), read_test(test_file, 500), OUT, MODEL)
 
 
 if __name__ == "__main__":

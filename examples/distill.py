@@ -2,29 +2,28 @@
 
     python examples/distill.py --train train.csv --unlabelled more.csv --test test.csv
 
-Without files it writes its own battles. The student alone, and the student taught by the blend,
-are compared on battles that neither has seen.
+Without --train and --test it writes its own battles. The student alone, and the student taught by
+the blend, are compared on battles that neither has seen.
 """
 
 import argparse
-import time
 
 from blend import make_blend, prior_log_loss
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GroupShuffleSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from submit_files import load, parse, read_test, read_train, step, submit
 
 from arena_estimators import (
     DavidsonClassifier,
     DistillingClassifier,
     PairStyleFeatures,
-    load_arena,
     make_battles,
-    make_submission,
     prompt_groups,
-    write_submission,
 )
+
+N_TRAIN = N_UNLABELLED = 600
 
 
 def make_student():
@@ -35,38 +34,45 @@ def make_student():
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--train", help="battles with winners (default: 600 made ones)")
-    parser.add_argument("--unlabelled", help="battles without (default: 600 made ones)")
-    parser.add_argument("--test", help="battles to predict (default: 100 made ones)")
-    parser.add_argument("--out", default="submission.csv", help="the file to write")
-    args = parser.parse_args(argv)
-    train = load_arena(args.train) if args.train else make_battles(600, random_state=0)
-    others = None if args.train else make_battles(600, random_state=2).X
-    if args.unlabelled:
-        others = load_arena(args.unlabelled).X
-    test = load_arena(args.test) if args.test else make_battles(100, random_state=1)
+    parser.add_argument("--unlabelled", help="more battles, without winners")
+    args = parse(parser, argv, N_TRAIN)
+    if args.unlabelled and not args.train:
+        parser.error("--unlabelled needs --train and --test too")
+    train, test = read_train(args.train, N_TRAIN), read_test(args.test)
+    others = read_unlabelled(args)
 
-    start = time.perf_counter()
-    split = GroupShuffleSplit(1, test_size=0.25, random_state=0)
-    known, unseen = next(split.split(train.X, train.y, prompt_groups(train.X)))
-    X, y = train.X.iloc[known], train.y[known]
-    teacher = make_blend().set_params(verbose=False, cv=2)
-    print(f"Fitting teachers on {len(X):,} battles ...", flush=True)
-    models = {
-        "student alone": make_student().fit(X, y),
-        "student of itself": DistillingClassifier(make_student(), hard_weight=0.5).fit(X, y),
-        "student of the blend": DistillingClassifier(
-            make_student(), teacher, hard_weight=0.5, cv=2, verbose=True
-        ).fit(X, y, X_unlabelled=others),
-    }
-    models["the blend"] = teacher.fit(X, y)
+    models, unseen = fit_models(train, others)
     print(f"\n{'class prior':<22} log loss {prior_log_loss(train.y):.4f}")
     for name, model in models.items():
         loss = log_loss(train.y[unseen], model.predict_proba(train.X.iloc[unseen]))
         print(f"{name:<22} log loss {loss:.4f}")
-    frame = make_submission(models["student of the blend"], test.X, test.id)
-    write_submission(frame, args.out)
-    print(f"{len(frame)} predictions in {args.out} ({time.perf_counter() - start:.0f} s)")
+    submit(models["student of the blend"], test, args.out)
+
+
+def read_unlabelled(args):
+    """Load the battles without winners, if there are any; to made battles belong made ones."""
+    if args.unlabelled:
+        return load(args.unlabelled).X
+    return None if args.train else make_battles(N_UNLABELLED, random_state=2).X
+
+
+def fit_models(train, others):
+    """Fit students and teacher on three quarters of the battles; also give the unseen rows."""
+    split = GroupShuffleSplit(1, test_size=0.25, random_state=0)
+    known, unseen = next(split.split(train.X, train.y, prompt_groups(train.X)))
+    X, y = train.X.iloc[known], train.y[known]
+    teacher = make_blend().set_params(verbose=False, cv=2)
+    with step(f"Fitting teachers and students on {len(X):,} battles"):
+        models = {
+            "student alone": make_student().fit(X, y),
+            "student of itself": DistillingClassifier(make_student(), hard_weight=0.5).fit(X, y),
+            "student of the blend": DistillingClassifier(
+                make_student(), teacher, hard_weight=0.5, cv=2, verbose=True
+            ).fit(X, y, X_unlabelled=others),
+        }
+    with step("Fitting the blend on all of them, to compare"):
+        models["the blend"] = teacher.fit(X, y)
+    return models, unseen
 
 
 if __name__ == "__main__":

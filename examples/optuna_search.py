@@ -11,8 +11,9 @@ import argparse
 
 from sklearn.dummy import DummyClassifier
 from sklearn.model_selection import cross_val_score
+from submit_files import read_labelled
 
-from arena_estimators import PromptGroupKFold, load_arena, make_arena_pipeline, make_battles
+from arena_estimators import PromptGroupKFold, make_arena_pipeline
 
 CV = PromptGroupKFold(3, shuffle=True, random_state=0)
 
@@ -40,7 +41,7 @@ def main(argv=None):
     except ImportError:
         print("This example needs Optuna: pip install optuna")
         return
-    train = load_arena(args.train) if args.train else make_battles(600, random_state=0)
+    train = read_labelled(args.train, 600)
     print(f"class prior: log loss {log_loss(DummyClassifier(), train):.4f}")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0))

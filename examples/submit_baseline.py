@@ -2,32 +2,26 @@
 
     python examples/submit_baseline.py --train train.csv --test test.csv --out submission.csv
 
-Before it fits on all battles, it tells by cross-validation, grouped by prompt, what log loss to
-expect, beside two rules to beat: the class prior, and the length of the responses alone.
+Without --train and --test it writes its own battles. Before it fits on all battles, it tells by
+cross-validation, grouped by prompt, what log loss to expect, beside two rules to beat: the class
+prior, and the length of the responses alone.
 """
 
 import argparse
-import pathlib
-import time
 
-import joblib
 import numpy as np
 import pandas as pd
 from sklearn.dummy import DummyClassifier
 from sklearn.metrics import log_loss
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
+from submit_files import parse, read_test, read_train, save, step, submit
 from tqdm import tqdm
 
-from arena_estimators import (
-    DavidsonClassifier,
-    PromptGroupKFold,
-    load_arena,
-    make_arena_pipeline,
-    make_submission,
-    write_submission,
-)
+from arena_estimators import DavidsonClassifier, PromptGroupKFold, make_arena_pipeline
 from arena_estimators.battles import texts
+
+N_TRAIN = 1500
 
 
 def length_gap(X):
@@ -52,7 +46,7 @@ def cross_validate(models, X, y, n_splits=5):
 
 
 def run(train, test, out, model_path=None, n_jobs=None):
-    """Cross-validate, fit on all battles, and write the submission and the model."""
+    """Cross-validate, fit on all battles, and write the model and the submission."""
     models = {
         "class prior": DummyClassifier(),
         "response length alone": make_pipeline(
@@ -61,34 +55,20 @@ def run(train, test, out, model_path=None, n_jobs=None):
         "linear": make_arena_pipeline("linear", n_jobs=n_jobs),
     }
     losses = cross_validate(models, train.X, train.y)
-    start = time.perf_counter()
-    print(f"\nFitting on all {len(train.X):,} battles ...", flush=True)
-    model = models["linear"].fit(train.X, train.y)
-    frame = make_submission(model, test.X, test.id)
-    write_submission(frame, out)
-    print(f"{len(frame):,} predictions in {out} ({time.perf_counter() - start:.0f} s)")
+    print()
+    with step(f"Fitting on all {len(train.X):,} battles"):
+        model = models["linear"].fit(train.X, train.y)
     if model_path:
         save(model, model_path)
+    submit(model, test, out)
     return losses
-
-
-def save(model, path):
-    """Save a fitted pipeline, in a folder that is made if need be."""
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    joblib.dump(model, path)
-    print(f"The fitted pipeline is in {path}: joblib.load reads it back.")
 
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--train", default="data/train.csv", help="battles with winners")
-    parser.add_argument("--test", default="data/test.csv", help="battles to predict")
-    parser.add_argument("--out", default="submission.csv", help="the file to write")
-    parser.add_argument("--model", help="also save the fitted pipeline here (joblib)")
-    parser.add_argument("--n-jobs", type=int, help="processes that read the texts")
-    args = parser.parse_args(argv)
-    train, test = load_arena(args.train), load_arena(args.test)
+    parser.add_argument("--n-jobs", type=int, help="threads that read the texts")
+    args = parse(parser, argv, N_TRAIN, model=True)
+    train, test = read_train(args.train, N_TRAIN), read_test(args.test)
     run(train, test, args.out, args.model, args.n_jobs)
 
 

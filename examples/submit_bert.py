@@ -3,6 +3,8 @@
     python examples/submit_bert.py --train train.csv --test test.csv --out submission.csv
     accelerate launch examples/submit_bert.py ...       # all GPUs of this machine, or of several
 
+Without --train and --test it writes its own battles, few and short, so that a CPU is enough.
+
 It can be stopped at any moment and started again with the same command: the training continues
 from its last checkpoint, and a finished model is read back instead of trained. Before it predicts,
 it tells from a sample how long that will take, for this test file and for one of 25,000 battles.
@@ -14,30 +16,50 @@ import pathlib
 import time
 
 import joblib
+from submit_files import (
+    check_writable,
+    one_line,
+    parse,
+    read_test,
+    read_train,
+    rehearse,
+    save,
+)
 
-from arena_estimators import BertPairClassifier, load_arena, make_submission, write_submission
+from arena_estimators import BertPairClassifier, make_submission, write_submission
 
 HIDDEN_TEST = 25_000  # battles in the competition's hidden file, which may take nine hours
 SAMPLE = 256
+N_TRAIN = 120
+MODEL = "models/bert.joblib"
+MADE_MODEL, MADE_LENGTH = "models/made_bert.joblib", 64  # never taken for one of real battles
 
 
-def fit_or_read(path, train, parameters):
-    """Read the model if there is one; otherwise train and save it."""
-    if path.exists():
-        print(f"The model in {path} is used; delete it to train anew.")
-        return joblib.load(path)
-    battles = load_arena(train)
+def read_model(path):
+    """Read a model that was trained before."""
+    print(f"The model in {path} is used; delete it to train anew.")
+    model = joblib.load(path)
+    if not isinstance(model, BertPairClassifier):
+        raise SystemExit(f"{path} holds a {type(model).__name__}; expected a BertPairClassifier.")
+    with one_line(f"{path}: "):
+        rehearse(model.classes_)
+    return model
+
+
+def train_model(path, battles, parameters):
+    """Train a model, with checkpoints beside it, and save it."""
     checkpoints = path.with_suffix(".checkpoints")
     print(f"Fine-tuning on {len(battles.X):,} battles; checkpoints are in {checkpoints}.")
     start = time.perf_counter()
     model = BertPairClassifier(**parameters, checkpoint_dir=str(checkpoints), verbose=1)
-    model.fit(battles.X, battles.y)
+    with one_line():
+        model.fit(battles.X, battles.y)
+    if model.net_.interrupted_:
+        raise SystemExit("Interrupted. The same command continues from the last checkpoint.")
     print(f"Trained in {time.perf_counter() - start:.0f} s.")
     print(model.history_.to_string(index=False))
     if is_main():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        joblib.dump(model, path)
-        print(f"The fitted model is in {path}.")
+        save(model, path)
     return model
 
 
@@ -57,13 +79,10 @@ def is_main():
     return int(os.environ.get("RANK", "0")) == 0
 
 
-def main(argv=None):
-    """Train, predict and write."""
+def parse_arguments(argv):
+    """Give the files, and the parameters of the classifier that were asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--train", default="data/train.csv", help="battles with winners")
-    parser.add_argument("--test", default="data/test.csv", help="battles to predict")
-    parser.add_argument("--out", default="submission.csv", help="the file to write")
-    parser.add_argument("--model", default="models/bert.joblib", help="where the model is kept")
+    parser.add_argument("--model", help=f"where the model is kept (default: {MODEL})")
     parser.add_argument("--encoder", help="a folder or a name on the hub; default: MiniLM")
     parser.add_argument("--architecture", choices=["siamese", "cross"])
     parser.add_argument("--max-length", type=int, help="tokens of a sequence")
@@ -73,17 +92,34 @@ def main(argv=None):
     parser.add_argument("--batch-tokens", type=int, help="halve it when memory runs out")
     parser.add_argument("--accumulate", type=int, help="and double this")
     parser.add_argument("--random-state", type=int, default=0)
-    args = vars(parser.parse_args(argv))
-    train, test, out, path = (args.pop(name) for name in ("train", "test", "out", "model"))
+    args = vars(parse(parser, argv, N_TRAIN))
+    files = {name: args.pop(name) for name in ("train", "test", "out", "model")}
     parameters = {name: value for name, value in args.items() if value is not None}
-    model = fit_or_read(pathlib.Path(path), train, parameters)
-    test = load_arena(test)
+    if files["train"] is None:
+        parameters = {"max_length": MADE_LENGTH} | parameters
+    files["model"] = files["model"] or (MODEL if files["train"] else MADE_MODEL)
+    return files, parameters
+
+
+def main(argv=None):
+    """Train or read the model, predict and write."""
+    files, parameters = parse_arguments(argv)
+    path = pathlib.Path(files["model"])
+    trained = path.is_file()
+    if trained:
+        model = read_model(path)
+    else:
+        check_writable("--model", path)
+        battles = read_train(files["train"], N_TRAIN)
+    test = read_test(files["test"])
+    if not trained:
+        model = train_model(path, battles, parameters)
     model.set_params(verbose=0)
     project(model, test.X)
     frame = make_submission(model.set_params(verbose=1), test.X, test.id)
     if is_main():
-        write_submission(frame, out)
-        print(f"{len(frame):,} predictions in {out}.")
+        write_submission(frame, files["out"])
+        print(f"{len(frame):,} predictions in {files['out']}.")
 
 
 if __name__ == "__main__":

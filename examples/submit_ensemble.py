@@ -8,19 +8,14 @@ temperature. With --minilm a fine-tuned MiniLM is a member too, which wants a GP
 """
 
 import argparse
-import time
 
 from blend import print_blend
-from submit_baseline import save
 from submit_bert import project
+from submit_files import parse, read_test, read_train, save, step, submit
 
-from arena_estimators import (
-    load_arena,
-    make_arena_pipeline,
-    make_battles,
-    make_submission,
-    write_submission,
-)
+from arena_estimators import make_arena_pipeline
+
+N_TRAIN = 800  # half of them, in both orders, are enough for the kernel's 1,000 battles
 
 
 def make_ensemble(n_jobs=None, minilm=False):
@@ -34,30 +29,22 @@ def make_ensemble(n_jobs=None, minilm=False):
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--train", help="battles with winners (default: 300 made ones)")
-    parser.add_argument("--test", help="battles to predict (default: 100 made ones)")
-    parser.add_argument("--out", default="submission.csv", help="the file to write")
-    parser.add_argument("--model", help="also save the fitted pipeline here (joblib)")
     parser.add_argument("--minilm", action="store_true", help="add a fine-tuned MiniLM")
     parser.add_argument("--folds", type=int, default=3, help="folds of the blend (default: 3)")
     parser.add_argument("--n-jobs", type=int, help="threads and processes of a step")
-    args = parser.parse_args(argv)
-    train = load_arena(args.train) if args.train else make_battles(300, random_state=0)
-    test = load_arena(args.test) if args.test else make_battles(100, random_state=1)
+    args = parse(parser, argv, N_TRAIN, model=True)
+    train, test = read_train(args.train, N_TRAIN), read_test(args.test)
 
-    start = time.perf_counter()
     model = make_ensemble(args.n_jobs, args.minilm).set_params(cv=args.folds)
     members = ", ".join(name for name, _ in model.estimators)
-    print(f"Fitting {members} on {len(train.X):,} battles: on {args.folds} folds, and on all ...")
-    model.fit(train.X, train.y)
-    print(f"Fitted in {time.perf_counter() - start:.0f} s.")
-    print_blend(model, train.y)
-    project(model, test.X)
-    frame = make_submission(model, test.X, test.id)
-    write_submission(frame, args.out)
-    print(f"{len(frame):,} predictions in {args.out} ({time.perf_counter() - start:.0f} s)")
+    what = f"{members} on {len(train.X):,} battles: on {args.folds} folds, and on all"
+    with step(f"Fitting {what}"):
+        model.fit(train.X, train.y)
     if args.model:
         save(model, args.model)
+    print_blend(model, train.y)
+    project(model, test.X)
+    submit(model, test, args.out)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """The examples run: on battles they make themselves, fewer here, and on the competition's files."""
 
+import importlib
 import importlib.util
 import pathlib
 import runpy
+import sys
 
 import joblib
 import numpy as np
@@ -15,6 +17,14 @@ from arena_estimators import BertPairClassifier, make_battles, swap_inconsistenc
 
 EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
 COLUMNS = ["id", "winner_model_a", "winner_model_b", "winner_tie"]
+SUBMITTING = [
+    "blend",
+    "distill",
+    "grid_search",
+    "submit_baseline",
+    "submit_bert",
+    "submit_ensemble",
+]
 
 
 @pytest.fixture
@@ -27,9 +37,12 @@ def example(monkeypatch, tmp_path):
         return make_battles(min(n_battles, 100), **options)
 
     monkeypatch.setattr(arena_estimators, "make_battles", few)
+    monkeypatch.setattr(importlib.import_module("submit_files"), "make_battles", few)
 
     def run(name, *arguments):
-        return runpy.run_path(str(EXAMPLES / f"{name}.py"))["main"]([*map(str, arguments)])
+        arguments = [[*map(str, arguments)]] if arguments else []
+        monkeypatch.setattr(sys, "argv", [name])
+        return runpy.run_path(str(EXAMPLES / f"{name}.py"))["main"](*arguments)
 
     return run
 
@@ -45,6 +58,8 @@ def check_submission(path, n_battles):
     ("name", "said"),
     [
         ("blend", "temperature"),
+        ("demo", "No data/train.csv here"),
+        ("submit_baseline", "response length alone"),
         pytest.param("distill", "student of the blend", marks=pytest.mark.slow),
         pytest.param("grid_search", "best:", marks=pytest.mark.slow),
         pytest.param("submit_ensemble", "25,000 battles take about", marks=pytest.mark.slow),
@@ -56,6 +71,101 @@ def test_an_example_needs_no_files(example, capsys, name, said):
     assert "class prior" in out
     assert said in out
     check_submission("submission.csv", 100)
+
+
+@pytest.mark.parametrize("names", [["train.csv", "test.csv"], ["train.csv"], ["test.csv"], []])
+def test_the_demo_takes_what_is_in_data_but_no_real_test_for_a_made_train(
+    example, capsys, tmp_path, names
+):
+    data = tmp_path / "data"
+    data.mkdir()
+    write_competition_files(data, 80, 9)
+    for missing in {"train.csv", "test.csv"} - {*names}:
+        (data / missing).unlink()
+    example("demo")
+    check_submission("submission.csv", 9 if len(names) == 2 else 100)
+    said = capsys.readouterr().out
+    assert ("Fitting on all 80 battles" in said) == ("train.csv" in names)
+    assert ("No data/train.csv here" in said) == ("train.csv" not in names)
+    assert joblib.load("models/linear.joblib").classes_.tolist() == ["model_a", "model_b", "tie"]
+
+
+def test_plot_length_bias_draws_two_figures(monkeypatch):
+    matplotlib = pytest.importorskip("matplotlib", reason="the gallery needs it: make docs")
+    matplotlib.use("agg")
+    pyplot = importlib.import_module("matplotlib.pyplot")
+    monkeypatch.setattr(pyplot, "show", lambda: None)
+    model = runpy.run_path(str(EXAMPLES / "plot_length_bias.py"))["model"]
+    assert len(pyplot.get_fignums()) == 2
+    pyplot.close("all")
+    assert abs(model.coef_[0] - 1) < 0.2  # the true effect of length
+
+
+@pytest.mark.parametrize("option", ["--train", "--test"])
+@pytest.mark.parametrize("name", SUBMITTING)
+def test_train_and_test_are_given_both_or_neither(example, tmp_path, capsys, name, option):
+    files = write_competition_files(tmp_path, 20, 9)
+    with pytest.raises(SystemExit):
+        example(name, *files[files.index(option) :][:2])
+    assert "give both, or neither" in capsys.readouterr().err
+    assert not pathlib.Path("submission.csv").exists()
+
+
+def test_battles_without_labels_are_not_mixed_with_made_ones(example, capsys):
+    with pytest.raises(SystemExit):
+        example("distill", "--unlabelled", "more.csv")
+    assert "--unlabelled needs --train and --test too" in capsys.readouterr().err
+
+
+def drop(name, *columns):
+    """Give a function that drops columns of a file."""
+    return lambda: pd.read_csv(name).drop(columns=list(columns)).to_csv(name, index=False)
+
+
+def drop_ties():
+    train = pd.read_csv("train.csv")
+    train[train["winner_tie"] == 0].to_csv("train.csv", index=False)
+
+
+WRONG = {
+    "out in no folder": (["--out", "none/out.csv"], None, "--out none/out.csv: no such folder"),
+    "out of no kind": (["--out", "out.txt"], None, "--out out.txt: expected a name that ends"),
+    "out a folder": (["--out", "folder.csv"], None, "folder.csv is a folder."),
+    "model a folder": (["--model", "folder.csv"], None, "folder.csv is a folder."),
+    "model in a file": (["--model", "test.csv/m.joblib"], None, "cannot write into .*test.csv"),
+    "no train": ([], lambda: pathlib.Path("train.csv").unlink(), "No such file.*train.csv"),
+    "no test": ([], lambda: pathlib.Path("test.csv").unlink(), "No such file.*test.csv"),
+    "no ids": ([], drop("test.csv", "id"), "test.csv: There are no ids"),
+    "no winners": ([], drop("train.csv", *COLUMNS[1:]), "train.csv has no winners"),
+    "no ties": ([], drop_ties, "train.csv: The estimator was fitted without ties"),
+    "no prompt": ([], drop("train.csv", "prompt"), "train.csv has no column 'prompt'"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+@pytest.mark.parametrize("name", ["submit_baseline", "submit_ensemble", "submit_bert"])
+def test_what_is_wrong_is_said_in_one_line_before_any_fit(example, tmp_path, capsys, name, wrong):
+    arguments, spoil, message = WRONG[wrong]
+    files = write_competition_files(tmp_path, 80, 9)
+    (tmp_path / "folder.csv").mkdir()
+    if spoil:
+        spoil()
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(SystemExit, match=message) as error:
+        example(name, *files, *arguments)
+    assert "\n" not in error.value.code
+    assert capsys.readouterr().out == ""  # a script that begins to fit says so
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_model_is_kept_when_the_submission_cannot_be_written(example, monkeypatch):
+    def fail(frame, path):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(importlib.import_module("submit_files"), "write_submission", fail)
+    with pytest.raises(OSError, match="disk full"):
+        example("submit_baseline", "--model", "m/linear.joblib")
+    assert joblib.load("m/linear.joblib").classes_.tolist() == ["model_a", "model_b", "tie"]
 
 
 def test_optuna_search(example, capsys):
@@ -76,8 +186,9 @@ def test_the_ensemble_takes_the_competitions_files_and_is_saved(example, tmp_pat
     example("submit_ensemble", *files, "--folds", 2, "--out", "out.csv", "--model", "m/e.joblib")
     check_submission("out.csv", 9)
     said = capsys.readouterr().out
-    assert "Fitting linear, boosting, forest on 80 battles: on 2 folds" in said
     model = joblib.load("m/e.joblib")
+    members = ", ".join(name for name, _ in model.estimators)
+    assert f"Fitting {members} on 80 battles: on 2 folds" in said
     losses = [f"{name:<12} log loss {loss:.4f}" for name, loss in model.oof_log_loss_.items()]
     assert len(losses) == 4
     assert all(line in said for line in losses)
@@ -116,15 +227,16 @@ def test_a_family_that_lacks_a_package_says_so(example, monkeypatch, capsys):
 
 def check_command(said, family):
     """Hand the printed command to submit_bert and see what it would train."""
+    write_competition_files(pathlib.Path(), 20, 3)
     (command,) = (line for line in said.splitlines() if "submit_bert.py" in line)
     main = runpy.run_path(str(EXAMPLES / "submit_bert.py"))["main"]
     asked = {}
 
-    def stop(path, train, parameters):
+    def stop(path, battles, parameters):
         asked.update(parameters)
         raise InterruptedError
 
-    main.__globals__["fit_or_read"] = stop
+    main.__globals__["train_model"] = stop
     with pytest.raises(InterruptedError):
         main(command.split("submit_bert.py ")[1].split())
     assert asked.keys() <= BertPairClassifier().get_params().keys()

@@ -163,5 +163,6 @@ def test_optuna_drives_a_search(data):
 def test_the_example_says_what_is_missing(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "optuna", None)
     example = pathlib.Path(__file__).parent.parent / "examples" / "optuna_search.py"
+    monkeypatch.syspath_prepend(example.parent)
     runpy.run_path(str(example))["main"]([])
     assert "pip install optuna" in capsys.readouterr().out

@@ -3,14 +3,26 @@
 import pathlib
 import runpy
 
+import joblib
 import pandas as pd
+import pytest
 from competition_files import write_competition_files
+from skorch.callbacks import Callback
 
-EXAMPLE = pathlib.Path(__file__).parents[2] / "examples" / "submit_bert.py"
+from arena_estimators.exceptions import ArenaWarning
+
+EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
 
 
-def test_it_writes_a_submission_and_then_reuses_the_model(tmp_path, tiny, capsys):
-    main = runpy.run_path(EXAMPLE)["main"]
+@pytest.fixture
+def main(monkeypatch, tmp_path):
+    """Give the example's main function, in an empty folder."""
+    monkeypatch.syspath_prepend(EXAMPLES)
+    monkeypatch.chdir(tmp_path)
+    return runpy.run_path(str(EXAMPLES / "submit_bert.py"))["main"]
+
+
+def test_it_writes_a_submission_and_then_reuses_the_model(main, tmp_path, tiny, capsys):
     arguments = ["--encoder", tiny(), "--max-length", "64", "--learning-rate", "1e-3"]
     arguments += write_competition_files(tmp_path, 60, 7)
     arguments += [
@@ -30,3 +42,37 @@ def test_it_writes_a_submission_and_then_reuses_the_model(tmp_path, tiny, capsys
     main(arguments)
     assert "is used" in capsys.readouterr().out
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "out.csv"), first)
+
+
+def test_a_made_run_needs_no_files_and_leaves_the_place_of_the_real_model(main, tiny, capsys):
+    main(["--encoder", tiny(), "--learning-rate", "1e-3"])
+    assert "Fine-tuning on 120 battles" in capsys.readouterr().out
+    assert len(pd.read_csv("submission.csv")) == 100
+    assert joblib.load("models/made_bert.joblib").max_length == 64
+    assert not pathlib.Path("models/bert.joblib").exists()
+
+
+def test_errors_of_the_encoder_and_of_another_model_take_one_line(main, tmp_path):
+    with pytest.raises(SystemExit, match="made_encoder"):
+        main(["--encoder", str(tmp_path / "made_encoder")])
+    joblib.dump("text", "m.joblib")
+    with pytest.raises(SystemExit, match="m.joblib holds a str; expected a BertPairClassifier"):
+        main(["--model", "m.joblib"])
+
+
+def test_an_interrupted_run_is_continued_and_not_submitted(main, tiny, capsys, monkeypatch):
+    arguments = ["--encoder", tiny(), "--learning-rate", "1e-3", "--n-epochs", "2"]
+
+    def interrupt(self, net, **options):
+        if len(net.history) == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Callback, "on_epoch_begin", interrupt)
+        with pytest.raises(SystemExit, match="continues"), pytest.warns(ArenaWarning):
+            main(arguments)
+    assert not pathlib.Path("submission.csv").exists()
+    assert not pathlib.Path("models/made_bert.joblib").exists()
+    assert list(pathlib.Path("models/made_bert.checkpoints").iterdir())
+    main(arguments)
+    assert len(pd.read_csv("submission.csv")) == 100

@@ -1,0 +1,144 @@
+"""What the examples share: their files, what is checked before any fit, and words of progress."""
+
+import os
+import pathlib
+import tempfile
+import time
+from contextlib import contextmanager
+
+import joblib
+from sklearn.dummy import DummyClassifier
+
+from arena_estimators import (
+    check_labels,
+    load_arena,
+    make_battles,
+    make_submission,
+    write_submission,
+)
+from arena_estimators.battles import CLASSES
+from arena_estimators.exceptions import ArenaError
+
+N_TEST = 100
+
+
+def parse(parser, argv, n_train, *, model=False):
+    """Add --train, --test, --out and, if wanted, --model to a parser, parse, and check them."""
+    files = parser.add_argument_group("files")
+    files.add_argument("--train", help=f"battles with winners (default: {n_train:,} made ones)")
+    files.add_argument("--test", help=f"battles to predict (default: {N_TEST} made ones)")
+    files.add_argument("--out", default="submission.csv", help="the file to write")
+    if model:
+        files.add_argument("--model", help="also save the fitted model here (joblib)")
+    args = parser.parse_args(argv)
+    if (args.train is None) != (args.test is None):
+        parser.error("--train and --test belong together: give both, or neither for made battles")
+    check_paths(args.out, args.model if model else None)
+    return args
+
+
+def check_paths(out, model=None):
+    """Stop if the submission or the model could not be written."""
+    name, folder = os.path.basename(out), os.path.dirname(os.path.realpath(out))
+    if not name.lower().endswith((".csv", ".csv.gz")):
+        raise SystemExit(f"--out {out}: expected a name that ends in .csv or .csv.gz.")
+    if not os.path.isdir(folder):
+        raise SystemExit(f"--out {out}: no such folder: {folder}. Make it first.")
+    check_writable("--out", out)
+    if model is not None:
+        check_writable("--model", model)
+
+
+def check_writable(option, path):
+    """Stop if a file cannot be written, which is tried on another in the folder it comes into."""
+    path = pathlib.Path(os.path.realpath(path))
+    if path.is_dir():
+        raise SystemExit(f"{option} {path} is a folder.")
+    if path.exists() and not os.access(path, os.W_OK):
+        raise SystemExit(f"{option} {path} is there already and cannot be replaced.")
+    folder = next(parent for parent in path.parents if parent.exists())
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise SystemExit(
+            f"{option} {path}: cannot write into {folder}: {error.strerror}."
+        ) from None
+
+
+@contextmanager
+def one_line(start=""):
+    """Stop with one line, instead of a traceback, on an error that the user can mend."""
+    try:
+        yield
+    except (ArenaError, OSError) as error:
+        raise SystemExit(f"{start}{error}") from None
+
+
+def load(path):
+    """Load battles and show progress."""
+    with one_line():
+        return load_arena(path, verbose=True)
+
+
+def read_labelled(path, n_made):
+    """Load battles with winners, or make some where there is no path."""
+    if path is None:
+        return make_battles(n_made, random_state=0)
+    battles = load(path)
+    if battles.y is None:
+        raise SystemExit(
+            f"{path} has no winners to learn from. Expected the columns winner_model_a, "
+            "winner_model_b and winner_tie, or winner."
+        )
+    with one_line(f"{path}: "):
+        check_labels(battles.y)
+    return battles
+
+
+def read_train(path, n_made):
+    """Load or make battles that a submission can be learned from, which takes all three classes."""
+    battles = read_labelled(path, n_made)
+    with one_line(f"{path}: "):
+        rehearse(battles.y)
+    return battles
+
+
+def read_test(path, n_made=N_TEST):
+    """Load or make battles that a submission can be written for, which takes ids."""
+    battles = make_battles(n_made, random_state=1) if path is None else load(path)
+    with one_line(f"{path}: "):
+        rehearse(CLASSES, battles.X, battles.id)
+    return battles
+
+
+def rehearse(y, X=(0,), ids=(0,)):
+    """Submit the shares of the classes: what is refused for them needs no fit to be refused."""
+    make_submission(DummyClassifier().fit(y, y), X, ids)
+
+
+@contextmanager
+def step(what):
+    """Say what begins and, when it is done, how long it took."""
+    print(f"{what} ...", flush=True)
+    start = time.perf_counter()
+    yield
+    print(f"  took {time.perf_counter() - start:.0f} s", flush=True)
+
+
+def save(model, path):
+    """Save a fitted model whole or not at all, in a folder that is made if need be."""
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.tmp")
+    joblib.dump(model, unfinished)
+    os.replace(unfinished, path)
+    print(f"The fitted model is in {path}: joblib.load reads it back.", flush=True)
+
+
+def submit(model, test, out):
+    """Predict the battles and write the submission."""
+    with step(f"Predicting {len(test.X):,} battles"):
+        frame = make_submission(model, test.X, test.id)
+    write_submission(frame, out)
+    print(f"{len(frame):,} predictions in {out}")
