@@ -1,11 +1,12 @@
 """How fast is NLTKCleaner beside the line people write, and how much memory does it take?
 
-    python -m benchmarks.bench_cleaner --data FOLDER [--rows N]
+    python -m benchmarks.bench_cleaner --data FOLDER [--rows N | --every-text]
 
 Both clean the same battles of judge_unique in one process, a tenth at a time in turn, so that
 noise meets both; CPU time is told and outputs are compared text by text. `--rows 0` takes all
-battles (default: 3,000): the more, the more the memory of chunks pays. "punkt" needs NLTK_DATA
-with punkt_tab.
+battles (default: 3,000): the more, the more the memory of chunks pays. "--every-text" measures
+nothing and compares every text of every file of battles, which takes minutes. NLTK_DATA must hold
+stopwords and WordNet, and punkt_tab for "punkt".
 """
 
 import argparse
@@ -18,6 +19,7 @@ import time
 import numpy as np
 import pandas as pd
 from joblib.externals.loky import get_reusable_executor
+from tqdm import tqdm
 
 from arena_estimators import NLTKCleaner
 from arena_estimators.battles import COLUMNS, texts
@@ -76,6 +78,31 @@ def compare(folder, rows, tokenizer):
         seconds += np.diff(times)
         unequal += sum((ours[column] != usual[column]).sum() for column in COLUMNS)
     return *seconds.tolist(), int(unequal)
+
+
+def count_unequal(folder, tokenizer):
+    """Clean each distinct text of all files by both ways; count texts and unequal ones."""
+    distinct = {}
+    for file in sorted(folder.glob("*.parquet")):
+        X = load_arena(file, non_text="json").X
+        distinct.update((text, None) for column in COLUMNS for text in texts(X[column]))
+    line = usual_line(tokenizer)
+    X = pd.DataFrame({"prompt": list(distinct)})
+    cleaner = NLTKCleaner(columns=["prompt"], tokenizer=tokenizer, keep_punctuation=True)
+    pairs = zip(distinct, cleaner.fit_transform(X)["prompt"], strict=True)
+    progress = tqdm(pairs, total=len(distinct), desc=tokenizer, unit="text", mininterval=2)
+    return len(distinct), sum(line(text) != ours for text, ours in progress)
+
+
+def compare_every_text(folder):
+    """Report how many texts differ, and end with an error if any does."""
+    rows = []
+    for tokenizer in TOKENIZERS:
+        n_texts, unequal = count_unequal(folder, tokenizer)
+        rows.append({"tokenizer": tokenizer, "distinct texts": n_texts, "unequal texts": unequal})
+    report("cleaner_parity", rows, "Every text of every file.")
+    if any(row["unequal texts"] for row in rows):
+        raise SystemExit("NLTKCleaner and NLTK differ.")
 
 
 def processes(folder, rows, tokenizer, repeats=3):
@@ -139,11 +166,20 @@ def peak_memory():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", default=os.environ.get("ARENA_DATA"))
+    parser.add_argument("--data", default=os.environ.get("ARENA_DATA"), type=pathlib.Path)
+    parser.add_argument("--every-text", action="store_true", help="compare all, measure nothing")
     parser.add_argument("--rows", type=int, default=3000, help="battles to clean; 0: all")
     options = parser.parse_args()
-    if not options.data:
-        print("skipped: --data FOLDER (or ARENA_DATA) must hold judge_unique.parquet")
+    if options.data is None or not options.data.is_dir():
+        print("Skipped: set ARENA_DATA or pass --data to the folder with judge_unique.parquet.")
+        return
+    try:
+        usual_line("punkt")
+    except LookupError:
+        print("Skipped: NLTK_DATA must hold stopwords, wordnet and punkt_tab.")
+        return
+    if options.every_text:
+        compare_every_text(options.data)
         return
     rows = options.rows or "all"
     table = []

@@ -81,7 +81,7 @@ def test_long_lines_are_cleaned_as_by_nltk(both, text):
 @pytest.mark.parametrize("tokenizer", ["treebank", "punkt"])
 @pytest.mark.parametrize("file", FILES)
 def test_real_texts_are_cleaned_as_by_nltk(arena_data, file, tokenizer):
-    """A sample of each file; benchmarks/bench_cleaner.py compares all texts."""
+    """A sample of each file; `bench_cleaner --every-text` compares all texts of all."""
     need_all()
     X = load_arena(arena_data / f"{file}.parquet", non_text="json").X
     X = X.sample(150, random_state=0)
