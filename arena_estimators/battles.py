@@ -145,8 +145,8 @@ def check_labels(y, *, n_battles=None):
     Raises
     ------
     LabelsError
-        On an unknown or missing label, on a task without both model_a and model_b, on soft labels
-        that are no probabilities, and on a wrong number of labels.
+        If `y` is None, on an unknown or missing label, on a task without both model_a and model_b,
+        on soft labels that are no probabilities, and on a wrong number of labels.
 
     Examples
     --------
@@ -155,10 +155,12 @@ def check_labels(y, *, n_battles=None):
     >>> classes.tolist(), codes.tolist()
     (['model_a', 'model_b', 'tie'], [2, 0, 1])
     """
+    if y is None:
+        raise LabelsError("y is None; battles of a test file have no winners.")
     if isinstance(y, pd.DataFrame):
         y = _named_soft_labels(y)
     values = np.asarray(y)
-    if n_battles is not None and len(np.atleast_1d(values)) != n_battles:
+    if n_battles is not None and values.ndim and len(values) != n_battles:
         raise LabelsError(f"X has {n_battles} battles but y has {len(values)} labels.")
     if values.ndim == 2 and values.shape[1] > 1:
         return np.array(CLASSES[: values.shape[1]]), _check_soft_labels(values)

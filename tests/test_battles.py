@@ -162,3 +162,10 @@ def test_cells_that_are_still_json_are_warned_of():
     with pytest.warns(ArenaWarning, match="load_arena"):
         PairStyleFeatures().fit(raw)
     PairStyleFeatures().fit(X)
+
+
+def test_missing_labels_are_explained():
+    with pytest.raises(LabelsError, match="y is None; battles of a test file have no winners"):
+        check_labels(None, n_battles=3)
+    with pytest.raises(LabelsError, match="one or two dimensions"):
+        check_labels("tie", n_battles=3)

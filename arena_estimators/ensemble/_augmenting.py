@@ -15,22 +15,27 @@ from arena_estimators.battles import COLUMNS, check_labels
 from arena_estimators.ensemble._members import (
     BattleClassifierMixin,
     check_classes,
+    check_member,
     fit_member,
     proba_of,
     weight_name,
 )
 
 _MARKDOWN = (
-    (re.compile(r"^\s*(?:```|~~~).*\n?", re.M), ""),
     (re.compile(r"^[ \t]{0,3}#{1,6}[ \t]+", re.M), ""),
     (re.compile(r"^[ \t]*>[ \t]?", re.M), ""),
     (re.compile(r"^[ \t]*(?:[-*+]|\d{1,3}[.)])[ \t]+", re.M), ""),
     (re.compile(r"^[ \t]*[-*_]{3,}[ \t]*$\n?", re.M), ""),
-    (re.compile(r"!?\[([^\]\n]*)\]\([^)\n]*\)"), r"\1"),
-    (re.compile(r"\*\*(?=\S)(.+?)(?<=\S)\*\*"), r"\1"),
+    (re.compile(r"!?\[([^\[\]\n]*)\]\([^)\n]{0,1000}\)"), r"\1"),
+    # In x**2 + y**2 the stars are no marks; ASCII, as bold Chinese has no blank before it.
+    (
+        re.compile(r"(?<![A-Za-z0-9_*)\]])\*\*(?=\S)((?:(?!\*\*).)+)(?<=\S)\*\*(?![A-Za-z0-9_])"),
+        r"\1",
+    ),
     (re.compile(r"(?<![\w*])\*(?=\S)([^*\n]+?)(?<=\S)\*(?![\w*])"), r"\1"),
-    (re.compile(r"`([^`\n]+)`"), r"\1"),
+    (re.compile(r"`{1,3}([^`\n]+)`{1,3}"), r"\1"),
 )
+_FENCE = re.compile(r"^[ \t]*(?:```|~~~)[^`\n]*$\n?", re.M)
 
 
 class AugmentingClassifier(BattleClassifierMixin, BaseEstimator):
@@ -131,12 +136,8 @@ class AugmentingClassifier(BattleClassifierMixin, BaseEstimator):
         -------
         self
         """
-        unknown = [name for name in self.augmentations if name not in _AUGMENTATIONS]
-        if unknown or not self.augmentations:
-            raise ValueError(
-                f"augmentations must name one or more of {list(_AUGMENTATIONS)}, got "
-                f"{self.augmentations!r}."
-            )
+        self._check_settings()
+        check_member(self.estimator, "estimator")
         validate_battles(self, X)
         classes, target = check_labels(y, n_battles=len(X))
         if sample_weight is not None:
@@ -168,6 +169,14 @@ class AugmentingClassifier(BattleClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         validate_battles(self, X, reset=False)
         return proba_of(self.estimator_, X, self.classes_, "estimator")
+
+    def _check_settings(self):
+        unknown = [name for name in self.augmentations if name not in _AUGMENTATIONS]
+        if unknown or not self.augmentations:
+            raise ValueError(
+                f"augmentations must name one or more of {list(_AUGMENTATIONS)}, got "
+                f"{self.augmentations!r}."
+            )
 
     def _copies(self, X):
         """Make the copies; give the position of the battle each was made from beside them."""
@@ -213,10 +222,12 @@ def _strip_markdown(battle, rng):
 
 
 def strip_markdown(text):
-    """Take the marks of Markdown from a text and keep what they mark."""
-    for pattern, replacement in _MARKDOWN:
-        text = pattern.sub(replacement, text)
-    return text
+    """Take the marks of Markdown from a text and keep what they mark, and code as it is."""
+    parts = _FENCE.split(text)
+    for number in range(0, len(parts), 2):  # the others are between two fences
+        for pattern, replacement in _MARKDOWN:
+            parts[number] = pattern.sub(replacement, parts[number])
+    return "".join(parts)
 
 
 def _change_responses(battle, change):

@@ -15,6 +15,7 @@ from arena_estimators.battles import check_labels
 from arena_estimators.ensemble._members import (
     BattleClassifierMixin,
     check_classes,
+    check_member,
     fit_and_predict_out_of_fold,
     make_splits,
     proba_of,
@@ -39,8 +40,9 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
     cv : int, splitter, iterable or None, default=None
         The folds of the out-of-fold predictions: a number means that many folds of
         PromptGroupKFold, and None means five.
-    weights : "log_loss" or array-like of shape (n_members,), default="log_loss"
-        Fit the weights, or use these, which are not negative and sum to one.
+    weights : "log_loss", array-like of shape (n_members,), dict or Series, default="log_loss"
+        Fit the weights, or use these, which are not negative and sum to one. A dict or a Series
+        names the members, in any order.
     space : {"log", "probability"}, default="log"
         Blend log probabilities (a weighted geometric mean) or probabilities.
     temperature : "fit" or float, default="fit"
@@ -83,7 +85,8 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
     BattlesError, LabelsError
         If `X` or `y` break the data contract, or a member's classes are not those of `y`.
     ValueError
-        If names are not unique, a member has no `predict_proba`, or weights are no weights.
+        If names are not unique, a member or a classifier it holds has no `predict_proba`, or
+        weights are no weights.
 
     See Also
     --------
@@ -191,8 +194,9 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
         -------
         self
         """
-        named = self._check_members()
-        weights = self._check_weights(len(named))
+        named, weights = self._check_settings()
+        for name, member in named:
+            check_member(member, f"Member {name!r}")
         validate_battles(self, X)
         classes, target = check_labels(y, n_battles=len(X))
         if sample_weight is not None:
@@ -234,8 +238,8 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
         ]
         return pool(np.stack(members), self.weights_.to_numpy(), self.temperature_, self.space)
 
-    def _check_members(self):
-        """List the names and members that are not dropped, or say what is wrong with them."""
+    def _check_settings(self):
+        """Give the names and members that are not dropped, and the weights the user set."""
         pairs = [isinstance(item, list | tuple) and len(item) == 2 for item in self.estimators]
         if not pairs or not all(pairs) or not all(isinstance(n, str) for n, _ in self.estimators):
             raise ValueError("estimators must be a list of (name, classifier), at least one.")
@@ -243,23 +247,23 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
         named = [(name, member) for name, member in self.estimators if member != "drop"]
         if not named or "blend" in dict(named):
             raise ValueError("At least one member must be left, and none be named 'blend'.")
-        for name, member in named:
-            for method in ("fit", "predict_proba"):
-                if isinstance(member, type) or not hasattr(member, method):
-                    raise ValueError(
-                        f"Member {name!r} ({member!r:.80}) has no {method}. Every member must be "
-                        "a classifier with predict_proba; wrap one that has only a "
-                        "decision_function in CalibratedClassifierCV."
-                    )
-        return named
+        return named, self._check_weights([name for name, _ in named])
 
-    def _check_weights(self, n_members):
+    def _check_weights(self, names):
         """Give the weights the user set as an array, or None if they are to be fitted."""
-        if isinstance(self.weights, str):
+        weights = self.weights
+        if isinstance(weights, str):
             return None
-        weights = np.asarray(self.weights, dtype=np.float64)
-        if weights.shape != (n_members,):
-            raise ValueError(f"weights has shape {weights.shape}; there are {n_members} members.")
+        if isinstance(weights, dict | pd.Series):
+            if sorted(map(str, weights.keys())) != sorted(names):
+                raise ValueError(
+                    f"weights names {list(weights.keys())}; the members are {names}. Pass a list "
+                    "to give weights in the members' order."
+                )
+            weights = [weights[name] for name in names]
+        weights = np.asarray(weights, dtype=np.float64)
+        if weights.shape != (len(names),):
+            raise ValueError(f"weights has shape {weights.shape}; there are {len(names)} members.")
         if not (weights >= 0).all() or abs(weights.sum() - 1) > 1e-6:
             raise ValueError(
                 f"weights must not be negative and must sum to one, got {weights.tolist()} with "

@@ -1,15 +1,17 @@
 """Boosting that stops when battles with other prompts stop getting better."""
 
+import inspect
 from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.model_selection import GroupShuffleSplit
 from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from arena_estimators._validation import Interval, fit_context, validate_battles
 from arena_estimators.battles import check_labels
+from arena_estimators.ensemble._members import check_member, fit_member
 from arena_estimators.exceptions import ArenaError, LabelsError
 from arena_estimators.model_selection import prompt_groups
 
@@ -86,7 +88,7 @@ class EarlyStoppingClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator
         self.random_state = random_state
 
     @fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y):
+    def fit(self, X, y, sample_weight=None):
         """Choose the number of rounds and fit.
 
         Parameters
@@ -95,33 +97,26 @@ class EarlyStoppingClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator
             Battles.
         y : array-like of shape (n_battles,)
             Labels.
+        sample_weight : array-like of shape (n_battles,), optional
+            Handed to the booster, and counts in the held-out log loss.
 
         Returns
         -------
         self
         """
+        check_member(self, "EarlyStoppingClassifier")
         validate_battles(self, X)
         classes, codes = check_labels(y, n_battles=len(X))
         if codes.ndim == 2:
             raise LabelsError("Boosters take labels, not soft labels, so y must be 1-d.")
-        stop_early = _BOOSTERS.get(type(self.estimator[-1]).__name__)
-        if stop_early is None:
-            raise ArenaError(
-                "The last step must be a LGBMClassifier or a HistGradientBoostingClassifier, got "
-                f"{type(self.estimator[-1]).__name__}."
-            )
         y = classes[codes]
-        train, held_out = self._split(X, codes)
-        steps = clone(self.estimator[:-1])
-        features = steps.fit_transform(X.iloc[train], y[train])
-        held_out_features = steps.transform(X.iloc[held_out])
-        booster = clone(self.estimator[-1])
-        self.n_rounds_, self.validation_log_loss_, rounds = stop_early(
-            booster, features, codes[train], held_out_features, codes[held_out], self.patience
-        )
-        self.estimator_ = clone(self.estimator)
-        self.estimator_[-1].set_params(**rounds)
-        self.estimator_.fit(X, y)
+        weight = None
+        if sample_weight is not None:
+            weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        rounds = self._choose_rounds(X, y, codes, weight)
+        estimator = clone(self.estimator)
+        estimator[-1].set_params(**rounds)
+        self.estimator_ = fit_member(estimator, X, y, weight)
         self.classes_ = classes
         return self
 
@@ -156,6 +151,27 @@ class EarlyStoppingClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator
         check_is_fitted(self)
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
+    def _check_settings(self):
+        last = self.estimator[-1] if isinstance(self.estimator, Pipeline) else self.estimator
+        if last is self.estimator or type(last).__name__ not in _BOOSTERS:
+            raise ArenaError(
+                "EarlyStoppingClassifier needs a Pipeline whose last step is a LGBMClassifier or a "
+                f"HistGradientBoostingClassifier, got {type(last).__name__}."
+            )
+
+    def _choose_rounds(self, X, y, codes, weight):
+        """Set the number of rounds and its loss; give the parameters that make as many rounds."""
+        train, held_out = self._split(X, codes)
+        steps, booster = clone(self.estimator[:-1]), clone(self.estimator[-1])
+        features = steps.fit_transform(X.iloc[train], y[train])
+        fitting = (features, codes[train], None if weight is None else weight[train])
+        features = steps.transform(X.iloc[held_out])
+        judging = (features, codes[held_out], None if weight is None else weight[held_out])
+        stop_early = _BOOSTERS[type(booster).__name__]
+        found = stop_early(booster, fitting, judging, self.patience)
+        self.n_rounds_, self.validation_log_loss_, rounds = found
+        return rounds
+
     def _split(self, X, codes):
         groups = prompt_groups(X)
         if groups.max() == 0:
@@ -180,24 +196,34 @@ class EarlyStoppingClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator
         return tags
 
 
-def _stop_lightgbm(booster, X, y, X_held_out, y_held_out, patience):
+def _stop_lightgbm(booster, fitting, judging, patience):
     import lightgbm
 
-    booster.fit(
+    X, y, weight = fitting
+    X_held_out, y_held_out, held_out_weight = judging
+    metric = "binary_logloss" if len(np.unique(y)) == 2 else "multi_logloss"
+    held_out = {"eval_X": (X_held_out,), "eval_y": (y_held_out,)}
+    if "eval_X" not in inspect.signature(booster.fit).parameters:  # LightGBM before 4.7
+        held_out = {"eval_set": [(X_held_out, y_held_out)]}
+    booster.set_params(metric=metric).fit(
         X,
         y,
-        eval_X=(X_held_out,),
-        eval_y=(y_held_out,),
+        sample_weight=weight,
+        eval_sample_weight=None if held_out_weight is None else [held_out_weight],
         callbacks=[lightgbm.early_stopping(patience, verbose=False)],
+        **held_out,
     )
     n_rounds = booster.best_iteration_ or booster.n_estimators
     (losses,) = booster.best_score_.values()
-    return n_rounds, float(next(iter(losses.values()))), {"n_estimators": n_rounds}
+    return n_rounds, float(losses[metric]), {"n_estimators": n_rounds}
 
 
-def _stop_histogram_boosting(booster, X, y, X_held_out, y_held_out, patience):
+def _stop_histogram_boosting(booster, fitting, judging, patience):
+    X, y, weight = fitting
+    X_held_out, y_held_out, held_out_weight = judging
     booster.set_params(early_stopping=True, n_iter_no_change=patience, scoring="loss", tol=0)
-    booster.fit(X, y, X_val=X_held_out, y_val=y_held_out)
+    held_out = {"X_val": X_held_out, "y_val": y_held_out, "sample_weight_val": held_out_weight}
+    booster.fit(X, y, weight, **held_out)
     losses = -booster.validation_score_
     n_rounds = max(int(losses.argmin()), 1)  # the first score is from before any round
     return n_rounds, float(losses[n_rounds]), {"max_iter": n_rounds, "early_stopping": False}

@@ -6,6 +6,7 @@ from numbers import Integral
 import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import check_cv
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
@@ -41,6 +42,65 @@ class BattleClassifierMixin(ClassifierMixin, MetaEstimatorMixin):
         return tags
 
 
+def check_member(estimator, name):
+    """Refuse, before anything is fitted, a classifier that cannot be fitted or asked in the end.
+
+    Parameters
+    ----------
+    estimator : estimator
+    name : str
+        What the error calls it.
+
+    Raises
+    ------
+    ValueError
+        If it, or a classifier it is made of, has no `predict_proba`, or if settings of one of this
+        library contradict each other.
+    """
+    for method in ("fit", "predict_proba"):
+        if isinstance(estimator, type) or not hasattr(estimator, method):
+            shown = " ".join(repr(estimator).split())
+            raise ValueError(
+                f"{name} ({shown:.80}) has no {method}. Every member must be a classifier "
+                "with predict_proba; wrap one that has only a decision_function in "
+                "CalibratedClassifierCV."
+            )
+    _check_held(estimator, name)
+
+
+def _check_held(estimator, name):
+    ours = _is_ours(estimator)
+    if ours and hasattr(estimator, "_check_settings"):
+        estimator._check_settings()
+    for held in _held_by(estimator):
+        if ours:
+            check_member(held, f"{name}: what {type(estimator).__name__} holds")
+        else:
+            # CalibratedClassifierCV and the like ask for less than predict_proba.
+            _check_held(held, name)
+
+
+def _is_ours(estimator):
+    return type(estimator).__module__.startswith("arena_estimators.")
+
+
+def _held_by(estimator):
+    """List the classifiers that a classifier fits; a fitted one has none."""
+    if isinstance(estimator, FrozenEstimator):
+        return []
+    if isinstance(estimator, Pipeline):
+        held = [estimator.steps[-1][1]]
+    else:
+        prefit = getattr(estimator, "prefit", False)
+        names = ("estimator", "student") if prefit else ("estimator", "student", "teacher")
+        held = [getattr(estimator, name, None) for name in names]
+        members = [] if prefit else getattr(estimator, "estimators", None)
+        if isinstance(members, list):
+            held += [item[-1] for item in members if isinstance(item, list | tuple)]
+    held = [one for one in held if not (one is None or isinstance(one, str))]
+    return held if _is_ours(estimator) else [one for one in held if hasattr(one, "fit")]
+
+
 def weight_name(estimator, name):
     """Find the argument of `fit` that takes sample weights: of a Pipeline, its last step's.
 
@@ -57,19 +117,37 @@ def weight_name(estimator, name):
     Raises
     ------
     ValueError
-        If there is no such argument.
+        If there is no such argument, or the weights would not reach a classifier it is made of.
     """
     prefix = ""
     while isinstance(estimator, Pipeline):
         step, estimator = estimator.steps[-1]
         prefix += f"{step}__"
-    parameters = inspect.signature(estimator.fit).parameters.values()
-    if not any(p.name == "sample_weight" or p.kind is p.VAR_KEYWORD for p in parameters):
+    if not _takes_weights(estimator, by_name=False):
         raise ValueError(
             f"{name} ({type(estimator).__name__}) takes no sample_weight in fit; leave sample "
             "weights away, or choose a classifier that takes them."
         )
+    for held in _held_by(estimator):
+        weight_name(held, name)
+        if not (_is_ours(estimator) or _takes_weights(held, by_name=True)):
+            outer, inner = type(estimator).__name__, type(held).__name__
+            raise ValueError(
+                f"{name} needs sample weights in fit, but holds a {outer} of a {inner}, and "
+                f"{outer} hands none to a {inner}. Make {outer} the last step of the Pipeline "
+                f"instead, as in make_pipeline(features, {outer}(classifier)), or choose a "
+                "classifier that takes them."
+            )
     return f"{prefix}sample_weight"
+
+
+def _takes_weights(estimator, *, by_name):
+    if isinstance(estimator, FrozenEstimator):
+        return True  # it is not fitted again
+    parameters = inspect.signature(estimator.fit).parameters.values()
+    return any(
+        p.name == "sample_weight" or (p.kind is p.VAR_KEYWORD and not by_name) for p in parameters
+    )
 
 
 def fit_member(estimator, X, y, weight=None):
@@ -83,13 +161,9 @@ def takes_soft_labels(estimator):
 
     Of a Pipeline this is asked of its last step, of a wrapper or a blend of what it holds.
     """
-    if isinstance(estimator, Pipeline):
-        return takes_soft_labels(estimator.steps[-1][1])
-    if not type(estimator).__module__.startswith("arena_estimators."):
+    if not (_is_ours(estimator) or isinstance(estimator, Pipeline)):
         return False
-    held = [member for _, member in getattr(estimator, "estimators", [])]
-    held += [estimator.estimator] if hasattr(estimator, "estimator") else []
-    return all(takes_soft_labels(member) for member in held if not isinstance(member, str))
+    return all(takes_soft_labels(held) for held in _held_by(estimator))
 
 
 def check_classes(estimator, classes, name):

@@ -27,6 +27,7 @@ from arena_estimators.battles import (
 from arena_estimators.ensemble._members import (
     BattleClassifierMixin,
     check_classes,
+    check_member,
     fit_and_predict_out_of_fold,
     fit_member,
     make_splits,
@@ -46,7 +47,7 @@ _SMALLEST = np.finfo(np.float64).tiny
     },
     prefer_skip_nested_validation=True,
 )
-def soften_labels(X, y, proba, *, hard_weight=0.5, temperature=1.0):
+def soften_labels(X, y, proba, *, hard_weight=0.5, temperature=1.0, sample_weight=None):
     """Mix votes with a teacher's probabilities, and average over battles that occur repeatedly.
 
     Parameters
@@ -62,6 +63,8 @@ def soften_labels(X, y, proba, *, hard_weight=0.5, temperature=1.0):
         The share of `y` in the mixture, from 0 to 1. Without `y` it is 0.
     temperature : float, default=1.0
         The teacher's logarithms are divided by it; above 1 it is made less sure of itself.
+    sample_weight : array-like of shape (n_battles,), optional
+        How much each battle counts in the mean of those that occur repeatedly.
 
     Returns
     -------
@@ -104,7 +107,8 @@ def soften_labels(X, y, proba, *, hard_weight=0.5, temperature=1.0):
             )
         hard = np.eye(len(classes))[target] if target.ndim == 1 else target
         soft = hard_weight * hard + (1 - hard_weight) * soft
-    return _average_repeated(X, soft)
+    weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+    return _average_repeated(X, soft, weight)
 
 
 class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
@@ -155,7 +159,8 @@ class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
     BattlesError, LabelsError
         If `X` or `y` break the data contract, or the teacher's classes are not those of `y`.
     ValueError
-        If the student takes neither soft labels nor sample weights.
+        If the student takes neither soft labels nor sample weights, or student or teacher hold a
+        classifier without `predict_proba`.
 
     See Also
     --------
@@ -232,6 +237,9 @@ class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
         self
         """
         validate_battles(self, X)
+        check_member(self.student, "The student")
+        if self.teacher is not None and not self.prefit:
+            check_member(self.teacher, "The teacher")
         classes, target = check_labels(y, n_battles=len(X))
         names = np.array(CLASSES[: len(classes)])
         y = names[target] if target.ndim == 1 else target
@@ -239,12 +247,16 @@ class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
             sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         if X_unlabelled is not None:
             check_battles(X_unlabelled, name="X_unlabelled")
+            others = X_unlabelled.columns.difference(COLUMNS, sort=False)
+            X_unlabelled = X_unlabelled[[*self.feature_names_in_, *others]]
             X_unlabelled = X_unlabelled[~_are_among(X_unlabelled, X)]
         if not takes_soft_labels(self.student):
             weight_name(self.student, "The student, which takes no soft labels,")
+        elif sample_weight is not None:
+            weight_name(self.student, "The student")
         proba = self._ask_teacher(X, y, sample_weight, names, refit=X_unlabelled is not None)
         options = {"hard_weight": self.hard_weight, "temperature": self.temperature}
-        soft = soften_labels(X, y, proba, **options)
+        soft = soften_labels(X, y, proba, sample_weight=sample_weight, **options)
         if X_unlabelled is not None and len(X_unlabelled):
             proba = proba_of(self.teacher_, X_unlabelled, names, "The teacher")
             soft = np.concatenate([soft, soften_labels(X_unlabelled, None, proba, **options)])
@@ -327,14 +339,17 @@ def _keys(X):
     return keys, np.array([a > b for a, b in zip(first, second, strict=True)], dtype=bool)
 
 
-def _average_repeated(X, soft):
+def _average_repeated(X, soft, weight):
     keys, exchanged = _keys(X)
     soft = np.where(exchanged[:, None], swap_proba(soft), soft)
     numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
     group = np.array([numbers[key] for key in keys], dtype=np.intp)
+    total = np.bincount(group, weight, minlength=len(numbers))
+    weight = np.where(total[group] > 0, weight, 1.0)
+    total = np.bincount(group, weight, minlength=len(numbers))
     sums = np.zeros((len(numbers), soft.shape[1]))
-    np.add.at(sums, group, soft)
-    soft = (sums / np.bincount(group, minlength=len(numbers))[:, None])[group]
+    np.add.at(sums, group, weight[:, None] * soft)
+    soft = (sums / total[:, None])[group]
     return np.where(exchanged[:, None], swap_proba(soft), soft)
 
 

@@ -4,8 +4,7 @@ from numbers import Real
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
-from sklearn.pipeline import Pipeline
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
@@ -17,6 +16,7 @@ from arena_estimators._validation import (
     validate_battles,
 )
 from arena_estimators.battles import check_labels, swap, swap_labels, swap_proba
+from arena_estimators.ensemble._members import check_member, fit_member
 from arena_estimators.exceptions import LabelsError
 
 
@@ -114,16 +114,16 @@ class SwapSymmetricClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator
         self
         """
         validate_battles(self, X)
-        classes, _ = check_labels(y, n_battles=len(X))
-        y = y.to_numpy() if isinstance(y, pd.DataFrame) else np.asarray(y)
+        check_member(self.estimator, "estimator")
+        classes, target = check_labels(y, n_battles=len(X))
+        y = classes[target] if target.ndim == 1 else target
         rows = self._orders(len(X))
-        fit_params = {}
+        weight = None
         if sample_weight is not None:
-            weight = _check_sample_weight(sample_weight, X)
-            fit_params[self._sample_weight_name()] = weight[rows % len(X)]
+            weight = _check_sample_weight(sample_weight, X)[rows % len(X)]
         X_both = pd.concat([X, swap(X)], ignore_index=True)
         y_both = np.concatenate([y, swap_labels(y)])
-        self.estimator_ = clone(self.estimator).fit(X_both.iloc[rows], y_both[rows], **fit_params)
+        self.estimator_ = fit_member(self.estimator, X_both.iloc[rows], y_both[rows], weight)
         if not np.array_equal(self.estimator_.classes_, classes):
             raise LabelsError(
                 f"{type(self.estimator_).__name__} learned the classes "
@@ -186,11 +186,6 @@ class SwapSymmetricClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator
         if self.train == "random":
             rows += n_battles * check_random_state(self.random_state).randint(2, size=n_battles)
         return rows
-
-    def _sample_weight_name(self):
-        if isinstance(self.estimator, Pipeline):
-            return f"{self.estimator.steps[-1][0]}__sample_weight"
-        return "sample_weight"
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

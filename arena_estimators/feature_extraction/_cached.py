@@ -1,14 +1,16 @@
 """A wrapper that keeps what a transformer makes on disk, for searches over what follows it."""
 
 import hashlib
+import importlib
 import json
 import os
+import re
 
 import joblib
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
-from arena_estimators._validation import HasMethods, fit_context, validate_battles
+from arena_estimators._validation import HasMethods, Integral, fit_context, validate_battles
 from arena_estimators.battles import COLUMNS
 from arena_estimators.exceptions import ArenaError
 
@@ -25,11 +27,12 @@ class CachedTransformer(TransformerMixin, BaseEstimator):
     transformer : estimator
         A transformer of battles, such as all steps of a pipeline but the last.
     memory : str or :class:`joblib.Memory`, optional
-        The folder to keep the matrices in. It may be shared by processes. None keeps nothing.
+        The folder to keep the matrices in; `~` is the home folder. It may be shared by processes.
+        None keeps nothing.
         `joblib.Memory(folder, verbose=0).clear()` empties it.
     bytes_limit : int or str, optional
-        The most the folder may hold, as `"2G"`; the matrices used longest ago are deleted. None
-        means no limit.
+        The most the folder may hold, in bytes or as `"500K"`, `"20M"` or `"2G"`; the matrices
+        used longest ago are deleted. None means no limit.
 
     Attributes
     ----------
@@ -43,12 +46,16 @@ class CachedTransformer(TransformerMixin, BaseEstimator):
     Raises
     ------
     ArenaError
-        If the folder cannot be made or written.
+        If the folder cannot be made or written, or `bytes_limit` is no such limit.
     BattlesError
         If `X` is no frame of battles.
 
     Notes
     -----
+    A matrix is found again by the battles (all columns of `X`), `y`, the transformer's parameters
+    and the version of this library. The code of a transformer is not looked at: after a change to
+    one of your own, clear the folder.
+
     What is pickled does not keep the cache: a fitted pipeline that is loaded again writes no
     files.
 
@@ -73,7 +80,7 @@ class CachedTransformer(TransformerMixin, BaseEstimator):
     _parameter_constraints = {
         "transformer": [HasMethods(["fit", "transform"])],
         "memory": [str, os.PathLike, HasMethods(["cache"]), None],
-        "bytes_limit": [int, str, None],
+        "bytes_limit": [Integral, str, None],
     }
 
     def __init__(self, transformer, *, memory=None, bytes_limit=None):
@@ -114,9 +121,11 @@ class CachedTransformer(TransformerMixin, BaseEstimator):
         {array, sparse matrix} of shape (n_battles, n_features_out)
         """
         validate_battles(self, X, y)
+        _check_limit(self.bytes_limit)
         self._memory = _writable(self.memory)
         transformer = clone(self.transformer)
-        self._key = self._memory and joblib.hash((transformer, _digest(X), y))
+        version = importlib.import_module("arena_estimators").__version__
+        self._key = self._memory and joblib.hash((version, transformer, _digest(X), y))
         features, self.transformer_ = self._keep(_fit_transform, transformer, X, y, self._key)
         return features
 
@@ -182,12 +191,28 @@ def _transform(transformer, X, key):
 
 
 def _digest(X):
-    """Hash the texts and the index, many times faster than joblib hashes a frame."""
+    """Hash all columns and the index, the texts many times faster than joblib would."""
     digest = hashlib.blake2b(joblib.hash(X.index).encode())
-    for column in X.columns.intersection(COLUMNS):
-        cells = json.dumps([column, X[column].tolist()], default=str)
-        digest.update(cells.encode())
+    for column, cells in X.items():
+        if column in COLUMNS:
+            key = json.dumps([column, cells.tolist()], default=str)
+        else:
+            key = joblib.hash((column, str(cells.dtype), cells.tolist()))
+        digest.update(key.encode())
     return digest.hexdigest()
+
+
+def _check_limit(limit):
+    """Refuse a limit that joblib would not understand, or only once the features are made."""
+    if isinstance(limit, str):
+        known = re.fullmatch(r"\d+(\.\d+)?[KMG]", limit) is not None
+    else:
+        known = limit is None or (not isinstance(limit, bool) and limit > 0)
+    if not known:
+        raise ArenaError(
+            "bytes_limit must be a positive number of bytes, text like '500K', '20M' or '2G', or "
+            f"None; got {limit!r}."
+        )
 
 
 def _writable(memory):
@@ -196,7 +221,7 @@ def _writable(memory):
         return None
     try:
         if isinstance(memory, str | os.PathLike):
-            memory = joblib.Memory(memory, verbose=0)
+            memory = joblib.Memory(os.path.expanduser(memory), verbose=0)
     except OSError as error:
         raise ArenaError(f"The cache folder cannot be made: {error}. Choose another.") from error
     location = getattr(memory, "location", None)

@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -5,12 +7,15 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
 
 from arena_estimators import (
     AugmentingClassifier,
+    BlendingClassifier,
     DavidsonClassifier,
     PairStyleFeatures,
     PromptGroupKFold,
+    SwapSymmetricClassifier,
     make_battles,
     prompt_groups,
     swap_inconsistency,
@@ -180,3 +185,44 @@ def test_bad_input_is_refused_before_any_fit(data):
         AugmentingClassifier(Untouched(), n_copies=-1).fit(data.X, data.y)
     with pytest.raises(ValueError, match="no sample_weight"):
         AugmentingClassifier(Untouched()).fit(data.X, data.y, sample_weight=np.ones(120))
+    with pytest.raises(ValueError, match="has no predict_proba"):
+        svm = SwapSymmetricClassifier(make_pipeline(PairStyleFeatures(), LinearSVC()))
+        BlendingClassifier(
+            [("slow", Untouched()), ("svm", AugmentingClassifier(svm))],
+        ).fit(data.X, data.y)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\n" * 20000,
+        "**a " * 20000,
+        "[" * 20000,
+        "[a](" * 5000,
+        "`" * 20000,
+        "*" * 20000,
+        "-" * 20000 + "x",
+        "```\n" * 5000,
+    ],
+    ids=lambda text: repr(text[:4]),
+)
+def test_strip_markdown_takes_time_in_proportion_to_the_text(text):
+    start = time.perf_counter()
+    strip_markdown(text)
+    assert time.perf_counter() - start < 1  # second
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("x**2 + y**2", "x**2 + y**2"),
+        ("f(x)**2 + (y)**2", "f(x)**2 + (y)**2"),
+        ("**bold**, ***both*** (**b**)", "bold, both (b)"),
+        ("\u4e2d**\u6587**\u4e2d", "\u4e2d\u6587\u4e2d"),
+        ("# H\n```py\n# note\nx**2\n- y\n```\n- a", "H\n# note\nx**2\n- y\na"),
+        ("~~~\n# open", "# open"),
+        ("```x = 1``` and `y`", "x = 1 and y"),
+    ],
+)
+def test_strip_markdown_leaves_code_and_powers(text, expected):
+    assert strip_markdown(text) == expected

@@ -4,8 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import (
+    BaggingClassifier,
     HistGradientBoostingClassifier,
+    RandomForestClassifier,
     StackingClassifier,
     VotingClassifier,
 )
@@ -14,13 +17,16 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from arena_estimators import (
+    AugmentingClassifier,
     BlendingClassifier,
     DavidsonClassifier,
+    DistillingClassifier,
     EarlyStoppingClassifier,
     PairStyleFeatures,
     PairTfidfVectorizer,
@@ -31,6 +37,7 @@ from arena_estimators import (
     swap_inconsistency,
     swap_proba,
 )
+from arena_estimators.ensemble._members import weight_name
 from arena_estimators.exceptions import BattlesError, LabelsError
 
 
@@ -285,6 +292,8 @@ class Untouched(DavidsonClassifier):
         ([("x", Untouched()), ("svm", LinearSVC())], {}, "CalibratedClassifierCV"),
         ([("x", Untouched()), ("z", Untouched())], {"weights": [1.5, -0.5]}, "negative"),
         ([("x", Untouched())], {"weights": "best"}, "weights"),
+        ([("x", Untouched())], {"weights": {"z": 1.0}}, "names .'z'.; the members are .'x'."),
+        ([("x", Untouched())], {"weights": pd.Series([1.0])}, "the members are .'x'."),
         ([("x", Untouched())], {"weights": [np.nan]}, "weights"),
         ([("x", Untouched())], {"space": "logit"}, "space"),
         ([("x", Untouched())], {"temperature": 0.0}, "temperature"),
@@ -347,3 +356,94 @@ def test_bad_battles_and_labels_are_refused(data):
         BlendingClassifier(MEMBERS).fit(data.X.to_numpy(), data.y)
     with pytest.raises(LabelsError, match="200 battles but y has 199"):
         BlendingClassifier(MEMBERS).fit(data.X, data.y[1:])
+
+
+@pytest.mark.parametrize("kind", [dict, pd.Series])
+def test_named_weights_are_read_by_name(data, kind):
+    weights = kind({"words": 0.9, "style": 0.1})
+    model = BlendingClassifier(MEMBERS, weights=weights, temperature=1.0).fit(data.X, data.y)
+    assert model.weights_.to_dict() == pytest.approx({"style": 0.1, "words": 0.9})
+    dropped = clone(model).set_params(style="drop", weights={"words": 1.0})
+    assert dropped.fit(data.X, data.y).weights_.to_dict() == {"words": 1.0}
+
+
+SVM = make_pipeline(PairStyleFeatures(), LinearSVC())
+NESTED = {
+    "swap": SwapSymmetricClassifier(SVM),
+    "augmenting": AugmentingClassifier(SwapSymmetricClassifier(SVM)),
+    "blend": BlendingClassifier([("one", style()), ("svm", SwapSymmetricClassifier(SVM))]),
+    "student": DistillingClassifier(SwapSymmetricClassifier(SVM), style()),
+    "teacher": DistillingClassifier(style(), SwapSymmetricClassifier(SVM)),
+    "calibrated": CalibratedClassifierCV(SwapSymmetricClassifier(SVM)),
+}
+
+
+@pytest.mark.parametrize("member", NESTED.values(), ids=NESTED)
+def test_a_member_within_a_member_is_checked_before_any_fit(data, member):
+    model = BlendingClassifier([("slow", Untouched()), ("nested", member)])
+    with pytest.raises(ValueError, match="Member 'nested': .*has no predict_proba"):
+        model.fit(data.X, data.y)
+
+
+@pytest.mark.parametrize(
+    ("member", "message"),
+    [
+        (EarlyStoppingClassifier(make_pipeline(PairStyleFeatures(), Untouched())), "Untouched"),
+        (AugmentingClassifier(style(), augmentations=("x",)), "augmentations"),
+        (BlendingClassifier([("one", style())], weights=[0.5]), "sum to one"),
+    ],
+)
+def test_settings_within_a_member_are_checked_before_any_fit(data, member, message):
+    members = [("slow", Untouched()), ("nested", SwapSymmetricClassifier(member))]
+    with pytest.raises(ValueError, match=message):
+        BlendingClassifier(members).fit(data.X, data.y)
+
+
+def test_members_that_predict_by_what_has_no_probabilities_are_kept(data):
+    svm = make_pipeline(PairStyleFeatures(), StandardScaler(), LinearSVC(C=0.01))
+    calibrated = CalibratedClassifierCV(svm, cv=PromptGroupKFold(2))
+    model = BlendingClassifier([("svm", SwapSymmetricClassifier(calibrated))], cv=2)
+    assert model.fit(data.X, data.y).oof_log_loss_["svm"] < 2
+
+
+class InWeights(LogisticRegression):
+    def fit(self, X, y, sample_weight=None):
+        raise AssertionError("was fitted before all input was checked")
+
+
+WITHOUT_WEIGHTS = {
+    "calibrated": (CalibratedClassifierCV(make_pipeline(PairStyleFeatures(), InWeights())), "last"),
+    "search": (GridSearchCV(make_pipeline(PairStyleFeatures(), InWeights()), {}), "last"),
+    "vote": (VotingClassifier([("x", InWeights()), ("knn", KNeighborsClassifier())]), "KNeigh"),
+    "wrapped": (SwapSymmetricClassifier(KNeighborsClassifier()), "KNeighbors"),
+    "blend": (BlendingClassifier([("knn", KNeighborsClassifier())]), "KNeighbors"),
+    "student": (DistillingClassifier(KNeighborsClassifier(), InWeights()), "KNeighbors"),
+}
+
+
+@pytest.mark.parametrize(("member", "message"), WITHOUT_WEIGHTS.values(), ids=WITHOUT_WEIGHTS)
+def test_weights_that_would_be_dropped_are_refused(member, message):
+    for nested in (member, make_pipeline(PairStyleFeatures(), member)):
+        with pytest.raises(ValueError, match=f"Member 'x'.*{message}"):
+            weight_name(nested, "Member 'x'")
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        CalibratedClassifierCV(LinearSVC()),
+        CalibratedClassifierCV(FrozenEstimator(SVM)),
+        CalibratedClassifierCV(SwapSymmetricClassifier(style())),
+        GridSearchCV(LogisticRegression(), {}),
+        FrozenEstimator(KNeighborsClassifier()),
+        RandomForestClassifier(),
+        BaggingClassifier(),
+        BlendingClassifier([("x", style()), ("knn", "drop")]),
+        BlendingClassifier([("knn", KNeighborsClassifier())], prefit=True),
+        DistillingClassifier(style(), KNeighborsClassifier(), prefit=True),
+    ],
+    ids=lambda member: type(member).__name__,
+)
+def test_weights_that_arrive_are_handed_on(member):
+    assert weight_name(member, "x") == "sample_weight"
+    assert weight_name(make_pipeline(StandardScaler(), member), "x").endswith("__sample_weight")

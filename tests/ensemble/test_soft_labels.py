@@ -9,6 +9,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
 
 from arena_estimators import (
     BlendingClassifier,
@@ -17,6 +18,7 @@ from arena_estimators import (
     PairStyleFeatures,
     PromptGroupKFold,
     SwapSymmetricClassifier,
+    make_arena_pipeline,
     make_battles,
     prompt_groups,
     soften_labels,
@@ -254,3 +256,63 @@ def test_swapped_repeats_agree(data):
     model = DistillingClassifier(style(), cv=2).fit(X, y)
     soft = model.soft_labels_
     np.testing.assert_allclose(soft[:150], soft[150:][:, [1, 0, 2]])
+
+
+@pytest.mark.parametrize("kind", ["svm", "forest"])
+def test_a_student_whose_calibration_drops_weights_is_refused(data, kind):
+    student = make_arena_pipeline(kind)
+    message = "student.* holds a CalibratedClassifierCV of a Pipeline.*last step"
+    with pytest.raises(ValueError, match=message):
+        DistillingClassifier(student, Untouched()).fit(data.X, data.y)
+    inside = make_pipeline(PairStyleFeatures(), CalibratedClassifierCV(LinearSVC(), cv=2))
+    teacher = style().fit(data.X, data.y)
+    model = DistillingClassifier(inside, teacher, prefit=True, hard_weight=0.9)
+    assert np.ptp(model.fit(data.X, data.y).predict_proba(data.X), axis=0).min() > 0.01
+
+
+def test_nested_students_and_teachers_are_checked_before_any_fit(data):
+    svm = SwapSymmetricClassifier(make_pipeline(PairStyleFeatures(), LinearSVC()))
+    with pytest.raises(ValueError, match="The student: .*has no predict_proba"):
+        DistillingClassifier(svm, Untouched()).fit(data.X, data.y)
+    with pytest.raises(ValueError, match="The teacher: .*has no predict_proba"):
+        DistillingClassifier(Untouched(), svm).fit(data.X, data.y)
+    nearest = SwapSymmetricClassifier(KNeighborsClassifier())
+    with pytest.raises(ValueError, match="takes no soft labels.*KNeighbors.*no sample_weight"):
+        DistillingClassifier(nearest, Untouched()).fit(data.X, data.y)
+    soft = BlendingClassifier([("one", style()), ("deaf", Deaf())])
+    with pytest.raises(ValueError, match="The student .Deaf. takes no sample_weight"):
+        model = DistillingClassifier(soft, Untouched())
+        model.fit(data.X, data.y, sample_weight=np.ones(150))
+
+
+class Deaf(DavidsonClassifier):
+    """Takes soft labels, as one of this library's, but no weights."""
+
+    __module__ = "arena_estimators.linear_model"
+
+    def fit(self, X, y):
+        raise AssertionError("was fitted before all input was checked")
+
+
+def test_unlabelled_battles_may_order_their_columns_otherwise(data):
+    known, others = data.X[:100], data.X[100:]
+    results = [
+        DistillingClassifier(style(), cv=2).fit(known, data.y[:100], X_unlabelled=unlabelled)
+        for unlabelled in (others, others[others.columns[::-1]].assign(id=1))
+    ]
+    np.testing.assert_allclose(results[0].soft_labels_, results[1].soft_labels_)
+
+
+def test_a_battle_without_weight_leaves_its_twin_alone():
+    X = pd.DataFrame({"prompt": "p", "response_a": ["x", "z", "x"], "response_b": ["z", "x", "w"]})
+    y, proba = [[1, 0, 0], [1, 0, 0], [0, 0, 1]], np.full((3, 3), 1 / 3)
+    soft = soften_labels(X, y, proba, hard_weight=1.0, sample_weight=[1, 0, 0])
+    np.testing.assert_allclose(soft, [[1, 0, 0], [0, 1, 0], [0, 0, 1]])
+    soft = soften_labels(X, y, proba, hard_weight=1.0, sample_weight=[3, 1, 1])
+    np.testing.assert_allclose(soft[0], [0.75, 0.25, 0])
+    with pytest.raises(ValueError, match="[Nn]egative"):
+        soften_labels(X, y, proba, sample_weight=[1, -1, 1])
+    teacher = Recorder([0.4, 0.3, 0.3]).fit(X, ["model_a", "model_b", "tie"])
+    model = DistillingClassifier(Recorder(), teacher, prefit=True, hard_weight=0.5)
+    model.fit(X, ["tie", "model_a", "model_b"], sample_weight=[0, 1, 1])
+    np.testing.assert_allclose(model.soft_labels_[:2], [[0.15, 0.7, 0.15], [0.7, 0.15, 0.15]])

@@ -1,9 +1,11 @@
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.compose import ColumnTransformer
 from sklearn.dummy import DummyClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 
 from arena_estimators import SwapSymmetricClassifier, make_battles, swap, swap_inconsistency
@@ -99,7 +101,11 @@ def test_soft_labels_are_exchanged_too(data):
             return self
 
     inner = SwapSymmetricClassifier(Soft()).fit(data.X, soft).estimator_
-    np.testing.assert_array_equal(inner.y_[80:], soft[:, [1, 0, 2]])
+    np.testing.assert_allclose(inner.y_[80:], soft[:, [1, 0, 2]])
+    np.testing.assert_array_equal(inner.y_[80:], inner.y_[:80][:, [1, 0, 2]])
+    frame = pd.DataFrame(soft[:, [2, 0, 1]], columns=["tie", "model_a", "model_b"])
+    named = SwapSymmetricClassifier(Soft()).fit(data.X, frame).estimator_
+    np.testing.assert_allclose(named.y_, inner.y_)
 
 
 def test_bad_input_is_refused_before_any_fit(data):
@@ -109,6 +115,11 @@ def test_bad_input_is_refused_before_any_fit(data):
         SwapSymmetricClassifier(Recorder()).fit(data.X, data.y[1:])
     with pytest.raises(BattlesError, match="DataFrame"):
         SwapSymmetricClassifier(Recorder()).fit(data.X.to_numpy(), data.y)
+    with pytest.raises(LabelsError, match="y is None"):
+        SwapSymmetricClassifier(Recorder()).fit(data.X, None)
+    with pytest.raises(ValueError, match="takes no sample_weight"):
+        model = SwapSymmetricClassifier(KNeighborsClassifier())
+        model.fit(data.X, data.y, sample_weight=np.ones(80))
 
 
 def test_classes_that_differ_are_refused(data):

@@ -6,12 +6,14 @@ import sys
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+import arena_estimators
 from arena_estimators import (
     CachedTransformer,
     DavidsonClassifier,
@@ -142,3 +144,66 @@ def test_a_folder_that_cannot_be_written_is_refused_before_any_fit(data, tmp_pat
     with pytest.raises(ArenaError, match="cache.* cannot be written"):
         CachedTransformer(Counter(str(log)), memory=memory).fit(data.X)
     assert counts(log) == (0, 0)
+
+
+class Ranks(TransformerMixin, BaseEstimator):
+    """Reads a column that is not one of a battle's three."""
+
+    def fit(self, X, y=None):
+        self.fitted_ = True
+        return self
+
+    def transform(self, X):
+        return X[["rank"]].to_numpy(dtype=float)
+
+
+def test_a_change_in_any_column_is_another_matrix(data, tmp_path):
+    cached = CachedTransformer(Ranks(), memory=str(tmp_path))
+    for rank in (np.arange(90), np.arange(90)[::-1]):
+        X = data.X.assign(rank=rank, other=[[str(i)] for i in range(90)])
+        np.testing.assert_array_equal(cached.fit_transform(X)[:, 0], rank)
+        np.testing.assert_array_equal(cached.transform(X)[:, 0], rank)
+        cached.fit(data.X.assign(rank=0))
+        np.testing.assert_array_equal(cached.transform(X)[:, 0], rank)
+
+
+def test_other_columns_do_not_keep_a_matrix_from_being_found(data, tmp_path):
+    log = tmp_path / "log"
+    X = data.X.assign(id=[f"{i}" for i in range(90)], when=pd.Timestamp("2024-05-01"))
+    for frame in (X, X.copy(), X[::-1][::-1]):
+        CachedTransformer(Counter(str(log)), memory=str(tmp_path / "cache")).fit(frame)
+    assert counts(log)[0] == 1
+
+
+def test_another_version_makes_the_matrices_anew(data, tmp_path, monkeypatch):
+    log = tmp_path / "log"
+    cached = CachedTransformer(Counter(str(log)), memory=str(tmp_path / "cache"))
+    for version in ("1.0", "1.1", "1.0"):
+        monkeypatch.setattr(arena_estimators, "__version__", version)
+        cached.fit(data.X)
+    assert counts(log)[0] == 2
+
+
+@pytest.mark.parametrize("limit", ["4 GB", "", "2g", "-1G", "1.5", -1, 0, True])
+def test_a_limit_that_is_none_is_refused_before_any_fit(data, tmp_path, limit):
+    log = tmp_path / "log"
+    log.touch()
+    cached = CachedTransformer(Counter(str(log)), memory=str(tmp_path), bytes_limit=limit)
+    with pytest.raises(ArenaError, match="bytes_limit must be.*'2G'"):
+        cached.fit(data.X)
+    assert counts(log) == (0, 0)
+
+
+@pytest.mark.parametrize("limit", ["0.5M", 500_000, np.int64(500_000)])
+def test_limits_that_are_taken(data, tmp_path, limit):
+    CachedTransformer(PairStyleFeatures(), memory=str(tmp_path), bytes_limit=limit).fit(data.X)
+    assert list(tmp_path.rglob("*.pkl"))
+
+
+def test_the_folder_may_be_in_the_home_folder(data, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    CachedTransformer(PairStyleFeatures(), memory="~/cache").fit(data.X)
+    assert list((tmp_path / "cache").rglob("*.pkl"))
+    assert not (tmp_path / "~").exists()

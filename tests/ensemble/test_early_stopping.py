@@ -1,0 +1,232 @@
+import importlib.util
+import inspect
+
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.metrics import log_loss
+from sklearn.pipeline import make_pipeline
+
+from arena_estimators import (
+    EarlyStoppingClassifier,
+    PairStyleFeatures,
+    SwapSymmetricClassifier,
+    make_battles,
+    prompt_groups,
+)
+from arena_estimators.exceptions import ArenaError, BattlesError, LabelsError
+
+
+def histogram(n_rounds=60, **options):
+    return HistGradientBoostingClassifier(
+        max_iter=n_rounds, max_leaf_nodes=4, learning_rate=0.3, random_state=0, **options
+    )
+
+
+def lightgbm(n_rounds=60, **options):
+    module = pytest.importorskip("lightgbm")
+    return module.LGBMClassifier(
+        n_estimators=n_rounds,
+        num_leaves=4,
+        learning_rate=0.3,
+        n_jobs=1,
+        random_state=0,
+        verbose=-1,
+        **options,
+    )
+
+
+BOOSTERS = {"histogram": histogram, "lightgbm": lightgbm}
+N_ROUNDS = {"histogram": "max_iter", "lightgbm": "n_estimators"}
+each_booster = pytest.mark.parametrize("kind", BOOSTERS)
+
+
+class Recorder(TransformerMixin, BaseEstimator):
+    """Gives features of style and keeps the battles it was fitted on and asked to transform."""
+
+    calls = []
+
+    def fit(self, X, y=None):
+        Recorder.calls.append(("fit", X.index))
+        self.style_ = PairStyleFeatures().fit(X)
+        return self
+
+    def transform(self, X):
+        Recorder.calls.append(("transform", X.index))
+        return np.asarray(self.style_.transform(X))
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_battles(240, random_state=8)
+
+
+def early(booster, **options):
+    options = {"patience": 5, "random_state": 0, **options}
+    return EarlyStoppingClassifier(make_pipeline(PairStyleFeatures(), booster), **options)
+
+
+def held_out_loss(model, booster, data, weight=None):
+    """Fit with the rounds that were chosen, without the held-out battles, and judge by them."""
+    train, held_out = model._split(data.X, np.unique(data.y, return_inverse=True)[1])
+    pipeline = make_pipeline(PairStyleFeatures(), booster)
+    name = f"{pipeline.steps[-1][0]}__sample_weight"
+    weights = (None, None) if weight is None else (weight[train], weight[held_out])
+    pipeline.fit(data.X.iloc[train], data.y[train], **{name: weights[0]})
+    proba = pipeline.predict_proba(data.X.iloc[held_out])
+    return log_loss(data.y[held_out], proba, sample_weight=weights[1])
+
+
+@each_booster
+def test_no_prompt_is_on_both_sides_and_the_last_fit_is_on_all(data, kind):
+    Recorder.calls.clear()
+    pipeline = make_pipeline(Recorder(), BOOSTERS[kind]())
+    model = EarlyStoppingClassifier(pipeline, patience=5, random_state=0).fit(data.X, data.y)
+    (_, train), _, (what, held_out), (_, everything), *_ = Recorder.calls
+    assert what == "transform"
+    assert sorted([*train, *held_out]) == sorted(data.X.index)
+    assert everything.equals(data.X.index)
+    groups = dict(zip(data.X.index, prompt_groups(data.X), strict=True))
+    assert not {groups[i] for i in train} & {groups[i] for i in held_out}
+    assert model.estimator_[-1].get_params()[N_ROUNDS[kind]] == model.n_rounds_
+
+
+@each_booster
+@pytest.mark.parametrize("tie_rate", [0.3, 0.0])
+def test_the_loss_is_that_of_the_held_out_battles(kind, tie_rate):
+    data = make_battles(240, tie_rate=tie_rate, random_state=8)
+    make = BOOSTERS[kind]
+    model = early(make()).fit(data.X, data.y)
+    n_rounds = model.n_rounds_
+    loss = held_out_loss(model, make(n_rounds), data)
+    assert model.validation_log_loss_ == pytest.approx(loss, rel=1e-6)
+    others = [held_out_loss(model, make(n), data) for n in range(1, n_rounds + 6)]
+    assert loss == pytest.approx(min(others), rel=1e-9)
+
+
+@each_booster
+def test_weights_reach_the_booster_and_the_held_out_loss(data, kind):
+    make = BOOSTERS[kind]
+    weight = np.random.default_rng(0).uniform(0.1, 3, size=240)
+    model = early(make()).fit(data.X, data.y, sample_weight=weight)
+    loss = held_out_loss(model, make(model.n_rounds_), data, weight)
+    assert model.validation_log_loss_ == pytest.approx(loss, rel=1e-6)
+    alone = make_pipeline(PairStyleFeatures(), make(model.n_rounds_))
+    alone.fit(data.X, data.y, **{f"{alone.steps[-1][0]}__sample_weight": weight})
+    np.testing.assert_allclose(model.predict_proba(data.X), alone.predict_proba(data.X))
+    SwapSymmetricClassifier(early(make())).fit(data.X, data.y, sample_weight=weight)
+    with pytest.raises(ValueError, match="[Nn]egative"):
+        early(make()).fit(data.X, data.y, sample_weight=-weight)
+
+
+@each_booster
+def test_patience_stops_early(data, kind, monkeypatch):
+    booster = BOOSTERS[kind](400)
+    fitted = []
+    original = type(booster).fit
+
+    def fit(self, *arguments, **options):
+        fitted.append(self)
+        return original(self, *arguments, **options)
+
+    fit.__signature__ = inspect.signature(original)
+    monkeypatch.setattr(type(booster), "fit", fit)
+    model = early(booster, patience=3).fit(data.X, data.y)
+    if kind == "histogram":
+        n_made = fitted[0].n_iter_
+    else:
+        n_made = len(fitted[0].evals_result_["valid_0"]["multi_logloss"])
+    assert n_made == model.n_rounds_ + 3
+    assert early(booster, patience=40).fit(data.X, data.y).n_rounds_ >= model.n_rounds_
+    short = early(BOOSTERS[kind](2), patience=40).fit(data.X, data.y)
+    assert short.n_rounds_ <= 2
+
+
+def test_another_metric_of_the_booster_changes_nothing(data):
+    expected = early(lightgbm()).fit(data.X, data.y)
+    for options in ({"metric": "multi_error"}, {"metrics": ["auc_mu", "multi_error"]}):
+        model = early(lightgbm(**options)).fit(data.X, data.y)
+        assert model.n_rounds_ == expected.n_rounds_
+        assert model.validation_log_loss_ == expected.validation_log_loss_
+    expected = early(histogram()).fit(data.X, data.y)
+    model = early(histogram(scoring="accuracy")).fit(data.X, data.y)
+    assert model.validation_log_loss_ == expected.validation_log_loss_
+
+
+def test_a_lightgbm_that_knows_eval_set_alone_is_used(data):
+    module = pytest.importorskip("lightgbm")
+    seen = []
+
+    class LGBMClassifier(module.LGBMClassifier):
+        def fit(self, X, y, sample_weight=None, eval_set=(), callbacks=None, **options):
+            seen.append(len(eval_set))
+            held_out = {}
+            if eval_set:
+                ((X_held_out, y_held_out),) = eval_set
+                held_out = {"eval_X": (X_held_out,), "eval_y": (y_held_out,)}
+            return super().fit(
+                X, y, sample_weight=sample_weight, callbacks=callbacks, **held_out, **options
+            )
+
+    options = {"n_jobs": 1, "random_state": 0, "verbose": -1, "n_estimators": 20}
+    model = early(LGBMClassifier(**options)).fit(data.X, data.y)
+    assert seen == [1, 0]
+    expected = early(module.LGBMClassifier(**options)).fit(data.X, data.y)
+    assert model.n_rounds_ == expected.n_rounds_
+
+
+@each_booster
+def test_the_same_seed_gives_the_same_and_nothing_given_is_changed(data, kind):
+    model = early(BOOSTERS[kind]())
+    before = repr(model.get_params())
+    first = model.fit(data.X, data.y).predict_proba(data.X)
+    np.testing.assert_array_equal(first, clone(model).fit(data.X, data.y).predict_proba(data.X))
+    assert repr(model.get_params()) == before
+    assert set(model.predict(data.X)) <= set(model.classes_)
+
+
+def test_without_lightgbm_boosting_is_made_all_the_same(monkeypatch):
+    from arena_estimators import make_arena_pipeline
+
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "lightgbm" else find(name)
+    )
+    booster = make_arena_pipeline("boosting").estimator.estimator[-1]
+    assert isinstance(booster, HistGradientBoostingClassifier)
+
+
+class Untouched(TransformerMixin, BaseEstimator):
+    def fit(self, X, y=None):
+        raise AssertionError("was fitted before all input was checked")
+
+    def transform(self, X):
+        raise AssertionError("was asked before all input was checked")
+
+
+def test_bad_input_is_refused_before_any_fit(data):
+    def untouched(booster=None, **options):
+        pipeline = make_pipeline(Untouched(), histogram() if booster is None else booster)
+        return EarlyStoppingClassifier(pipeline, **options)
+
+    with pytest.raises(ArenaError, match="HistGradient.*got RandomForestClassifier"):
+        untouched(RandomForestClassifier()).fit(data.X, data.y)
+    with pytest.raises(ValueError, match="'estimator' parameter"):
+        EarlyStoppingClassifier(histogram()).fit(data.X, data.y)
+    for options in ({"validation_fraction": 1.0}, {"patience": 0}):
+        with pytest.raises(ValueError, match=next(iter(options))):
+            untouched(**options).fit(data.X, data.y)
+    with pytest.raises(BattlesError, match="DataFrame"):
+        untouched().fit(data.X.to_numpy(), data.y)
+    with pytest.raises(LabelsError, match="240 battles but y has 239"):
+        untouched().fit(data.X, data.y[1:])
+    with pytest.raises(LabelsError, match="y is None"):
+        untouched().fit(data.X, None)
+    with pytest.raises(LabelsError, match="not soft labels"):
+        untouched().fit(data.X, np.full((240, 3), 1 / 3))
+    with pytest.raises(ArenaError, match="one prompt"):
+        untouched().fit(data.X.assign(prompt="p"), data.y)
+    rare = np.where(np.arange(240) == 0, "tie", np.where(np.arange(240) % 2, "model_a", "model_b"))
+    with pytest.raises(ArenaError, match="lack a class"):
+        untouched(validation_fraction=0.99, random_state=0).fit(data.X, rare)
