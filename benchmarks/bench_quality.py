@@ -9,9 +9,11 @@ measured is kept, and the table is made of all the rows there are; `--only` adds
 
 import importlib.util
 
+import numpy as np
 from sklearn.pipeline import make_pipeline
 
 from arena_estimators import NLTKCleaner, make_arena_pipeline, prompt_groups
+from arena_estimators.ensemble._pooling import pool
 from benchmarks import _battles, _recipes, _rows
 from benchmarks._harness import report
 
@@ -66,24 +68,38 @@ def unfit(options):
     return reasons
 
 
+def blend_kept(found, y):
+    """Add the blend of "ensemble" and "bert" at equal weights, for which nothing is fitted anew."""
+    members = [found.get(name) for name in ("ensemble", "bert")]
+    if None in members:
+        return {}
+    tested = members[0]["tested"]
+    proba = pool(np.stack([row["proba"] for row in members]), np.full(2, 0.5), 1.0, "log")
+    seconds = {key: sum(row[key] for row in members) for key in ("fit", "predict", "seconds")}
+    most = {key: max(row[key] for row in members) for key in ("peak", "swaps")}
+    losses = _rows.losses_of(proba, np.unique(y), y[tested])
+    return {"ensemble and bert, equal weights": {"losses": losses, **seconds, **most}}
+
+
 def main(argv=None):
     options = _rows.arguments(argv, "quality", MODELS, __doc__.splitlines()[0], _rows.EXTRA)
     if options is None:
         return
     _rows.measure(options, MODELS, evaluate, unfit(options))
     rows = []
-    groups = prompt_groups(_rows.read(options)[0])
+    X, y = _rows.read(options)
+    groups = prompt_groups(X)
     found = _rows.kept(options, MODELS)
-    for name, row in found.items():
+    tested = next(iter(found.values()))["tested"] if found else []
+    for name, row in (found | blend_kept(found, y)).items():
         cells = {"model": name, "log loss": f"{row['losses'].mean():.4f}"}
         if "linear" in found:
-            gap = _rows.difference(row, found["linear"], groups[row["tested"]])
+            gap = _rows.difference(row, found["linear"], groups[tested])
             cells["minus linear (95 %)"] = "" if name == "linear" else gap
         cells |= {"fit, s a fold": float(row["fit"]), "predict, s a fold": float(row["predict"])}
         cells |= {"all, s": round(float(row["seconds"])), "peak, MiB": round(float(row["peak"]))}
         rows.append(cells | {"swap inconsistency": float(row["swaps"])})
-    tested = len(row["tested"]) if rows else 0
-    note = f"judge_unique, {tested:,} battles predicted, {groups.max() + 1} prompts. "
+    note = f"judge_unique, {len(tested):,} battles predicted, {groups.max() + 1} prompts. "
     report(options.table, rows, note + "Memory is of the process itself, without joblib's workers.")
 
 

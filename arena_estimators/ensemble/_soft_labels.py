@@ -115,9 +115,9 @@ class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
     """Train a student on a teacher's probabilities mixed with the votes.
 
     The teacher labels each battle by a model that was fitted without that battle's prompt. With
-    the student as its own teacher (the default) this is self-distillation, which smooths votes
-    that are noisy. A student that takes no soft labels is fitted on one weighted row for each
-    class.
+    the student as its own teacher (the default) this is self-distillation. It helps a student
+    that fits the votes too closely, and not one whose penalty is right (`docs/estimators.rst` has
+    figures). A student that takes no soft labels is fitted on one weighted row for each class.
 
     Parameters
     ----------
