@@ -41,7 +41,7 @@ class Plan:
         self.shares = np.maximum(shares, 1e-6)
         self.budget = max_length - len(self.before) - len(self.after)
         headings = len(self.first) + sum(map(len, self.others))
-        needed = headings + self.least * (1 + n_responses)
+        needed = headings + self.least * (1 + n_responses) + len(self.marker)  # rounds left out
         if self.budget < needed:
             raise ArenaError(
                 f"max_length={max_length} is too short: this tokenizer needs at least "

@@ -10,7 +10,7 @@ from transformers.models.auto import modeling_auto
 from transformers.utils import logging
 
 from arena_estimators._encoder import _attention
-from arena_estimators.exceptions import ArenaError
+from arena_estimators.exceptions import ArenaError, ResourceNotFoundError
 
 _T5 = ("t5", "mt5", "umt5")  # of these only the encoder is read
 _SAID_POOLING = {
@@ -22,10 +22,26 @@ _SAID_POOLING = {
 
 
 def load_tokenizer(folder):
-    """Load the tokenizer of a folder and give it a padding token if it has none."""
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    """Load the tokenizer of a folder and give it a padding token if it has none.
+
+    Raises
+    ------
+    ResourceNotFoundError
+        If the folder holds no tokenizer; transformers would make up one without a vocabulary.
+    ArenaError
+        If the tokenizer knows more tokens than the encoder of the folder.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except ImportError:  # its message names the package to install
+        raise
+    except Exception as error:  # the libraries behind it have errors of their own
+        raise _no_tokenizer(folder, f" ({(str(error).splitlines() or [''])[0]})") from error
+    if not _has_vocabulary(folder, tokenizer):
+        raise _no_tokenizer(folder)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token or tokenizer.bos_token
+    _check_vocabulary(folder, tokenizer)
     return tokenizer
 
 
@@ -123,9 +139,42 @@ def longest_input(config):
     """Give the largest number of tokens a family can read, or None where nothing limits it."""
     relative = config.model_type in _T5 or not getattr(config, "position_biased_input", True)
     longest = getattr(config, "max_position_embeddings", None)
-    if relative or longest is None:
+    if relative or longest is None or longest <= 0:  # XLNet says -1
         return None
     return longest - _attention.position_offset(config)
+
+
+def _has_vocabulary(folder, tokenizer):
+    """Tell whether a tokenizer was read from files; those of bytes or characters need none."""
+    wanted = set(tokenizer.vocab_files_names.values())
+    found = {path.name for path in pathlib.Path(folder).iterdir()}
+    other = any(name.endswith((".model", ".tiktoken")) for name in found)
+    return not wanted or other or not found.isdisjoint({*wanted, "tokenizer.json", "tekken.json"})
+
+
+def _no_tokenizer(folder, why=""):
+    return ResourceNotFoundError(
+        f"The folder {str(folder)!r} has no tokenizer that can be read{why}. Save the encoder's "
+        "there with `tokenizer.save_pretrained(folder)`."
+    )
+
+
+def _check_vocabulary(folder, tokenizer):
+    """Refuse tokens without an embedding, unless no text can make them (Gemma 3's images)."""
+    size = getattr(load_config(folder), "vocab_size", None)
+    if size is None or len(tokenizer) <= size:
+        return
+    special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
+    used = {tokenizer.pad_token_id, *tokenizer("a")["input_ids"]}
+    used |= set(tokenizer.get_vocab().values()) - special
+    beyond = [number for number in used if number is not None and number >= size]
+    if beyond:
+        raise ArenaError(
+            f"The tokenizer in {str(folder)!r} has {len(tokenizer)} tokens, such as "
+            f"{tokenizer.convert_ids_to_tokens(min(beyond))!r}, but the encoder has embeddings of "
+            f"{size}. Save the tokenizer that belongs to the encoder, or train it after "
+            "`model.resize_token_embeddings(len(tokenizer))`."
+        )
 
 
 @contextlib.contextmanager

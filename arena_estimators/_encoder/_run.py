@@ -8,6 +8,7 @@ import torch
 
 from arena_estimators._encoder import _attention
 from arena_estimators._encoder._batches import batches
+from arena_estimators.exceptions import ArenaError
 
 POOLINGS = ("mean", "cls", "last", "max")
 _CPU_TOKENS, _CUDA_TOKENS = 1024, 65536
@@ -159,12 +160,38 @@ def _pool_packed(hidden, ends, pooling):
 
 
 def resolve_device(device):
-    """Give a torch device; "auto" is CUDA, then Apple's, then the CPU."""
-    if device != "auto":
-        return torch.device(device)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    """Give a torch device of this machine; "auto" is CUDA, then Apple's, then the CPU."""
+    here = _devices()
+    if device == "auto":
+        return torch.device(here[-1].removesuffix(":0"))
+    try:
+        found = torch.device(device)
+    except RuntimeError:
+        found = None
+    if found is None or not _is_here(found, here):
+        raise ArenaError(
+            f"device={str(device)!r} is no torch device of this machine, which has "
+            f"{' and '.join(here)}. Pass one of these, or 'auto'."
+        )
+    return found
+
+
+def _devices():
+    """Name the devices of this machine, the best last."""
+    apple = ["mps"] * torch.backends.mps.is_available()
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return ["cpu", *apple, *(f"cuda:{number}" for number in reversed(range(count)))]
+
+
+def _is_here(device, here):
+    if device.type in ("cpu", "mps"):
+        return device.type in here
+    if device.type == "cuda":
+        return f"cuda:{device.index or 0}" in here
+    try:  # a kind of device this library does not know
+        return torch.empty(0, device=device).device.type not in ("meta", "cpu")
+    except Exception:  # each kind has errors of its own
+        return False
 
 
 def encode(

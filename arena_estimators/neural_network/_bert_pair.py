@@ -11,7 +11,7 @@ from arena_estimators._encoder._load import load_tokenizer
 from arena_estimators._validation import fit_context, validate_battles
 from arena_estimators.battles import check_labels
 from arena_estimators.neural_network import _state, _training
-from arena_estimators.neural_network._checkpoint import Checkpoint, identify
+from arena_estimators.neural_network._checkpoint import Checkpoint, identify, make_folder
 from arena_estimators.neural_network._distributed import join_workers, refuse_parallel_jobs
 from arena_estimators.neural_network._module import build_module
 from arena_estimators.neural_network._parameters import CONSTRAINTS, check_together
@@ -98,14 +98,17 @@ class BertPairClassifier(PairPredictorMixin, ClassifierMixin, BaseEstimator):
         What logits are divided by; "fit" finds it on the held-out battles.
     predict_order : {"average", "uncertain", "given"}, default="average"
         How a "cross" network predicts: the mean of both orders; the same, but only for the battles
-        it is less sure of, about a third; or the given order alone, which is not symmetric.
+        it is less sure of, about a third; or the given order alone. Only the first is exactly
+        symmetric.
     device : str, default="auto"
         "auto" takes a GPU if there is one.
     checkpoint_dir : str, path-like or None, default=None
-        Folder for the state of the training. A fit that was killed continues from there, and the
-        file is deleted when it is complete.
+        Folder for the state of the training, one file a fit, so that the fits of a search can share
+        it. A fit of the same battles and parameters as one that was killed continues from there;
+        any other begins anew. The file is deleted when its fit is complete.
     callbacks : list of skorch callbacks or None, default=None
-        Called as in any skorch net; a batch is an optimizer step.
+        Called as in any skorch net; a batch is an optimizer step, which has no predictions: those
+        that score them (`EpochScoring`, `BatchScoring`) are refused. Monitor "valid_loss".
     random_state : int, RandomState instance or None, default=None
         Decides heads, split, order and dropout.
     verbose : int, default=0
@@ -139,8 +142,8 @@ class BertPairClassifier(PairPredictorMixin, ClassifierMixin, BaseEstimator):
     ResourceNotFoundError
         If the encoder is not on this machine and cannot be fetched.
     ArenaError
-        If parameters contradict each other or the device, if memory runs out, if the loss is no
-        number, or if a checkpoint belongs to another fit.
+        If parameters contradict each other or the machine, if memory runs out, if the loss is no
+        number, or if a checkpoint was written by another number of processes or for other batches.
 
     Warns
     -----
@@ -270,6 +273,8 @@ class BertPairClassifier(PairPredictorMixin, ClassifierMixin, BaseEstimator):
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         used = weight > 0
         X, target, weight = X[used], target[used], weight[used]
+        if self.checkpoint_dir is not None:
+            make_folder(self.checkpoint_dir)
         workers = join_workers(self.device)
         refuse_parallel_jobs(workers.device)
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
@@ -281,8 +286,9 @@ class BertPairClassifier(PairPredictorMixin, ClassifierMixin, BaseEstimator):
         self.tokenizer_ = load_tokenizer(folder)
         data = self._read(X, fit=True)
         data.target, data.weight = target, weight
-        checkpoint, resume = self._find_checkpoint(data)
+        checkpoint, resume = self._find_checkpoint(data, workers)
         seed = resume["seed"] if resume else seed
+        split = _training.split_by_prompt(X, target, self.validation_fraction, seed)
         devices = [workers.device] if workers.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(seed)
@@ -295,7 +301,6 @@ class BertPairClassifier(PairPredictorMixin, ClassifierMixin, BaseEstimator):
                 "n_classes": len(classes),
             }
             module = build_module(folder, **self._shape)
-            split = _training.split_by_prompt(X, target, self.validation_fraction, seed)
             self.net_, found = _training.train(
                 module,
                 data,
@@ -313,12 +318,16 @@ class BertPairClassifier(PairPredictorMixin, ClassifierMixin, BaseEstimator):
             checkpoint.remove()
         return self
 
-    def _find_checkpoint(self, data):
+    def _find_checkpoint(self, data, workers):
         """Give the checkpoint file, if one is wanted, and what it holds, if anything."""
         if self.checkpoint_dir is None:
             return None, None
         checkpoint = Checkpoint(self.checkpoint_dir, identify(self.get_params(), data))
-        return checkpoint, checkpoint.load()
+        resume = checkpoint.load()
+        others = checkpoint.count_others()
+        if resume is None and others and self.verbose and workers.is_main:
+            print(f"{self.checkpoint_dir} holds checkpoints, but of other fits ({others}).")
+        return checkpoint, resume
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "net_")

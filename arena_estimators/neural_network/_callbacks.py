@@ -10,6 +10,10 @@ from tqdm.auto import tqdm
 _SHARE = 20  # a checkpoint is due when this many times its own duration has passed
 
 
+class EarlyStop(Exception):
+    """Ends the training after this epoch. Ctrl-C, a KeyboardInterrupt, interrupts it instead."""
+
+
 class Progress(Callback):
     """Show the loss, the pairs per second and the time left."""
 
@@ -71,7 +75,7 @@ class KeepBest(Callback):
                 "parameters": trainable(net) if row["epoch"] < net.max_epochs else {},
             }
         elif self.patience and row["epoch"] - self.best_["epoch"] >= self.patience:
-            raise KeyboardInterrupt  # how skorch's callbacks end a training early
+            raise EarlyStop
 
     def on_train_end(self, net, **kwargs):
         """Put the best weights back."""
@@ -113,6 +117,7 @@ class SaveCheckpoints(Callback):
             {
                 "epoch": epoch,
                 "seed": net.run_.seed,
+                "dealt": net.dealt_,
                 "step": net.step_,
                 "epoch_step": net.epoch_step_,
                 "parameters": trainable(net),

@@ -1,4 +1,4 @@
-"""Checkpoints of a training on disk: written whole or not at all, refused by another fit."""
+"""Checkpoints of a training on disk: written whole or not at all, one file a fit."""
 
 import hashlib
 import json
@@ -11,49 +11,51 @@ import torch
 
 from arena_estimators.exceptions import ArenaError
 
-NAME = "bert_pair.checkpoint"
+NAME = "bert_pair-{}.checkpoint"
 # What may differ between the fit that wrote a checkpoint and the one that takes it up.
 _FREE = ("checkpoint_dir", "device", "callbacks", "verbose", "compile")
+_FREE += ("predict_order", "temperature")  # read when the training is over
 
 
 class Checkpoint:
-    """One file in a folder, which belongs to one fit: these data with these parameters.
+    """One file in a folder, named after the fit it belongs to: these data, these parameters.
 
     Parameters
     ----------
-    folder : str
+    folder : str or path-like
     identity : dict
         From `identify`.
     """
 
     def __init__(self, folder, identity):
-        self.path = pathlib.Path(folder).expanduser() / NAME
-        self.identity = identity
+        text = json.dumps(identity, sort_keys=True)
+        digest = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+        self.path = pathlib.Path(folder).expanduser() / NAME.format(digest)
 
     def load(self):
-        """Give the state that was saved, or None; the checkpoint of another fit is refused."""
+        """Give the state that was saved, and its `path`; or None."""
         if not self.path.exists():
             return None
         try:
-            saved = torch.load(self.path, map_location="cpu", weights_only=True)
-            found, state = saved["identity"], saved["state"]
+            state = torch.load(self.path, map_location="cpu", weights_only=True)
+            return {**state, **json.loads(state["json"]), "path": str(self.path)}
         except Exception as error:
-            raise ArenaError(f"{self.path} is no checkpoint of this library: {error}") from error
-        if differ := _differences(found, self.identity):
             raise ArenaError(
-                f"The checkpoint {self.path} belongs to another fit ({differ}). Continue that one, "
-                "delete the file, or pass another checkpoint_dir."
-            )
-        return {**state, **json.loads(state["json"])}
+                f"{self.path} is no checkpoint of this library; delete it: {error}"
+            ) from error
+
+    def count_others(self):
+        """Count the checkpoints of other fits in the folder."""
+        return len(set(self.path.parent.glob(NAME.format("*"))) - {self.path})
 
     def save(self, state):
         """Write the state; who is killed meanwhile keeps the checkpoint before."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path.parent)
         readable = {name: state.pop(name) for name in ("history", "batches")}
         text = json.dumps(readable, default=lambda value: value.item())
         partial = self.path.with_suffix(".partial")
         with open(partial, "wb") as file:
-            torch.save({"identity": self.identity, "state": {**state, "json": text}}, file)
+            torch.save({**state, "json": text}, file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, self.path)
@@ -84,17 +86,61 @@ def identify(parameters, data):
     for array in (*arrays, data.odd, data.even, data.target, data.weight):
         digest.update(str(array.shape).encode())
         digest.update(np.ascontiguousarray(array).tobytes())
-    kept = {name: repr(value) for name, value in parameters.items() if name not in _FREE}
+    kept = {name: _text(value) for name, value in parameters.items() if name not in _FREE}
     if not isinstance(parameters["random_state"], Integral):
         kept["random_state"] = "any"  # the checkpoint's seed decides
     return {"data": digest.hexdigest(), **kept}
 
 
-def _differences(found, wanted):
-    names = [name for name in wanted if found.get(name) != wanted[name]]
-    return ", ".join(
-        "the battles or labels differ"
-        if name == "data"
-        else f"{name} was {found.get(name)} and is {wanted[name]}"
-        for name in names
+def make_folder(folder):
+    """Make the folder of the checkpoints, if it is not there.
+
+    Raises
+    ------
+    ArenaError
+        If it cannot be made or written.
+    """
+    folder = pathlib.Path(folder).expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError("no permission to write")
+    except OSError as error:
+        raise ArenaError(
+            f"checkpoint_dir={str(folder)!r} cannot be used ({error}). Pass a folder that can be "
+            "written, or None."
+        ) from error
+
+
+def check_dealing(state, dealt):
+    """Refuse a checkpoint whose optimizer steps are not those of this fit.
+
+    Parameters
+    ----------
+    state : dict
+        From `Checkpoint.load`.
+    dealt : dict
+        From `Steps.describe`.
+    """
+    found = state["dealt"]
+    if found == dealt:
+        return
+    ways = {True: "packed end to end", False: "padded"}
+    if found["processes"] != dealt["processes"]:
+        why = f"the number of processes was {found['processes']} and is {dealt['processes']}"
+    elif found["packed"] != dealt["packed"]:
+        why = f"sequences were {ways[found['packed']]} and are {ways[dealt['packed']]}"
+    else:
+        why = "its optimizer steps hold other battles"
+    raise ArenaError(
+        f"The checkpoint {state['path']} cannot be continued here: {why}, so that some battles "
+        "would be trained twice and others never. Continue it on a machine and with a number of "
+        "processes like the first, or delete the file to begin anew."
     )
+
+
+def _text(value):
+    """Write a parameter so that equal ones read the same, whatever their type."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    return repr(os.fspath(value) if isinstance(value, os.PathLike) else value)

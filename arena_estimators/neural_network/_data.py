@@ -1,6 +1,7 @@
 """Battles as numbers, and the optimizer steps they are dealt into."""
 
 import dataclasses
+import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -88,6 +89,20 @@ class Steps:
 
     def __len__(self):
         return len(self.plans[self.epoch])
+
+    def describe(self):
+        """Say how the battles are dealt; a training can only go on with the same steps."""
+        digest = hashlib.blake2b(digest_size=16)
+        for step in (step for plan in self.plans for step in plan):
+            for positions, _ in step:
+                digest.update(np.asarray(positions, dtype=np.int64).tobytes() + b"batch")
+            digest.update(b"step")
+        dealing = self.dealing
+        return {
+            "processes": dealing.size,
+            "packed": bool(dealing.packed),
+            "steps": digest.hexdigest(),
+        }
 
     def __iter__(self):
         steps = range(self.skip, len(self))

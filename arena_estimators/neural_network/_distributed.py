@@ -82,23 +82,34 @@ def join_workers(device):
     Returns
     -------
     Workers
+
+    Raises
+    ------
+    ArenaError
+        If this machine has no such device, or if the processes do not find each other.
+    MissingExtraError
+        If several processes were started and accelerate is not installed.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        try:
-            from accelerate import Accelerator
-        except ImportError as error:
-            raise MissingExtraError(
-                f"WORLD_SIZE={os.environ['WORLD_SIZE']} asks for several processes, which needs "
-                "accelerate: pip install accelerate"
-            ) from error
-        return _Several(Accelerator(cpu=device == "cpu"))
+    device = resolve_device(device)
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        return Workers(device)
     try:
-        device = resolve_device(device)
-    except RuntimeError as error:
-        raise ArenaError(f"device={device!r} is no torch device: {error}") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ArenaError(f"device={str(device)!r}, but torch sees no GPU; pass device='auto'.")
-    return Workers(device)
+        from accelerate import Accelerator
+    except ImportError as error:
+        raise MissingExtraError(
+            f"WORLD_SIZE={size} asks for several processes, which needs accelerate: pip install "
+            "accelerate"
+        ) from error
+    accelerator = Accelerator(cpu=device.type == "cpu")
+    if accelerator.num_processes != size:
+        raise ArenaError(
+            f"WORLD_SIZE={size}, but accelerate joined {accelerator.num_processes} on "
+            f"{accelerator.device}: each process would train on its own. Start them with "
+            "`accelerate launch` or torchrun, make no Accelerator before `fit`, and pass "
+            "device='cpu' where there is no GPU for each."
+        )
+    return _Several(accelerator)
 
 
 def refuse_parallel_jobs(device):

@@ -35,7 +35,8 @@ class PairModule(nn.Module):
         odd, even : Tensor of shape (n_battles, n_columns)
             Style features.
         """
-        encoder = self.encoder if self._compiled is None else self._compiled
+        compiled = self._compiled if self.training else None  # a validation's shapes all differ
+        encoder = self.encoder if compiled is None else compiled
         pooled = torch.cat([_run.forward(encoder, i, pooling=self.pooling) for i in inputs])
         with torch.autocast(pooled.device.type, enabled=False):
             return self.heads(pooled[rows], odd, even)

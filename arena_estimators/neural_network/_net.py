@@ -2,15 +2,19 @@
 
 import contextlib
 import dataclasses
+import traceback
 from typing import Any
 
 import numpy as np
 import torch
 from skorch import NeuralNet
+from skorch.callbacks import EarlyStopping
 from skorch.utils import TeeGenerator
 
 from arena_estimators.exceptions import ArenaError
 from arena_estimators.neural_network._calibration import log_loss_of, probabilities
+from arena_estimators.neural_network._callbacks import EarlyStop
+from arena_estimators.neural_network._checkpoint import check_dealing
 from arena_estimators.neural_network._data import apply
 from arena_estimators.neural_network._optimizer import make_optimizer, rate_at
 
@@ -68,6 +72,7 @@ class PairNet(NeuralNet):
         steps = self.get_iterator(train, training=True)
         checks = self.get_iterator(valid, training=False) if valid is not None else None
         self.n_steps_, self.valid_logits_, self.unread_ = steps.n_steps, None, []
+        self.dealt_ = steps.describe()
         first = self._resume(steps)
         try:
             for steps.epoch in range(first, self.max_epochs):
@@ -76,12 +81,11 @@ class PairNet(NeuralNet):
                 self.run_single_epoch(steps, True, "train", self.train_step)
                 self.run_single_epoch(checks, False, "valid", self.validation_step)
                 self.epoch_step_ = steps.skip = 0
-                try:
-                    self.notify("on_epoch_end", **sets)
-                except KeyboardInterrupt:  # how skorch's callbacks end a training early
-                    break
-        except KeyboardInterrupt:
-            self.interrupted_ = True
+                self.notify("on_epoch_end", **sets)
+        except EarlyStop:
+            pass
+        except KeyboardInterrupt as error:
+            self.interrupted_ = not _is_skorch_stopping(error)
             self.read_losses()
         return self
 
@@ -175,6 +179,7 @@ class PairNet(NeuralNet):
         state = self.run_.resume
         if state is None:
             return 0
+        check_dealing(state, self.dealt_)
         named = dict(self.module_.named_parameters())
         with torch.no_grad():
             for name, value in state["parameters"].items():
@@ -191,3 +196,9 @@ class PairNet(NeuralNet):
         """Put the batches of the interrupted epoch back into its history."""
         if steps.skip:
             self.history[-1]["batches"].extend(self.run_.resume["batches"])
+
+
+def _is_skorch_stopping(error):
+    """Tell skorch's own EarlyStopping, which raises a KeyboardInterrupt, from Ctrl-C."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return frame.f_globals.get("__name__") == EarlyStopping.__module__

@@ -2,6 +2,7 @@
 
 import os
 
+from skorch.callbacks import BatchScoring, EpochScoring
 from transformers import AutoConfig
 
 from arena_estimators._encoder._load import longest_input
@@ -58,14 +59,32 @@ def check_together(p, folder):
     folder : str
         The encoder's.
     """
-    config = AutoConfig.from_pretrained(folder, local_files_only=True)
-    longest = longest_input(config)
-    if longest is not None and p.max_length > longest:
-        raise ArenaError(
-            f"max_length={p.max_length}, but the encoder {str(p.encoder)!r} reads at most "
-            f"{longest} tokens. Pass max_length={longest} or another encoder."
-        )
+    check_length(p.max_length, AutoConfig.from_pretrained(folder, local_files_only=True))
+    _refuse_scorers(p.callbacks or [])
     if p.lora_rank and p.freeze is not None:
         raise ArenaError(
             f"lora_rank={p.lora_rank} already fixes the encoder's own weights; pass freeze=None."
         )
+
+
+def check_length(max_length, config):
+    """Refuse sequences longer than an encoder of this configuration can read."""
+    longest = longest_input(config)
+    if longest is not None and max_length > longest:
+        raise ArenaError(
+            f"max_length={max_length}, but this encoder reads at most {longest} tokens. Pass "
+            f"max_length={longest} or fit another encoder."
+        )
+
+
+def _refuse_scorers(callbacks):
+    """Refuse skorch's callbacks that score predictions batch by batch: there are none here."""
+    for callback in callbacks:
+        made = callback[1] if isinstance(callback, tuple) else callback
+        kind = made if isinstance(made, type) else type(made)
+        if issubclass(kind, (EpochScoring, BatchScoring)):
+            raise ArenaError(
+                f"callbacks: {kind.__name__} scores predictions, which an optimizer step does not "
+                "make. The validation's log loss is in the history as 'valid_loss'; other scores "
+                "are computed after `fit`, for example by cross_validate."
+            )

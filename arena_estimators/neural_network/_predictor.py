@@ -9,6 +9,7 @@ from arena_estimators.neural_network import _calibration, _prediction
 from arena_estimators.neural_network._data import PairData
 from arena_estimators.neural_network._device import tokens_at_once
 from arena_estimators.neural_network._distributed import join_workers
+from arena_estimators.neural_network._parameters import check_length
 from arena_estimators.neural_network._style import NoStyle, StyleInputs
 from arena_estimators.neural_network._training import PACKING, resolve_precision
 
@@ -31,12 +32,16 @@ class PairPredictorMixin:
         """
         check_is_fitted(self)
         data = self._read(X)
-        if self.architecture == "siamese" or self.predict_order == "average":
-            return self._probabilities(data)
-        proba = self._probabilities(data, given_only=True)
+        if self.net_.module_.n_readings == 1 or self.predict_order == "average":
+            return self._probabilities(data, *self._vectors(data, data.rows))
+        vectors, rows = self._vectors(data, data.rows[:, [0, 0]])
+        proba = self._probabilities(data, vectors, rows, n_readings=1)
         if self.predict_order == "uncertain":
             unsure = proba.max(1) <= self.sure_from_
-            proba[unsure] = self._probabilities(data.take(unsure))
+            exchanged, places = self._vectors(data, data.rows[unsure, 1])
+            both = np.column_stack([rows[unsure, 0], places + len(vectors)])
+            vectors = np.concatenate([vectors, exchanged])
+            proba[unsure] = self._probabilities(data.take(unsure), vectors, both)
         return proba
 
     def predict(self, X):
@@ -89,12 +94,14 @@ class PairPredictorMixin:
         return vectors[rows]
 
     def _read(self, X, *, fit=False):
-        """Turn battles into tokens and style features."""
+        """Turn battles into tokens and style features; predictions keep the fitted layout."""
         validate_battles(self, X, reset=False)
+        if not fit:
+            check_length(self.max_length, self.net_.module_.encoder.config)
         tokenised = tokenise(
             X,
             self.tokenizer_,
-            layout=self.architecture,
+            layout=self.architecture if fit else self._shape["architecture"],
             max_length=self.max_length,
             prompt_share=self.prompt_share,
             truncation=self.truncation,
@@ -121,7 +128,6 @@ class PairPredictorMixin:
         )
         return vectors, local.reshape(rows.shape)
 
-    def _probabilities(self, data, *, given_only=False):
-        vectors, rows = self._vectors(data, data.rows[:, [0, 0]] if given_only else data.rows)
+    def _probabilities(self, data, vectors, rows, *, n_readings=None):
         logits = _prediction.logits_of(self.net_.module_, vectors, rows, data.odd, data.even)
-        return _calibration.probabilities(logits[:1] if given_only else logits, self.temperature_)
+        return _calibration.probabilities(logits[:n_readings], self.temperature_)

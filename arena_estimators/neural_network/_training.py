@@ -39,15 +39,26 @@ def split_by_prompt(X, target, fraction, seed):
     -------
     train, valid : ndarray of int
         Positions; `valid` is empty when the prompts cannot be split so that training keeps every
-        class.
+        class that any battle has.
+
+    Raises
+    ------
+    ArenaError
+        If no prompt would be left for training.
     """
     everything, nothing = np.arange(len(X)), np.arange(0)
     groups = prompt_groups(X)
-    if fraction == 0 or groups.max(initial=0) == 0:
+    n_prompts = groups.max(initial=0) + 1
+    if fraction == 0 or n_prompts == 1:
         return everything, nothing
+    if np.ceil(fraction * n_prompts) >= n_prompts:
+        raise ArenaError(
+            f"validation_fraction={fraction} holds out all of the {n_prompts} prompts and leaves "
+            f"none for training. Pass at most {100 * (n_prompts - 1) // n_prompts / 100}."
+        )
     splitter = GroupShuffleSplit(1, test_size=fraction, random_state=seed % 2**32)
     train, valid = next(splitter.split(everything, groups=groups))
-    if (target[train].sum(0) == 0).any() or not len(valid):
+    if ((target[train].sum(0) == 0) & (target.sum(0) > 0)).any() or not len(valid):
         return everything, nothing
     return train, valid
 
@@ -251,11 +262,10 @@ def _conclude(net, p, train_data, valid_data):
         loss, where, slack = _calibration.log_loss_of(proba, *truth), "held-out", 0.0
         prior = _calibration.prior_loss(train_data.target, train_data.weight, *truth)
     elif not net.interrupted_:
-        steps = [step for step in net.history[-1, "batches"] if "train_loss" in step]
-        steps = steps[len(steps) // 2 :]
-        losses, weights = ([step[k] for step in steps] for k in ("train_loss", "train_weight"))
-        loss, where, slack = np.average(losses, weights=weights), "training", 1e-3
-        prior = _calibration.prior_loss(*[train_data.target, train_data.weight] * 2)
+        loss, where, slack = _late_loss(net.history, best["epoch"]), "training", 1e-3
+        smoothed = p.label_smoothing / train_data.target.shape[1]
+        smoothed = train_data.target * (1 - p.label_smoothing) + smoothed
+        prior = _calibration.prior_loss(*[smoothed, train_data.weight] * 2)
     if net.interrupted_:
         message = (
             f"The training was interrupted after {net.step_} of {net.n_steps_} steps; the "
@@ -266,6 +276,21 @@ def _conclude(net, p, train_data, valid_data):
         message = _no_better(loss, prior, where, len(train_data), p)
         warnings.warn(message, ArenaWarning, stacklevel=5)
     return temperature, sure_from
+
+
+def _late_loss(history, epoch):
+    """Give the training loss about the end of an epoch; -1 is the last one.
+
+    It is that of the epoch's second half, or of the next epoch's, which began with its weights, if
+    that is lower.
+    """
+    halves = []
+    for row in list(history)[epoch - 1 : epoch + 1] if epoch > 0 else history[-1:]:
+        steps = [step for step in row["batches"] if "train_loss" in step]
+        steps = steps[len(steps) // 2 :]
+        losses, weights = ([step[k] for step in steps] for k in ("train_loss", "train_weight"))
+        halves.append(np.average(losses, weights=weights))
+    return min(halves)
 
 
 def _no_better(loss, prior, where, n_battles, p):

@@ -13,6 +13,7 @@ from transformers import (
     LlamaConfig,
     RobertaConfig,
     T5Config,
+    XLNetConfig,
 )
 
 from arena_estimators._encoder._load import (
@@ -25,7 +26,7 @@ from arena_estimators._encoder._load import (
     width_of,
 )
 from arena_estimators._encoder._run import forward, pad
-from arena_estimators.exceptions import ArenaError
+from arena_estimators.exceptions import ArenaError, ResourceNotFoundError
 
 DECODERS = {"gpt2", "qwen2", "llama", "gemma"}
 
@@ -79,6 +80,7 @@ def test_longest_input():
     assert longest_input(T5Config()) is None
     assert longest_input(LlamaConfig(max_position_embeddings=4096)) == 4096
     assert longest_input(DebertaV2Config(position_biased_input=False)) is None
+    assert longest_input(XLNetConfig()) is None
 
 
 def test_the_longest_input_can_be_read(tiny):
@@ -141,3 +143,27 @@ def test_attention_by_name_gives_the_same(tiny, sequences, attention):
 def test_half_precision_weights(tiny):
     model = load_encoder(tiny("bert"), dtype=torch.bfloat16)
     assert {p.dtype for p in model.parameters()} == {torch.bfloat16}
+
+
+@pytest.mark.parametrize("settings", ["kept", "gone"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_folder_without_a_tokenizer_is_refused(tiny, tmp_path, family, settings):
+    folder = pathlib.Path(shutil.copytree(tiny(family), tmp_path / family))
+    for path in folder.glob("tokenizer*.json"):
+        if settings == "gone" or path.name != "tokenizer_config.json":
+            path.unlink()
+    with pytest.raises(ResourceNotFoundError, match=r"tokenizer\.save_pretrained"):
+        load_tokenizer(str(folder))
+
+
+def test_tokens_without_an_embedding_are_refused(tiny, tmp_path):
+    folder = str(shutil.copytree(tiny("bert"), tmp_path / "more"))
+    tokenizer = load_tokenizer(folder)
+    n_known = len(tokenizer)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<image>"]})
+    tokenizer.save_pretrained(folder)
+    assert len(load_tokenizer(folder)) == n_known + 1  # no text can make it
+    tokenizer.add_tokens(["excellent"])
+    tokenizer.save_pretrained(folder)
+    with pytest.raises(ArenaError, match=f"{n_known + 2} tokens, such as 'excellent'.*{n_known}"):
+        load_tokenizer(folder)

@@ -1,4 +1,5 @@
 import pickle
+import re
 
 import numpy as np
 import pandas as pd
@@ -318,3 +319,16 @@ def _spy(function, calls):
         return function(texts, tokenizer)
 
     return spied
+
+
+@pytest.mark.parametrize("layout", ["siamese", "cross"])
+@pytest.mark.parametrize("family", ["bert", "roberta", "t5"])
+def test_many_rounds_fit_into_the_shortest_length(tiny, layout, family):
+    tokenizer = load_tokenizer(tiny(family))
+    X = one_battle(["word word word"] * 10, ["x y z w"] * 10, ["q r s t"] * 7)
+    with pytest.raises(ArenaError, match="too short") as error:
+        tokenise(X, tokenizer, layout=layout, max_length=5)
+    least = int(re.search(r"at least (\d+) tokens", str(error.value)).group(1))
+    for max_length in range(least, least + 12):
+        tokenised = tokenise(X, tokenizer, layout=layout, max_length=max_length)
+        assert tokenised.sequences.lengths.max() <= max_length

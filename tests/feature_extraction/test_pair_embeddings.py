@@ -293,6 +293,33 @@ def test_default_device_is_found():
     assert _run.resolve_device("auto") in {torch.device(d) for d in ("cpu", "cuda", "mps")}
 
 
+@pytest.mark.parametrize("device", ["gpu", "meta", "xpu"])
+def test_devices_that_are_not_here(folder, battles, device):
+    with pytest.raises(ArenaError, match=r"no torch device of this machine, which has cpu"):
+        PairEmbeddings(folder, device=device).fit_transform(battles)
+
+
+@pytest.mark.parametrize(("count", "auto"), [(0, "cpu"), (2, "cuda")])
+def test_devices_are_numbered(monkeypatch, count, auto):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: count > 0)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: count)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    assert str(_run.resolve_device("auto")) == auto
+    assert str(_run.resolve_device("cpu")) == "cpu"
+    with pytest.raises(ArenaError, match="'cuda:2' is no torch device"):
+        _run.resolve_device("cuda:2")
+    if count:
+        assert str(_run.resolve_device("cuda:1")) == "cuda:1"
+
+
+def test_a_folder_without_a_tokenizer(folder, battles, tmp_path):
+    mine = pathlib.Path(shutil.copytree(folder, tmp_path / "encoder"))
+    for path in mine.glob("tokenizer*.json"):
+        path.unlink()
+    with pytest.raises(ResourceNotFoundError, match="no tokenizer"):
+        PairEmbeddings(str(mine)).fit_transform(battles)
+
+
 def test_fitting_reads_no_weights(folder, battles, monkeypatch):
     monkeypatch.setattr("arena_estimators._encoder._load.load_encoder", None)
     model = PairEmbeddings(folder).fit(battles)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.metrics import log_loss
-from skorch.callbacks import Callback
+from skorch.callbacks import BatchScoring, Callback, EarlyStopping, EpochScoring
 from tiny_encoders import FAMILIES
 
 from arena_estimators import BertPairClassifier, swap, swap_proba
@@ -16,6 +16,7 @@ from arena_estimators.exceptions import (
     ArenaWarning,
     ResourceNotFoundError,
 )
+from arena_estimators.neural_network import _prediction
 
 
 class KeepWeights(Callback):
@@ -70,6 +71,33 @@ def test_orders_of_a_cross_network(small, learnable):
     assert 0 < unsure.sum() < len(X)
     np.testing.assert_allclose(uncertain[unsure], average[unsure], atol=1e-6)
     np.testing.assert_allclose(uncertain[~unsure], given[~unsure], atol=1e-6)
+
+
+def test_uncertain_reads_only_the_exchanged_order_again(small, learnable, monkeypatch):
+    X, y = learnable
+    model = small(architecture="cross", max_length=96, predict_order="uncertain").fit(X, y)
+    encode, read = _prediction.encode, []
+
+    def spy(encoder, sequences, **options):
+        read.append(len(sequences))
+        return encode(encoder, sequences, **options)
+
+    monkeypatch.setattr(_prediction, "encode", spy)
+    model.predict_proba(X)
+    given = model.set_params(predict_order="given").predict_proba(X)
+    assert read == [len(X), (given.max(1) <= model.sure_from_).sum(), len(X)]
+
+
+def test_a_fitted_network_predicts_as_it_was_fitted(small, learnable):
+    X, y = learnable
+    model = small().fit(X, y)
+    expected = model.predict_proba(X)
+    model.set_params(architecture="cross", pooling="cls", style_features=False)
+    np.testing.assert_array_equal(model.predict_proba(X), expected)
+    loaded = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(loaded.predict_proba(X), expected)
+    with pytest.raises(ArenaError, match="at most 514"):
+        model.set_params(max_length=4000).predict_proba(X)
 
 
 def test_two_classes(small, learnable):
@@ -218,6 +246,25 @@ def test_ctrl_c_leaves_a_usable_estimator(small, learnable):
     assert len(model.history_) == 0
 
 
+def test_ctrl_c_between_epochs_is_an_interruption(small, learnable, tmp_path):
+    class Interrupt(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            raise KeyboardInterrupt
+
+    parameters = {"callbacks": [Interrupt()], "checkpoint_dir": tmp_path, "n_epochs": 4}
+    with pytest.warns(ArenaWarning, match="interrupted"):
+        model = small(**parameters).fit(*learnable)
+    assert len(model.history_) == 1
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_early_stopping_of_skorch_is_no_interruption(small, learnable, tmp_path):
+    stop = EarlyStopping(monitor="train_loss", patience=1, lower_is_better=False)
+    model = small(callbacks=[stop], n_epochs=6, checkpoint_dir=tmp_path, patience=None)
+    assert len(model.fit(*learnable).history_) < 6
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_verbose_shows_progress(small, learnable, capsys):
     model = small(verbose=1).fit(*learnable)
     said = capsys.readouterr()
@@ -234,14 +281,20 @@ def test_verbose_shows_progress(small, learnable, capsys):
         ({"max_length": 4096}, "at most 514"),
         ({"max_length": 5}, "too short"),
         ({"lora_rank": 4, "freeze": "embeddings"}, "freeze=None"),
-        ({"device": "cuda"}, "no GPU"),
+        ({"device": "cuda"}, "this machine, which has cpu"),
+        ({"device": "mps"}, "no torch device of this machine"),
+        ({"device": "meta"}, "no torch device of this machine"),
         ({"device": "gpu"}, "no torch device"),
         ({"encoder": "no-such/encoder"}, "Three ways"),
+        ({"callbacks": [EpochScoring("accuracy")]}, "EpochScoring scores predictions"),
+        ({"callbacks": [("score", BatchScoring("accuracy"))]}, "BatchScoring scores predictions"),
+        ({"callbacks": [EpochScoring]}, "EpochScoring scores predictions"),
     ],
 )
 def test_parameters_that_cannot_be_are_refused(small, learnable, monkeypatch, parameters, match):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
     model = small().set_params(**parameters)
     with pytest.raises(ArenaError, match=match) as error:
         model.fit(*learnable)

@@ -1,10 +1,14 @@
+import pathlib
+
 import numpy as np
 import pytest
 import torch
+from sklearn.model_selection import cross_val_score
 from skorch.callbacks import Callback
 
+from arena_estimators import BertPairClassifier, PromptGroupKFold
 from arena_estimators.exceptions import ArenaError
-from arena_estimators.neural_network import _callbacks
+from arena_estimators.neural_network import _callbacks, _training
 from arena_estimators.neural_network._checkpoint import NAME
 
 
@@ -21,6 +25,10 @@ class Kill(Callback):
     def on_batch_begin(self, net, training=None, **kwargs):
         if training and net.step_ == self.step:
             raise Killed
+
+
+def _files(folder):
+    return sorted(folder.glob(NAME.format("*")))
 
 
 def _weights(model):
@@ -49,8 +57,6 @@ def whole(tiny, learnable):
 
 
 def _make(tiny, **parameters):
-    from arena_estimators import BertPairClassifier
-
     settings = {"max_length": 64, "batch_tokens": 1024, "n_epochs": 3, "patience": None}
     settings |= {"learning_rate": 1e-3, "random_state": 0}
     return BertPairClassifier(tiny(), **(settings | parameters))
@@ -68,7 +74,7 @@ def test_a_killed_fit_ends_with_the_same_weights(
     n_steps = len(whole.loss_curve_)
     step = {"start": 1, "within": n_steps // 3 + 2, "between": n_steps // 3, "last": n_steps - 1}
     _kill(tiny, learnable, tmp_path, step[share])
-    assert [path.name for path in tmp_path.iterdir()] == [NAME]
+    assert len(list(tmp_path.iterdir())) == len(_files(tmp_path)) == 1
     resumed = _make(tiny, checkpoint_dir=tmp_path, verbose=1).fit(*learnable)
     _assert_same(resumed, whole)
     assert list(tmp_path.iterdir()) == []
@@ -77,7 +83,8 @@ def test_a_killed_fit_ends_with_the_same_weights(
 def test_killed_twice_with_lora_and_an_unknown_seed(tiny, learnable, tmp_path, always_due):
     parameters = {"lora_rank": 4, "random_state": None, "n_epochs": 2}
     _kill(tiny, learnable, tmp_path, 2, **parameters)
-    seed = torch.load(tmp_path / NAME, weights_only=True)["state"]["seed"]
+    (file,) = _files(tmp_path)
+    seed = torch.load(file, weights_only=True)["seed"]
     _kill(tiny, learnable, tmp_path, 5, **parameters)
     resumed = _make(tiny, checkpoint_dir=tmp_path, **parameters).fit(*learnable)
     expected = _make(tiny, **(parameters | {"random_state": _Fixed(seed)}))
@@ -95,22 +102,80 @@ class _Fixed(np.random.RandomState):
         return self.first
 
 
-def test_a_checkpoint_of_another_fit_is_refused(tiny, learnable, tmp_path, always_due):
+def test_another_fit_begins_anew(tiny, learnable, whole, tmp_path, always_due, capsys):
     X, y = learnable
     _kill(tiny, learnable, tmp_path, 2)
-    with pytest.raises(ArenaError, match="learning_rate was 0.001 and is 0.01"):
-        _make(tiny, checkpoint_dir=tmp_path, learning_rate=0.01).fit(X, y)
-    with pytest.raises(ArenaError, match="battles or labels differ"):
-        _make(tiny, checkpoint_dir=tmp_path).fit(X[:70], y[:70])
-    with pytest.raises(ArenaError, match="random_state was 0 and is 1"):
-        _make(tiny, checkpoint_dir=tmp_path, random_state=1).fit(X, y)
-    assert (tmp_path / NAME).exists()
+    files = _files(tmp_path)
+    for parameters, n_battles in [
+        ({"learning_rate": 0.01}, 80),
+        ({"random_state": 1}, 80),
+        ({"n_epochs": 2, "verbose": 1}, 80),
+        ({"n_epochs": 2}, 70),
+    ]:
+        model = _make(tiny, checkpoint_dir=tmp_path, **parameters)
+        n_steps = len(model.fit(X[:n_battles], y[:n_battles]).loss_curve_)
+        assert n_steps == model.net_.n_steps_
+        assert _files(tmp_path) == files
+        assert ("of other fits (1)" in capsys.readouterr().out) == ("verbose" in parameters)
+    _assert_same(_make(tiny, checkpoint_dir=tmp_path).fit(X, y), whole)
 
 
-def test_a_broken_file_is_named(tiny, learnable, tmp_path):
-    (tmp_path / NAME).write_bytes(b"nothing of ours")
-    with pytest.raises(ArenaError, match=NAME):
+def test_folds_share_a_folder(tiny, learnable, tmp_path, always_due):
+    X, y = learnable
+    scores = {"cv": PromptGroupKFold(2), "scoring": "neg_log_loss", "error_score": "raise"}
+    expected = cross_val_score(_make(tiny, n_epochs=1), X, y, **scores)
+    _, (second, _) = PromptGroupKFold(2).split(X, y)
+    _kill(tiny, (X.iloc[second], y[second]), tmp_path, 2, n_epochs=1)
+    again = _make(tiny, n_epochs=1, checkpoint_dir=tmp_path)
+    np.testing.assert_array_equal(cross_val_score(again, X, y, **scores), expected)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"size": 2}, "number of processes was 1 and is 2"),
+        ({"packed": True}, "sequences were padded and are packed"),
+        ({"batch_tokens": 300}, "hold other battles"),
+    ],
+)
+def test_other_steps_are_refused(tiny, learnable, tmp_path, always_due, monkeypatch, change, match):
+    _kill(tiny, learnable, tmp_path, 2)
+    (file,) = _files(tmp_path)
+    dealing = _training.Dealing
+    monkeypatch.setattr(_training, "Dealing", lambda **kwargs: dealing(**(kwargs | change)))
+    with pytest.raises(ArenaError, match=f"{file.name} cannot be continued here: .*{match}"):
         _make(tiny, checkpoint_dir=tmp_path).fit(*learnable)
+    assert file.exists()
+
+
+def test_what_training_does_not_read_may_change(tiny, learnable, whole, tmp_path, always_due):
+    _kill(tiny, learnable, tmp_path, 2)
+    changed = {
+        "encoder": pathlib.Path(tiny()),
+        "random_state": np.int64(0),
+        "n_epochs": np.int64(3),
+    }
+    changed |= {"predict_order": "given", "device": "cpu", "learning_rate": np.float64(1e-3)}
+    resumed = _make(tiny, checkpoint_dir=str(tmp_path)).set_params(**changed)
+    _assert_same(resumed.fit(*learnable), whole)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_broken_file_is_named(tiny, learnable, tmp_path, always_due):
+    _kill(tiny, learnable, tmp_path, 2)
+    (file,) = _files(tmp_path)
+    file.write_bytes(b"nothing of ours")
+    with pytest.raises(ArenaError, match=file.name):
+        _make(tiny, checkpoint_dir=tmp_path).fit(*learnable)
+
+
+@pytest.mark.parametrize("inside", ["", "deeper"])
+def test_a_folder_that_cannot_be_made(learnable, tmp_path, inside):
+    (tmp_path / "file").write_text("in the way")
+    model = BertPairClassifier("not/looked-for", checkpoint_dir=tmp_path / "file" / inside)
+    with pytest.raises(ArenaError, match=r"checkpoint_dir=.* cannot be used"):
+        model.fit(*learnable)
 
 
 def test_who_dies_while_writing_keeps_the_checkpoint_before(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from arena_estimators import BertPairClassifier
-from arena_estimators.exceptions import MissingExtraError
+from arena_estimators.exceptions import ArenaError, MissingExtraError
 from arena_estimators.neural_network._distributed import join_workers
 
 SCRIPT = """
@@ -55,14 +55,14 @@ def test_two_processes_equal_one(tiny, learnable, tmp_path):
 
     X, y = learnable
     parameters = {"encoder": tiny(), "max_length": 64, "batch_tokens": 512, "n_epochs": 2}
-    parameters |= {"learning_rate": 1e-3, "random_state": 0, "device": "cpu", "patience": None}
+    parameters |= {"learning_rate": 1e-3, "random_state": 0, "patience": None}
     (tmp_path / "script.py").write_text(textwrap.dedent(SCRIPT))
     (tmp_path / "battles.pkl").write_bytes(pickle.dumps((X, y)))
     (tmp_path / "parameters.json").write_text(json.dumps(parameters))
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     done = subprocess.run(
         [*launch, tmp_path / "script.py", tmp_path],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
         capture_output=True,
         text=True,
         timeout=300,
@@ -71,10 +71,10 @@ def test_two_processes_equal_one(tiny, learnable, tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     first, second = (json.loads((tmp_path / f"found{rank}.json").read_text()) for rank in (0, 1))
     assert first == second
-    assert first["files"] == ["bert_pair.checkpoint"]
+    assert len(first["files"]) == 1
     assert list((tmp_path / "checkpoints").iterdir()) == []
 
-    alone = BertPairClassifier(**parameters, accumulate=2).fit(X, y)
+    alone = BertPairClassifier(**parameters, device="cpu", accumulate=2).fit(X, y)
     assert len(first["curve"]) == len(alone.loss_curve_)
     np.testing.assert_allclose(first["curve"], alone.loss_curve_, atol=1e-4)
     np.testing.assert_allclose(first["valid"], alone.history_.valid_loss, atol=1e-4)
@@ -93,6 +93,23 @@ def test_without_accelerate_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "accelerate", None)
     with pytest.raises(MissingExtraError, match="pip install accelerate"):
         join_workers("cpu")
+
+
+@pytest.mark.parametrize(("device", "on_cpu"), [("auto", True), ("cuda", False)])
+def test_processes_that_do_not_find_each_other_are_refused(monkeypatch, device, on_cpu):
+    class Alone:
+        num_processes, device = 1, "cpu"
+
+        def __init__(self, cpu):
+            assert cpu == on_cpu
+
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr("accelerate.Accelerator", Alone)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: not on_cpu)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    with pytest.raises(ArenaError, match="WORLD_SIZE=2, but accelerate joined 1"):
+        join_workers(device)
 
 
 def test_lora_without_peft_says_what_to_install(small, learnable, monkeypatch):

@@ -1,10 +1,13 @@
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
+from arena_estimators.exceptions import ArenaError
 from arena_estimators.model_selection import prompt_groups
-from arena_estimators.neural_network import _training
+from arena_estimators.neural_network import _calibration, _training
 from arena_estimators.neural_network._module import build_module
 
 
@@ -36,6 +39,24 @@ def test_nothing_is_held_out_where_training_would_lose_a_class(prompts, codes, f
     train, valid = _training.split_by_prompt(X, np.eye(3)[codes], fraction, 0)
     assert len(train) == len(X)
     assert len(valid) == 0
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_a_class_that_no_battle_has_does_not_stop_the_split(n_classes):
+    X = _battles([f"p{number}" for number in range(40)])
+    target = np.eye(n_classes)[np.arange(40) % 2]
+    train, valid = _training.split_by_prompt(X, target, 0.2, 0)
+    assert (len(train), len(valid)) == (32, 8)
+
+
+@pytest.mark.parametrize(("n_prompts", "fraction"), [(2, 0.6), (12, 0.95)])
+def test_holding_out_every_prompt_is_refused(n_prompts, fraction):
+    X = _battles([f"p{number % n_prompts}" for number in range(24)])
+    target = np.eye(3)[np.arange(24) % 3]
+    with pytest.raises(ArenaError, match=f"all of the {n_prompts} prompts") as error:
+        _training.split_by_prompt(X, target, fraction, 0)
+    largest = float(re.search(r"at most (0\.\d+)", str(error.value)).group(1))
+    _training.split_by_prompt(X, target, largest, 0)
 
 
 def test_precision_suits_the_device(monkeypatch):
@@ -88,3 +109,41 @@ def test_parts_of_a_step_add_up(small, learnable, monkeypatch):
     model = small(batch_tokens=600, accumulate=10**6, **frozen).fit(X, y)
     assert len(model.loss_curve_) == 1
     assert len(small(batch_tokens=600, **frozen).fit(X, y).loss_curve_) > 4
+
+
+# One epoch of so few battles may teach nothing.
+@pytest.mark.filterwarnings("ignore:The fit is no better:arena_estimators.exceptions.ArenaWarning")
+def test_a_validation_runs_the_encoder_uncompiled(small, learnable, monkeypatch):
+    ran = []
+
+    class Compiled:
+        def __init__(self, encoder, **options):
+            self.encoder, self.config = encoder, encoder.config
+
+        def __call__(self, **inputs):
+            ran.append(self.encoder.training)
+            return self.encoder(**inputs)
+
+    monkeypatch.setattr(torch, "compile", Compiled)
+    monkeypatch.setattr(_training._attention, "can_pack", lambda *args: True)
+    model = small(compile=True, n_epochs=1).fit(*learnable)
+    assert ran == [True] * len(model.loss_curve_)
+    assert model.history_.valid_loss.notna().all()
+
+
+def test_smoothed_labels_are_no_reason_to_warn(small, learnable):
+    """Their training loss is above the prior's on plain labels even of a fit that learnt."""
+    X, y = learnable
+    same = (np.arange(len(X)) % 5 > 0) | (y == "tie")
+    X = X.assign(response_b=X["response_b"].mask(same, X["response_a"]))
+    settings = {"validation_fraction": 0.0, "n_epochs": 6, "label_smoothing": 0.3}
+    model = small(**settings).fit(X, np.where(same, "tie", y))
+    prior = _calibration.prior_loss(*[np.eye(3)[np.where(same, 2, 0)], np.ones(len(X))] * 2)
+    assert model.loss_curve_[-5:].mean() > prior
+
+
+def test_the_warning_looks_at_the_epoch_that_was_restored():
+    rows = [{"batches": [{"train_loss": loss, "train_weight": 1.0}]} for loss in (1.2, 1.0, 2.0)]
+    assert _training._late_loss(rows, 1) == 1.0
+    assert _training._late_loss(rows, 2) == 1.0
+    assert _training._late_loss(rows, 3) == _training._late_loss(rows, -1) == 2.0
