@@ -7,7 +7,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from arena_estimators import ArenaError, PairStyleFeatures, swap
-from arena_estimators.datasets import make_battles
+from arena_estimators.datasets import load_arena, make_battles
 from arena_estimators.feature_extraction import _pair_style
 
 ODD = ("difference", "ratio", "tanh", "interaction")
@@ -107,7 +107,7 @@ def test_odd_blocks_negate_exactly_and_the_others_stay(made):
 
 @pytest.mark.real_data
 def test_odd_blocks_negate_exactly_on_real_battles(arena_data):
-    X = pd.read_parquet(arena_data / "pandalm_human.parquet")
+    X = load_arena(arena_data / "pandalm_human.parquet", non_text="json").X
     style = PairStyleFeatures().fit(X)
     D = style.transform(X)
     assert np.isfinite(D).all() and D.any()
