@@ -295,4 +295,6 @@ def _check_soft_labels(values):
         raise LabelsError(
             f"Soft labels must be probabilities that sum to one; row {row} is {values[row]}."
         )
-    return values / values.sum(1, keepdims=True)
+    # Rounded sums are left alone: they depend on the columns' order, which swapping changes.
+    sums = values.sum(1, keepdims=True)
+    return values / np.where(np.abs(sums - 1) <= 1e-15, 1.0, sums)
