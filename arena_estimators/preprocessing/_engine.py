@@ -8,59 +8,70 @@ a whole: a dictionary is only ever replaced, never emptied, so a thread keeps wh
 import functools
 from itertools import chain, repeat
 
-from joblib import Parallel, delayed, effective_n_jobs
-
 from arena_estimators.preprocessing import _punkt, _treebank, _words
 
 TOKENIZERS = ("treebank", "punkt", "tweet")
 _BLOCK = 100_000
-_TASK = 1_000_000  # what a process gets at once: the next is on its way while it works
-_WORTH_A_PROCESS = 5_000_000
 # In characters, counting 100 more for each entry: some 100 MB at worst.
 _ROOM = 25_000_000
 _UNKNOWN = "\0"
 
 
-def clean(texts, settings, n_jobs=None):
-    """Clean a list of texts, with `settings` as `engine` takes them, in some processes.
+def clean_cells(columns, settings):
+    """Clean the cells of columns in this process, with `settings` as `engine` takes them.
 
-    What a process learns stays in it, so texts that share words should stand together.
+    Battles of a prompt should stand together, because they share words and an engine remembers.
     """
-    jobs = effective_n_jobs(n_jobs)
-    if jobs > 1:
-        jobs = min(jobs, sum(map(len, texts)) // _WORTH_A_PROCESS)
-    if jobs < 2:
-        return engine(*settings).clean(texts)
-    work = Parallel(n_jobs=jobs, batch_size=1)
-    tasks = _blocks(texts, _TASK)
-    return list(chain.from_iterable(work(delayed(clean)(task, settings) for task in tasks)))
+    turns = chain.from_iterable(map(_turns, chain.from_iterable(zip(*columns, strict=True))))
+    texts = dict.fromkeys(turns)
+    texts.pop(None, None)
+    texts = dict(zip(texts, engine(*settings).clean(list(texts)), strict=True))
+
+    def cleaned(cell):
+        if isinstance(cell, str):
+            return texts[cell]
+        if isinstance(cell, list | tuple):
+            turns = map(texts.get, cell)
+            return list(turns) if isinstance(cell, list) else tuple(turns)
+        return cell
+
+    return [list(map(cleaned, cells)) for cells in columns]
+
+
+def n_characters(cell):
+    """Count the characters of the texts of a cell."""
+    return sum(map(len, filter(None, _turns(cell))))
+
+
+def _turns(cell):
+    """Give the texts of a cell, None among them where a turn is missing."""
+    if isinstance(cell, str):
+        return (cell,)
+    return cell if isinstance(cell, list | tuple) else ()
 
 
 @functools.lru_cache(maxsize=2)
-def engine(tokenizer, stop, pos, keep_punctuation, lowercase):
+def engine(tokenizer, stop, pos, keep_punctuation, lowercase, rules):
     """Give the engine of this process for some settings; the two used last are kept.
+
+    `stop` is a frozenset and `rules` what `known_rules` gives; for the others see `NLTKCleaner`.
 
     Raises
     ------
     ResourceNotFoundError
         If the tokenizer needs NLTK data that is not on this machine.
     """
-    return Engine(tokenizer, stop, pos, keep_punctuation, lowercase)
+    return Engine(tokenizer, stop, pos, keep_punctuation, lowercase, rules)
 
 
 class Engine:
-    """Clean texts; see `NLTKCleaner` for the settings. `stop` is a frozenset."""
+    """Clean texts; see `engine` for the settings."""
 
-    def __init__(self, tokenizer, stop, pos, keep_punctuation, lowercase):
-        from nltk.tokenize import NLTKWordTokenizer, TweetTokenizer
-
-        treebank = NLTKWordTokenizer()
-        self._tokenize = treebank.tokenize
+    def __init__(self, tokenizer, stop, pos, keep_punctuation, lowercase, rules):
+        self._tokenize = _tokenizer("treebank") if rules is None else _treebank.tokenizer_of(rules)
         self._sentences = _punkt.sentences() if tokenizer == "punkt" else None
-        self._local = _treebank.rules_known(treebank)
-        self._whole = self._tokens
-        if tokenizer == "tweet":
-            self._local, self._whole = False, TweetTokenizer().tokenize
+        self._local = rules is not None and tokenizer != "tweet"
+        self._whole = _tokenizer("tweet") if tokenizer == "tweet" else self._tokens
         self._stop = stop
         self._keep_punctuation = keep_punctuation
         self._lemmatize = _words.lemmatizer(pos)
@@ -119,7 +130,7 @@ class Engine:
         return keys
 
     def _tokens(self, text):
-        """Tokenise a whole text by NLTK itself."""
+        """Tokenise a whole text by all rules."""
         if self._sentences is None:
             return self._tokenize(text)
         sentences = self._sentences.nltk.tokenize(text)
@@ -131,6 +142,12 @@ class Engine:
         if not (self._keep_punctuation or token.isalnum() or any(map(str.isalnum, token))):
             return ""
         return self._lemmatize(token) + " "
+
+
+def _tokenizer(name):
+    from nltk.tokenize import NLTKWordTokenizer, TweetTokenizer
+
+    return {"treebank": NLTKWordTokenizer, "tweet": TweetTokenizer}[name]().tokenize
 
 
 def _blocks(texts, size):

@@ -6,9 +6,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from arena_estimators._validation import Integral, StrOptions, fit_context, validate_battles
 from arena_estimators.battles import COLUMNS
-from arena_estimators.battles import texts as texts_of
 from arena_estimators.exceptions import ArenaError
-from arena_estimators.preprocessing import _engine, _words
+from arena_estimators.preprocessing import _engine, _treebank, _words
+from arena_estimators.preprocessing._columns import clean_columns
 
 
 class NLTKCleaner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
@@ -50,9 +50,9 @@ class NLTKCleaner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     keep_punctuation : bool, default=False
         Whether to keep tokens without any letter or digit. The usual line keeps them.
     n_jobs : int, default=None
-        Number of processes, as in joblib. Processes pay on large data only: each starts in a few
-        seconds, in which one alone cleans some ten million characters, and each learns chunks for
-        itself. Less than 5 million characters for each are cleaned in fewer.
+        Number of processes, as in joblib, this one among them. Starting one takes as long as
+        cleaning some five million characters (with "punkt", which imports NLTK, twenty million),
+        and each learns chunks for itself, so less than five million for each are cleaned in fewer.
 
     Attributes
     ----------
@@ -163,11 +163,9 @@ class NLTKCleaner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         self._validate_params()  # nothing was learnt, so they may have been set since
         columns = tuple(dict.fromkeys(self.columns))
         validate_battles(self, X, columns=columns, reset=False)
-        cells = {column: X[column].tolist() for column in columns}
-        texts = _distinct_texts(cells)
-        cleaned = _engine.clean(texts, self._settings(), self.n_jobs)
-        texts = dict(zip(texts, cleaned, strict=True))
-        return X.assign(**{name: _column(X[name], cells[name], texts) for name in columns})
+        cells = clean_columns([X[name].tolist() for name in columns], self._settings(), self.n_jobs)
+        cleaned = dict(zip(columns, cells, strict=True))
+        return X.assign(**{name: _like(X[name], cells) for name, cells in cleaned.items()})
 
     def get_feature_names_out(self, input_features=None):
         """Give the names of the cleaned columns.
@@ -200,36 +198,18 @@ class NLTKCleaner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         return self
 
     def _settings(self):
-        stop_words = _words.stop_words(self.stop_words)
-        return self.tokenizer, stop_words, self.lemmatize, self.keep_punctuation, self.lowercase
+        return (
+            self.tokenizer,
+            _words.stop_words(self.stop_words),
+            self.lemmatize,
+            self.keep_punctuation,
+            self.lowercase,
+            _treebank.known_rules(),
+        )
 
 
-def _distinct_texts(columns):
-    """List the texts of columns, battles of a prompt one after the other: they share words."""
-    texts = {}
-    first, *_ = columns.values()
-    rows = list(zip(*columns.values(), strict=True))
-    for row in sorted(range(len(rows)), key=texts_of(first).__getitem__):
-        for cell in rows[row]:
-            if isinstance(cell, str):
-                texts[cell] = None
-            elif isinstance(cell, list | tuple):
-                texts.update((turn, None) for turn in cell if turn is not None)
-    return list(texts)
-
-
-def _column(column, cells, texts):
-    """Replace texts in the cells of a column, keeping index, turns and, if it can be, type."""
-
-    def replaced(cell):
-        if isinstance(cell, str):
-            return texts[cell]
-        if isinstance(cell, list | tuple):
-            turns = [texts.get(turn) for turn in cell]
-            return turns if isinstance(cell, list) else tuple(turns)
-        return cell
-
-    cells = list(map(replaced, cells))
+def _like(column, cells):
+    """Make cells a column with the index and, if it can be, the type of another."""
     if isinstance(column.dtype, pd.StringDtype | pd.ArrowDtype):
         try:
             return pd.Series(cells, index=column.index, dtype=column.dtype)

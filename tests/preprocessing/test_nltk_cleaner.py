@@ -1,5 +1,7 @@
 import json
 import pickle
+import subprocess
+import sys
 import threading
 import time
 
@@ -20,7 +22,7 @@ from arena_estimators import NLTKCleaner
 from arena_estimators.battles import texts
 from arena_estimators.datasets import load_arena
 from arena_estimators.exceptions import ArenaError, BattlesError, ResourceNotFoundError
-from arena_estimators.preprocessing import _engine, _treebank
+from arena_estimators.preprocessing import _columns, _engine, _treebank
 
 CASES = json.loads(EXPECTED.read_text(encoding="ascii"))
 NAMES = ["-".join(map(str, case["settings"].values())) for case in CASES]
@@ -204,18 +206,36 @@ def sample(n, seed=0):
     return [" ".join(rng.choice(words, 200)) for _ in range(n)]
 
 
-@pytest.mark.parametrize("backend", ["loky", "threading"])
-def test_n_jobs_changes_nothing(monkeypatch, backend):
-    monkeypatch.setattr(_engine, "_WORTH_A_PROCESS", 100)
-    cells = [*sample(7), None, "", ["Dogs", None]]
+@pytest.mark.parametrize("n_jobs", [2, 3])
+@pytest.mark.parametrize("backend", ["loky", "threading", "multiprocessing"])
+def test_n_jobs_changes_nothing(monkeypatch, backend, n_jobs):
+    monkeypatch.setattr(_columns, "_WORTH_A_PROCESS", 100)
+    cells = [*sample(7), None, "", ["Dogs", None], ("Cats", "mice")]
     with joblib.parallel_config(backend=backend):
-        assert cleaned(cells, n_jobs=2) == cleaned(cells)
+        assert cleaned(cells, n_jobs=n_jobs) == cleaned(cells)
+
+
+def test_processes_get_equal_shares_and_this_one_a_little_more():
+    columns = [[str(row) for row in range(1000)], [["x" * 100]] * 1000]
+    ends = np.cumsum([100] * 1000)
+    shares = _columns._shares(columns, ends, 4)
+    own, *others = [len(share[0]) for share in shares]
+    assert max(others) - min(others) <= 1
+    assert max(others) < own < 1.2 * min(others)
+    for number, cells in enumerate(columns):
+        assert [cell for share in shares for cell in share[number]] == cells
+
+
+def test_a_text_larger_than_a_share_is_cleaned_once(monkeypatch):
+    monkeypatch.setattr(_columns, "_WORTH_A_PROCESS", 100)
+    cells = ["small words", "the dogs " * 10_000, "cats"]
+    assert cleaned(cells, n_jobs=3) == ["small word", " ".join(["dog"] * 10_000), "cat"]
 
 
 def test_few_characters_start_no_process(monkeypatch):
-    monkeypatch.setattr(_engine, "Parallel", lambda **_: pytest.fail("a process was started"))
+    monkeypatch.setattr(_columns, "Parallel", lambda **_: pytest.fail("a process was started"))
     assert cleaned([*sample(7)], n_jobs=2) == cleaned(sample(7))
-    monkeypatch.setattr(_engine, "_WORTH_A_PROCESS", 100)
+    monkeypatch.setattr(_columns, "_WORTH_A_PROCESS", 100)
     with joblib.parallel_config(n_jobs=1):
         assert cleaned(sample(7)) == cleaned(sample(7), n_jobs=1)
     with pytest.raises(pytest.fail.Exception, match="process was started"):
@@ -250,17 +270,28 @@ def test_memory_is_bounded(monkeypatch):
     _engine.engine.cache_clear()
     words = (f"unique{number}" for number in range(20_000))
     cleaned([" ".join(next(words) for _ in range(100)) for _ in range(200)], stop_words=["bounded"])
-    engine = _engine.engine("treebank", frozenset(["bounded"]), "n", False, True)
+    engine = _engine.engine(*NLTKCleaner(stop_words=["bounded"])._settings())
     assert 0 < len(engine._pieces) < 1_000
     assert 0 < len(engine._words) < 1_000
     _engine.engine.cache_clear()
 
 
 def test_rules_that_changed_in_nltk_are_followed(monkeypatch):
-    monkeypatch.setattr(_treebank, "_RULES", 0)
-    _engine.engine.cache_clear()
+    monkeypatch.setattr(_treebank, "known_rules", lambda: None)
+    monkeypatch.setattr(_treebank, "keys_of", lambda _: pytest.fail("old rules were followed"))
     assert cleaned(["It's (the dogs') end."]) == ["'s dog end"]
-    _engine.engine.cache_clear()
+
+
+def test_a_process_that_only_cleans_needs_no_large_library():
+    settings = NLTKCleaner()._settings()
+    code = f"""
+import sys
+from arena_estimators.preprocessing._engine import clean_cells
+print(clean_cells([["It's (the dogs') end.", "gonna"]], {settings!r}))
+print([m for m in ("nltk", "numpy", "pandas", "sklearn", "joblib") if m in sys.modules])
+"""
+    ran = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert ran.stdout.splitlines() == [str([["'s dog end", "gon na"]]), "[]"]
 
 
 def test_nothing_is_downloaded(battles, monkeypatch):
@@ -273,7 +304,7 @@ def test_nothing_is_downloaded(battles, monkeypatch):
 def test_remembered_text_is_fast():
     """A cold text of 1 MB twice: only the first time may NLTK be asked for new chunks."""
     cells = sample(1000, seed=1)
-    engine = _engine.Engine("treebank", frozenset(), "n", True, True)
+    engine = _engine.Engine("treebank", frozenset(), "n", True, True, _treebank.known_rules())
     engine.clean(cells)
     engine._tokenize = lambda text: pytest.fail("NLTK was asked for a known chunk")
     start = time.perf_counter()

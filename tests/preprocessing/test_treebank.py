@@ -11,9 +11,13 @@ from arena_estimators.preprocessing import _treebank
 nltk_tokens = NLTKWordTokenizer().tokenize
 
 
+our_tokens = _treebank.tokenizer_of(_treebank.known_rules())
+
+
 def tokens(text):
+    assert our_tokens(text) == nltk_tokens(text)
     keys = _treebank.keys_of(text)
-    found = _treebank.tokens_of(dict.fromkeys(keys), nltk_tokens)
+    found = _treebank.tokens_of(dict.fromkeys(keys), our_tokens)
     return [token for key in keys for token in found[key].split()]
 
 
@@ -104,5 +108,5 @@ def test_unknown_rules_are_noticed():
     class Later(NLTKWordTokenizer):
         PUNCTUATION = [*NLTKWordTokenizer.PUNCTUATION, (re.compile("~"), " ~ ")]
 
-    assert _treebank.rules_known(NLTKWordTokenizer())
-    assert not _treebank.rules_known(Later())
+    assert _treebank.rules_of(NLTKWordTokenizer())
+    assert _treebank.rules_of(Later()) is None
