@@ -27,6 +27,7 @@ _MODULE_OF = {
     "PairStyleFeatures": "feature_extraction",
     "PairTfidfVectorizer": "feature_extraction",
     "PromptGroupKFold": "model_selection",
+    "PromptGroupShuffleSplit": "model_selection",
     "ResourceNotFoundError": "exceptions",
     "SubmissionError": "exceptions",
     "SwapSymmetricClassifier": "ensemble",

@@ -3,7 +3,7 @@
 import re
 
 import numpy as np
-from sklearn.model_selection import BaseCrossValidator, GroupKFold
+from sklearn.model_selection import BaseCrossValidator, GroupKFold, GroupShuffleSplit
 
 from arena_estimators.battles import PROMPT, check_battles, texts
 from arena_estimators.exceptions import BattlesError
@@ -89,14 +89,7 @@ class PromptGroupKFold(BaseCrossValidator):
         ------
         train, test : ndarray of int
         """
-        if groups is None:
-            try:
-                groups = prompt_groups(X)
-            except BattlesError as error:
-                raise BattlesError(
-                    f"PromptGroupKFold reads the prompts from X. {error} Split before features "
-                    "are made: pass the battles to a pipeline that holds all steps."
-                ) from None
+        groups = _groups(X, groups, self)
         # StackingClassifier gives every cv a random state; GroupKFold refuses an unused one.
         random_state = self.random_state if self.shuffle else None
         folds = GroupKFold(self.n_splits, shuffle=self.shuffle, random_state=random_state)
@@ -115,3 +108,88 @@ class PromptGroupKFold(BaseCrossValidator):
         int
         """
         return self.n_splits
+
+
+class PromptGroupShuffleSplit(BaseCrossValidator):
+    """Random parts of the prompts held out, with all battles of a prompt on one side.
+
+    One split (the default) fits once where K folds fit K times: enough to judge members that take
+    hours to fit, as the `cv` of BlendingClassifier or GridSearchCV.
+
+    Parameters
+    ----------
+    n_splits : int, default=1
+        The number of splits. Their test parts may overlap.
+    test_size : float or int, default=0.25
+        The share, or the number, of prompts that are held out.
+    random_state : int, RandomState instance or None, default=None
+        Determines the splits.
+
+    See Also
+    --------
+    PromptGroupKFold : Tests every battle once.
+    sklearn.model_selection.GroupShuffleSplit : The splitter that does the work.
+
+    Examples
+    --------
+    >>> from arena_estimators import PromptGroupShuffleSplit, make_battles, prompt_groups
+    >>> X = make_battles(50, random_state=0).X
+    >>> groups = prompt_groups(X)
+    >>> train, test = next(PromptGroupShuffleSplit(random_state=0).split(X))
+    >>> set(groups[train]) & set(groups[test])
+    set()
+    """
+
+    def __init__(self, n_splits=1, *, test_size=0.25, random_state=None):
+        self.n_splits = n_splits
+        self.test_size = test_size
+        self.random_state = random_state
+
+    def split(self, X, y=None, groups=None):
+        """Generate the positions of training and test battles.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_battles, n_columns)
+            Battles.
+        y : array-like of shape (n_battles,), optional
+            Not used.
+        groups : array-like of shape (n_battles,), optional
+            Groups to use in place of the prompts.
+
+        Yields
+        ------
+        train, test : ndarray of int
+        """
+        groups = _groups(X, groups, self)
+        splits = GroupShuffleSplit(
+            self.n_splits, test_size=self.test_size, random_state=self.random_state
+        )
+        yield from splits.split(X, None, groups)
+
+    def get_n_splits(self, X=None, y=None, groups=None):
+        """Give the number of splits.
+
+        Parameters
+        ----------
+        X, y, groups : object, optional
+            Not used.
+
+        Returns
+        -------
+        int
+        """
+        return self.n_splits
+
+
+def _groups(X, groups, splitter):
+    """Give the groups passed by the user, else those of the prompts in `X`."""
+    if groups is not None:
+        return groups
+    try:
+        return prompt_groups(X)
+    except BattlesError as error:
+        raise BattlesError(
+            f"{type(splitter).__name__} reads the prompts from X. {error} Split before features "
+            "are made: pass the battles to a pipeline that holds all steps."
+        ) from None

@@ -15,9 +15,11 @@ from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from arena_estimators import (
+    BlendingClassifier,
     EarlyStoppingClassifier,
     PairStyleFeatures,
     PairTfidfVectorizer,
+    PromptGroupShuffleSplit,
     SwapSymmetricClassifier,
     make_arena_pipeline,
 )
@@ -115,9 +117,10 @@ def minilm():
 
 
 def ensemble_with_minilm():
-    """Compose "ensemble" with the fine-tuned encoder as one more member."""
-    model = make_arena_pipeline("ensemble", n_jobs=1, random_state=0)
-    return model.set_params(estimators=[*model.estimators, ("bert", minilm())])
+    """Blend "ensemble" and the fine-tuned encoder, judged on a quarter of the prompts."""
+    ensemble = make_arena_pipeline("ensemble", n_jobs=2, random_state=0)
+    cv = PromptGroupShuffleSplit(random_state=0)
+    return BlendingClassifier([("ensemble", ensemble), ("bert", minilm())], cv=cv)
 
 
 def character_dimensions():

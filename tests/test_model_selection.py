@@ -1,8 +1,14 @@
 import numpy as np
 import pytest
-from sklearn.model_selection import GroupKFold
+from sklearn.model_selection import GridSearchCV, GroupKFold, GroupShuffleSplit
 
-from arena_estimators import PromptGroupKFold, make_battles, prompt_groups
+from arena_estimators import (
+    PromptGroupKFold,
+    PromptGroupShuffleSplit,
+    make_arena_pipeline,
+    make_battles,
+    prompt_groups,
+)
 from arena_estimators.exceptions import BattlesError
 
 
@@ -39,9 +45,37 @@ def test_folds_are_those_of_group_k_fold_and_groups_can_be_passed():
             np.testing.assert_array_equal(test, expected_test)
 
 
-def test_features_in_place_of_battles_are_refused_with_advice():
+@pytest.mark.parametrize("test_size", [0.25, 10])
+def test_parts_held_out_are_those_of_group_shuffle_split(test_size):
+    X = make_battles(100, random_state=0).X
+    options = {"test_size": test_size, "random_state": 5}
+    ours, theirs = PromptGroupShuffleSplit(3, **options), GroupShuffleSplit(3, **options)
+    groups = np.arange(100) // 7
+    for given, expected in [(None, prompt_groups(X)), (groups, groups)]:
+        pairs = zip(ours.split(X, groups=given), theirs.split(X, groups=expected), strict=True)
+        for (train, test), (expected_train, expected_test) in pairs:
+            np.testing.assert_array_equal(train, expected_train)
+            np.testing.assert_array_equal(test, expected_test)
+            assert not set(expected[train]) & set(expected[test])
+    assert ours.get_n_splits() == 3
+
+
+def test_a_search_takes_one_part_held_out():
+    data = make_battles(150, random_state=0)
+    search = GridSearchCV(
+        make_arena_pipeline("linear").set_params(davidsonclassifier__tie_alpha=0.1),
+        {"davidsonclassifier__alpha": [0.01, 0.1]},
+        cv=PromptGroupShuffleSplit(random_state=0),
+        scoring="neg_log_loss",
+    ).fit(data.X, data.y)
+    assert search.n_splits_ == 1
+    assert repr(search.cv) == "PromptGroupShuffleSplit(n_splits=1, random_state=0, test_size=0.25)"
+
+
+@pytest.mark.parametrize("splitter", [PromptGroupKFold(2), PromptGroupShuffleSplit()])
+def test_features_in_place_of_battles_are_refused_with_advice(splitter):
     with pytest.raises(BattlesError, match="reads the prompts from X.*pipeline that holds all"):
-        next(PromptGroupKFold(2).split(np.zeros((4, 2))))
+        next(splitter.split(np.zeros((4, 2))))
 
 
 def test_too_few_prompts(battles):

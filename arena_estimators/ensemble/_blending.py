@@ -39,7 +39,9 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
         may be left out by `set_params(name="drop")`.
     cv : int, splitter, iterable or None, default=None
         The folds of the out-of-fold predictions: a number means that many folds of
-        PromptGroupKFold, and None means five.
+        PromptGroupKFold, and None means five. No battle may be in two test parts. They need not
+        hold all battles: `PromptGroupShuffleSplit()` holds out a quarter once, so that members
+        that take hours are fitted twice in all, and weights and losses are those of that quarter.
     weights : "log_loss", array-like of shape (n_members,), dict or Series, default="log_loss"
         Fit the weights, or use these, which are not negative and sum to one. A dict or a Series
         names the members, in any order.
@@ -209,10 +211,12 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
         self.classes_ = classes
         self.named_estimators_ = Bunch(**dict(zip(dict(named), self.estimators_, strict=True)))
         if proba is not None:
+            judged = ~np.isnan(proba[0, :, 0])
             Y = np.eye(len(classes))[target] if target.ndim == 1 else target
             weight = np.ones(len(X)) if sample_weight is None else sample_weight
+            weight = weight[judged] / weight[judged].sum()
             weights, temperature = self._judge(
-                dict(named), proba, (Y, weight / weight.sum()), weights, temperature
+                dict(named), proba[:, judged], (Y[judged], weight), weights, temperature
             )
         self.weights_ = pd.Series(weights, index=list(dict(named)))
         self.temperature_ = temperature
@@ -291,12 +295,16 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
         for name, member in named:
             if isinstance(member, FrozenEstimator):
                 check_classes(member, classes, f"Member {name!r}")
+        splits = make_splits(self.cv, X, y, partition=False) if needs_folds else []
+        if splits and sample_weight is not None:
+            if not any(sample_weight[test].any() for _, test in splits):
+                raise ValueError("sample_weight is zero on all battles that cv tests.")
         proba, self.estimators_ = fit_and_predict_out_of_fold(
             [(f"Member {name!r}", member) for name, member in named],
             X,
             y,
             sample_weight,
-            make_splits(self.cv, X, y) if needs_folds else [],
+            splits,
             classes,
             n_jobs=self.n_jobs,
             verbose=bool(self.verbose),

@@ -201,7 +201,7 @@ def _names(classes):
     ]
 
 
-def make_splits(cv, X, y):
+def make_splits(cv, X, y, *, partition=True):
     """List the folds and check them before anything is fitted.
 
     Parameters
@@ -210,6 +210,8 @@ def make_splits(cv, X, y):
         A number means that many folds of PromptGroupKFold; None means five.
     X : DataFrame of shape (n_battles, n_columns)
     y : ndarray of shape (n_battles,) or (n_battles, n_classes)
+    partition : bool, default=True
+        Whether every battle must be in a test part. In two it may not be.
 
     Returns
     -------
@@ -218,8 +220,11 @@ def make_splits(cv, X, y):
     if cv is None or isinstance(cv, Integral):
         cv = PromptGroupKFold(5 if cv is None else cv)
     splits = list(check_cv(cv).split(X, y))
-    if not np.array_equal(np.sort(np.concatenate([test for _, test in splits])), range(len(X))):
+    tested = np.bincount(np.concatenate([test for _, test in splits]), minlength=len(X))
+    if partition and (tested != 1).any():
         raise ValueError("cv must put every battle in the test part of exactly one fold.")
+    if (tested > 1).any():
+        raise ValueError("cv must put no battle in the test parts of two folds.")
     for fold, (train, _) in enumerate(splits):
         if y.ndim == 1 and (missing := set(y.tolist()) - set(y[train].tolist())):
             raise LabelsError(
@@ -253,6 +258,7 @@ def fit_and_predict_out_of_fold(
     Returns
     -------
     proba : ndarray of shape (n_members, n_battles, n_classes)
+        NaN for battles in no test part.
     fitted : list of estimators
     """
     everything = [(slice(None), None)] if refit else []

@@ -31,6 +31,7 @@ from arena_estimators import (
     PairStyleFeatures,
     PairTfidfVectorizer,
     PromptGroupKFold,
+    PromptGroupShuffleSplit,
     SwapSymmetricClassifier,
     make_battles,
     swap,
@@ -98,6 +99,41 @@ def test_weights_and_losses_come_from_out_of_fold_predictions(data, fitted):
     assert fitted.oof_log_loss_.idxmin() == "blend"
     assert fitted.weights_.sum() == pytest.approx(1)
     assert (fitted.weights_ >= 0).all()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_one_part_held_out_judges_members_that_are_fitted_on_all(data, weighted):
+    cv = PromptGroupShuffleSplit(random_state=0)
+    weight = np.random.default_rng(0).uniform(0, 2, 200) if weighted else None
+    train, held = next(cv.split(data.X))
+
+    def fit(member, rows):
+        weights = {"davidsonclassifier__sample_weight": weight[rows]} if weighted else {}
+        return clone(member).fit(data.X.iloc[rows], data.y[rows], **weights)
+
+    model = BlendingClassifier(MEMBERS, cv=cv).fit(data.X, data.y, sample_weight=weight)
+    prefit = BlendingClassifier([(n, fit(m, train)) for n, m in MEMBERS], prefit=True).fit(
+        data.X.iloc[held], data.y[held], sample_weight=weight[held] if weighted else None
+    )
+    pd.testing.assert_series_equal(model.weights_, prefit.weights_)
+    pd.testing.assert_series_equal(model.oof_log_loss_, prefit.oof_log_loss_)
+    pd.testing.assert_series_equal(model.leave_one_out_, prefit.leave_one_out_)
+    assert model.temperature_ == prefit.temperature_
+    for (_, member), fitted in zip(MEMBERS, model.estimators_, strict=True):
+        whole = fit(member, np.arange(200))
+        np.testing.assert_array_equal(fitted.predict_proba(data.X), whole.predict_proba(data.X))
+
+
+def test_battles_that_weigh_nothing_cannot_judge(data):
+    class Untouched(DavidsonClassifier):
+        def fit(self, D, y, sample_weight=None):
+            raise AssertionError("was fitted before the weights were looked at")
+
+    cv = PromptGroupShuffleSplit(random_state=0)
+    weight = np.ones(200)
+    weight[next(cv.split(data.X))[1]] = 0
+    with pytest.raises(ValueError, match="sample_weight is zero on all battles that cv tests"):
+        BlendingClassifier([("x", Untouched())], cv=cv).fit(data.X, data.y, sample_weight=weight)
 
 
 @pytest.mark.parametrize(
@@ -298,7 +334,8 @@ class Untouched(DavidsonClassifier):
         ([("x", Untouched())], {"space": "logit"}, "space"),
         ([("x", Untouched())], {"temperature": 0.0}, "temperature"),
         ([("x", Untouched())], {"cv": 1000}, "splits"),
-        ([("x", Untouched())], {"cv": [([0, 1], [2])]}, "every battle"),
+        ([("x", Untouched())], {"cv": [([0, 1], [2, 3]), ([0, 1], [2])]}, "two folds"),
+        ([("x", Untouched())], {"cv": [([0, 1], [2])]}, "fold 0 has no battle of class"),
         ([("x", Untouched())], {"cv": KFold(2)}, "fold 0 has no battle of class"),
     ],
 )

@@ -17,6 +17,7 @@ from arena_estimators import (
     DistillingClassifier,
     PairStyleFeatures,
     PromptGroupKFold,
+    PromptGroupShuffleSplit,
     SwapSymmetricClassifier,
     make_arena_pipeline,
     make_battles,
@@ -245,6 +246,8 @@ def test_bad_input_is_refused_before_any_fit(data):
     with pytest.raises(BattlesError, match="X_unlabelled has no column 'prompt'"):
         unlabelled = data.X.drop(columns="prompt")
         DistillingClassifier(Untouched()).fit(data.X, data.y, X_unlabelled=unlabelled)
+    with pytest.raises(ValueError, match="every battle in the test part of exactly one fold"):
+        DistillingClassifier(Untouched(), cv=PromptGroupShuffleSplit()).fit(data.X, data.y)
     for options in ({"hard_weight": -0.1}, {"temperature": 0.0}, {"teacher": "gpt"}):
         with pytest.raises(ValueError, match=next(iter(options))):
             DistillingClassifier(Untouched(), **options).fit(data.X, data.y)
