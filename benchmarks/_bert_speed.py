@@ -12,14 +12,17 @@ from arena_estimators._encoder._find import find_encoder
 from arena_estimators._encoder._load import load_encoder, load_tokenizer
 from arena_estimators._encoder._run import encode, forward, pad
 from arena_estimators._encoder._tokenise import tokenise
+from benchmarks._harness import forget_peak, peak_memory
 
 MAX_LENGTH = 512
 WARM_UP = 8  # steps that are not timed
 
 
-def matmul_rate(size=8192, rounds=30):
-    """Measure the operations a second of a bf16 matrix product."""
-    a, b = (torch.randn(size, size, device="cuda", dtype=torch.bfloat16) for _ in range(2))
+def matmul_rate(rounds=30):
+    """Measure the operations a second of a matrix product: bf16 on a GPU, fp32 on a CPU."""
+    gpu = torch.cuda.is_available()
+    size, dtype = (8192, torch.bfloat16) if gpu else (1024, torch.float32)
+    a, b = (torch.randn(size, size, device=_device(), dtype=dtype) for _ in range(2))
     for _ in range(5):
         a @ b
     _wait()
@@ -28,6 +31,10 @@ def matmul_rate(size=8192, rounds=30):
         a @ b
     _wait()
     return rounds * 2 * size**3 / (time.perf_counter() - start)
+
+
+def _device():
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _wait():
@@ -45,12 +52,13 @@ def random_bert_base(encoder, folder, **sizes):
     return str(folder)
 
 
-def operations(lengths, config):
-    """Count the floating point operations of training on sequences of these lengths."""
+def operations(lengths, config, *, training=True):
+    """Count the floating point operations of sequences of these lengths, forward or both ways."""
     width, layers = config.hidden_size, config.num_hidden_layers
     weights = layers * (4 * width**2 + 2 * width * config.intermediate_size)
     lengths = np.asarray(lengths, dtype=np.float64)
-    return 6 * weights * lengths.sum() + 12 * layers * width * (lengths**2).sum()
+    forward = 2 * weights * lengths.sum() + 4 * layers * width * (lengths**2).sum()
+    return 3 * forward if training else forward
 
 
 class Clock(Callback):
@@ -196,46 +204,64 @@ def encode_in_given_order(encoder, X, *, rounds, batch_size=32):
     folder = find_encoder(encoder)
     tokenised = tokenise(X, load_tokenizer(folder), max_length=MAX_LENGTH)
     sequences, given = tokenised.sequences, tokenised.rows.ravel()
-    model = load_encoder(folder)
+    model = load_encoder(folder).to(_device())
     gpu = torch.cuda.is_available()
-    device, precision = ("cuda", "bf16") if gpu else ("cpu", "fp32")
-    model.to(device)
+    precision, budget = ("bf16", 65536) if gpu else ("fp32", 2048)
 
     def ours():
-        return encode(
-            model,
-            sequences,
-            device=device,
-            precision=precision,
-            batch_tokens=65536 if gpu else 2048,
-        )[given]
+        options = {"device": _device(), "precision": precision, "batch_tokens": budget}
+        return encode(model, sequences, **options)[given]
 
     def padded():
         made = []
-        half = torch.autocast(device, dtype=torch.bfloat16, enabled=gpu)
+        half = torch.autocast(_device(), dtype=torch.bfloat16, enabled=gpu)
         with torch.inference_mode(), half:
             for start in range(0, len(given), batch_size):
                 inputs = pad(sequences, given[start : start + batch_size])
-                inputs = {name: value.to(device) for name, value in inputs.items()}
+                inputs = {name: value.to(_device()) for name, value in inputs.items()}
                 made.append(forward(model, inputs, pooling="mean").cpu().numpy())
         return np.concatenate(made)
 
     ways = {"by budget, each text once": ours, f"padded, {batch_size} as they come": padded}
-    seconds = {name: [] for name in ways}
-    vectors = {name: way() for name, way in ways.items()} if gpu else {}
+    encoded = dict(zip(ways, (sequences.lengths, sequences.lengths[given]), strict=True))
+    seconds, peaks, vectors = {name: [] for name in ways}, {}, {}
+    if gpu:
+        for way in ways.values():
+            way()  # compiles
     for _ in range(rounds):
         for name, way in ways.items():
+            _forget_peak()
             start = time.perf_counter()
             vectors[name] = way()
             seconds[name].append(time.perf_counter() - start)
+            peaks[name] = _peak()
+    rate = matmul_rate()
     ours_, padded_ = vectors.values()
-    slowest = np.median(list(seconds.values())[1])
+    padded_seconds = list(seconds.values())[1]
     return {
         name: {
-            "texts/s": len(given) / float(np.median(values)),
+            "pairs/s": len(X) / float(np.median(values)),
             "real tokens/s": float(sequences.lengths[given].sum() / np.median(values)),
-            "times padded": float(slowest / np.median(values)),
+            "times padded": float(np.median(np.divide(padded_seconds, values))),
+            "peak MiB": peaks[name],
+            "share of matrix rate": float(
+                operations(encoded[name], model.config, training=False) / np.median(values) / rate
+            ),
             "largest difference": float(np.abs(ours_ - padded_).max()),
         }
         for name, values in seconds.items()
     }
+
+
+def _forget_peak():
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    else:
+        forget_peak()
+
+
+def _peak():
+    """Give the peak memory since `_forget_peak` in MiB: of the GPU, or this process's."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**20
+    return peak_memory()

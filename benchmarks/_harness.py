@@ -23,7 +23,7 @@ def data_folder(argv=None):
     return pathlib.Path(folder) if folder else None
 
 
-def _peak():
+def peak_memory():
     """Give the peak resident memory of this process in MiB.
 
     Linux keeps the parent's peak in `ru_maxrss` when a process is spawned, so it is read from the
@@ -35,11 +35,18 @@ def _peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+def forget_peak():
+    """Let `peak_memory` count from now, where it can (Linux)."""
+    file = pathlib.Path("/proc/self/clear_refs")
+    if file.exists():
+        file.write_text("5")
+
+
 def _child(connection, function, arguments):
-    base = _peak()
+    base = peak_memory()
     start = time.perf_counter()
     result = function(*arguments)
-    connection.send((result, time.perf_counter() - start, _peak(), base))
+    connection.send((result, time.perf_counter() - start, peak_memory(), base))
     connection.close()
     os._exit(0)  # joblib's workers would keep an ordinary exit waiting
 

@@ -128,7 +128,11 @@ def predict_speed(folder, encoder, n_texts, rounds=3):
     X = X.sample(n_texts // 2, random_state=0)
     found = encode_in_given_order(encoder, X, rounds=rounds)
     rows = [{"prediction": name, **values} for name, values in found.items()]
-    report("bench_bert_predict", rows, f"{len(X)} battles of mixed length; {_device()}.")
+    note = (
+        f"{len(X)} battles of mixed length, each read as two sequences; memory is the GPU's, or "
+        f"all of the process. {_device()}."
+    )
+    report("bench_bert_predict", rows, note)
     return rows
 
 

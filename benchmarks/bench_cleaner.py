@@ -24,7 +24,7 @@ from tqdm import tqdm
 from arena_estimators import NLTKCleaner
 from arena_estimators.battles import COLUMNS, texts
 from arena_estimators.datasets import load_arena
-from benchmarks._harness import in_fresh_process, report
+from benchmarks._harness import forget_peak, in_fresh_process, peak_memory, report
 
 TOKENIZERS = ("treebank", "punkt")
 WORKERS = {"start": "to be started", "empty": "started, memory empty", "full": "memory full"}
@@ -143,18 +143,12 @@ def memory(folder, rows, tokenizer, file):
     X = read(folder, rows, file)
     cleaner = NLTKCleaner(tokenizer=tokenizer)
     cleaner.fit_transform(X.iloc[:100])
-    pathlib.Path("/proc/self/clear_refs").write_text("5")  # forget the peak of reading
+    forget_peak()
     before = peak_memory()
     cleaned = cleaner.transform(X)
     peak = peak_memory()
     size = [sum(map(len, frame.to_numpy().ravel())) / 2**20 for frame in (X, cleaned)]
     return *size, peak - before
-
-
-def peak_memory():
-    """Give this process's peak resident memory in MiB (Linux)."""
-    status = pathlib.Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def main():
