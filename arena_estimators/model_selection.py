@@ -113,13 +113,14 @@ class PromptGroupKFold(BaseCrossValidator):
 class PromptGroupShuffleSplit(BaseCrossValidator):
     """Random parts of the prompts held out, with all battles of a prompt on one side.
 
-    One split (the default) fits once where K folds fit K times: enough to judge members that take
-    hours to fit, as the `cv` of BlendingClassifier or GridSearchCV.
+    One split (the default) fits once where K folds fit K times: enough to judge what takes hours to
+    fit, as the `cv` of GridSearchCV or BlendingClassifier. What needs a prediction of every battle,
+    such as StackingClassifier, takes PromptGroupKFold.
 
     Parameters
     ----------
     n_splits : int, default=1
-        The number of splits. Their test parts may overlap.
+        The number of splits. Test parts of several may overlap, which BlendingClassifier refuses.
     test_size : float or int, default=0.25
         The share, or the number, of prompts that are held out.
     random_state : int, RandomState instance or None, default=None

@@ -22,7 +22,7 @@ def matmul_rate(rounds=30):
     """Measure the operations a second of a matrix product: bf16 on a GPU, fp32 on a CPU."""
     gpu = torch.cuda.is_available()
     size, dtype = (8192, torch.bfloat16) if gpu else (1024, torch.float32)
-    a, b = (torch.randn(size, size, device=_device(), dtype=dtype) for _ in range(2))
+    a, b = (torch.randn(size, size, device=_where(), dtype=dtype) for _ in range(2))
     for _ in range(5):
         a @ b
     _wait()
@@ -33,7 +33,7 @@ def matmul_rate(rounds=30):
     return rounds * 2 * size**3 / (time.perf_counter() - start)
 
 
-def _device():
+def _where():
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
@@ -57,8 +57,8 @@ def operations(lengths, config, *, training=True):
     width, layers = config.hidden_size, config.num_hidden_layers
     weights = layers * (4 * width**2 + 2 * width * config.intermediate_size)
     lengths = np.asarray(lengths, dtype=np.float64)
-    forward = 2 * weights * lengths.sum() + 4 * layers * width * (lengths**2).sum()
-    return 3 * forward if training else forward
+    once = 2 * weights * lengths.sum() + 4 * layers * width * (lengths**2).sum()
+    return 3 * once if training else once
 
 
 class Clock(Callback):
@@ -204,21 +204,21 @@ def encode_in_given_order(encoder, X, *, rounds, batch_size=32):
     folder = find_encoder(encoder)
     tokenised = tokenise(X, load_tokenizer(folder), max_length=MAX_LENGTH)
     sequences, given = tokenised.sequences, tokenised.rows.ravel()
-    model = load_encoder(folder).to(_device())
+    model = load_encoder(folder).to(_where())
     gpu = torch.cuda.is_available()
     precision, budget = ("bf16", 65536) if gpu else ("fp32", 2048)
 
     def ours():
-        options = {"device": _device(), "precision": precision, "batch_tokens": budget}
+        options = {"device": _where(), "precision": precision, "batch_tokens": budget}
         return encode(model, sequences, **options)[given]
 
     def padded():
         made = []
-        half = torch.autocast(_device(), dtype=torch.bfloat16, enabled=gpu)
+        half = torch.autocast(_where(), dtype=torch.bfloat16, enabled=gpu)
         with torch.inference_mode(), half:
             for start in range(0, len(given), batch_size):
                 inputs = pad(sequences, given[start : start + batch_size])
-                inputs = {name: value.to(_device()) for name, value in inputs.items()}
+                inputs = {name: value.to(_where()) for name, value in inputs.items()}
                 made.append(forward(model, inputs, pooling="mean").cpu().numpy())
         return np.concatenate(made)
 

@@ -109,8 +109,8 @@ def processes(folder, rows, tokenizer, repeats=5):
     """Time one and two processes in turn; give medians by number of processes and by memory.
 
     `"start"` has workers still to be started, `"empty"` an empty memory of chunks, `"full"` the
-    memory of a turn before. Either of two workers may get the work, so both have met it before
-    what they know counts. Times are wall seconds, so nothing else should be running.
+    memory of turns before. Either of two workers may get the work, so it is given out three times
+    before what both know counts. Times are wall seconds, so nothing else should be running.
     """
     X = read(folder, rows)
     times = collections.defaultdict(list)
@@ -118,17 +118,23 @@ def processes(folder, rows, tokenizer, repeats=5):
     for turn in range(repeats):
         for jobs in (1, 2):
             # Other stop words are another memory, so that every turn starts without any.
-            cleaner.set_params(stop_words=[f"start{turn}"], n_jobs=jobs)
+            cleaner.set_params(stop_words=[f"start{turn}{jobs}"], n_jobs=jobs)
             if jobs == 2:
                 get_reusable_executor(max_workers=2).shutdown()
                 times[2, "start"].append(timed(cleaner.transform, X))
-                cleaner.transform(X)
-            cleaner.set_params(stop_words=[f"empty{turn}"])
+                again(cleaner.transform, X)
+            cleaner.set_params(stop_words=[f"empty{turn}{jobs}"])
             times[jobs, "empty"].append(timed(cleaner.transform, X))
-            cleaner.transform(X)
+            again(cleaner.transform, X)
             times[jobs, "full"].append(timed(cleaner.transform, X))
     get_reusable_executor().shutdown()
     return {key: float(np.median(values)) for key, values in times.items()}
+
+
+def again(function, *arguments):
+    """Call a function three times."""
+    for _ in range(3):
+        function(*arguments)
 
 
 def timed(function, *arguments):

@@ -10,7 +10,6 @@ import argparse
 
 from blend import make_blend, prior_log_loss
 from sklearn.metrics import log_loss
-from sklearn.model_selection import GroupShuffleSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from submit_files import load, parse, read_test, read_train, step, submit
@@ -19,8 +18,8 @@ from arena_estimators import (
     DavidsonClassifier,
     DistillingClassifier,
     PairStyleFeatures,
+    PromptGroupShuffleSplit,
     make_battles,
-    prompt_groups,
 )
 
 N_TRAIN = N_UNLABELLED = 600
@@ -58,8 +57,7 @@ def read_unlabelled(args):
 
 def fit_models(train, others):
     """Fit students and teacher on three quarters of the battles; also give the unseen rows."""
-    split = GroupShuffleSplit(1, test_size=0.25, random_state=0)
-    known, unseen = next(split.split(train.X, train.y, prompt_groups(train.X)))
+    known, unseen = next(PromptGroupShuffleSplit(random_state=0).split(train.X))
     X, y = train.X.iloc[known], train.y[known]
     teacher = make_blend().set_params(verbose=False, cv=2)
     with step(f"Fitting teachers and students on {len(X):,} battles"):

@@ -13,7 +13,12 @@ import pytest
 from competition_files import write_competition_files
 
 import arena_estimators
-from arena_estimators import BertPairClassifier, make_battles, swap_inconsistency
+from arena_estimators import (
+    BertPairClassifier,
+    PromptGroupShuffleSplit,
+    make_battles,
+    swap_inconsistency,
+)
 
 EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
 COLUMNS = ["id", "winner_model_a", "winner_model_b", "winner_tie"]
@@ -197,7 +202,9 @@ def test_the_ensemble_takes_the_competitions_files_and_is_saved(example, tmp_pat
 
 def test_the_ensemble_is_blended_with_minilm(example):
     make = runpy.run_path(str(EXAMPLES / "submit_ensemble.py"))["make_ensemble"]
-    members = dict(make(folds=4, minilm=True).estimators)
+    blend = make(folds=4, minilm=True)
+    assert isinstance(blend.cv, PromptGroupShuffleSplit)
+    members = dict(blend.estimators)
     assert str(members["ensemble"]) == str(make(folds=4))
     assert isinstance(members["minilm"], BertPairClassifier)
 

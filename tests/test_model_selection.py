@@ -83,7 +83,8 @@ def test_too_few_prompts(battles):
         next(PromptGroupKFold(5).split(battles.assign(prompt="same")))
 
 
-def test_groups_of_another_length_are_refused():
+@pytest.mark.parametrize("splitter", [PromptGroupKFold(2), PromptGroupShuffleSplit()])
+def test_groups_of_another_length_are_refused(splitter):
     X = make_battles(30, random_state=0).X
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
-        next(PromptGroupKFold(2).split(X, groups=[1, 2, 3]))
+        next(splitter.split(X, groups=[1, 2, 3]))

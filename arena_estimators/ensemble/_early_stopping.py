@@ -5,7 +5,6 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
-from sklearn.model_selection import GroupShuffleSplit
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
@@ -13,7 +12,7 @@ from arena_estimators._validation import Interval, fit_context, validate_battles
 from arena_estimators.battles import check_labels
 from arena_estimators.ensemble._members import check_member, fit_member
 from arena_estimators.exceptions import ArenaError, LabelsError
-from arena_estimators.model_selection import prompt_groups
+from arena_estimators.model_selection import PromptGroupShuffleSplit, prompt_groups
 
 
 class EarlyStoppingClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
@@ -178,10 +177,10 @@ class EarlyStoppingClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator
             raise ArenaError(
                 "All battles have one prompt; at least two are needed to hold one out."
             )
-        splitter = GroupShuffleSplit(
-            1, test_size=self.validation_fraction, random_state=self.random_state
+        splitter = PromptGroupShuffleSplit(
+            test_size=self.validation_fraction, random_state=self.random_state
         )
-        train, held_out = next(splitter.split(codes, groups=groups))
+        train, held_out = next(splitter.split(X, groups=groups))
         if len(np.unique(codes[train])) < len(np.unique(codes)):
             raise ArenaError(
                 "The battles that are not held out lack a class; lower validation_fraction or pass "

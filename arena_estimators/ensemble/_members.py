@@ -220,7 +220,10 @@ def make_splits(cv, X, y, *, partition=True):
     if cv is None or isinstance(cv, Integral):
         cv = PromptGroupKFold(5 if cv is None else cv)
     splits = list(check_cv(cv).split(X, y))
-    tested = np.bincount(np.concatenate([test for _, test in splits]), minlength=len(X))
+    tests = [np.arange(len(X))[test] for _, test in splits]
+    if not all(map(len, tests)) or not tests:
+        raise ValueError("cv must give splits, with a battle in every test part.")
+    tested = np.bincount(np.concatenate(tests), minlength=len(X))
     if partition and (tested != 1).any():
         raise ValueError("cv must put every battle in the test part of exactly one fold.")
     if (tested > 1).any():

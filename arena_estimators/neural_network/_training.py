@@ -7,12 +7,11 @@ import warnings
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.model_selection import GroupShuffleSplit
 from skorch.helper import predefined_split
 
 from arena_estimators._encoder import _attention
 from arena_estimators.exceptions import ArenaError, ArenaWarning
-from arena_estimators.model_selection import prompt_groups
+from arena_estimators.model_selection import PromptGroupShuffleSplit, prompt_groups
 from arena_estimators.neural_network import _calibration
 from arena_estimators.neural_network._callbacks import KeepBest, Progress, SaveCheckpoints
 from arena_estimators.neural_network._data import Dealing, Steps
@@ -56,8 +55,8 @@ def split_by_prompt(X, target, fraction, seed):
             f"validation_fraction={fraction} holds out all of the {n_prompts} prompts and leaves "
             f"none for training. Pass at most {100 * (n_prompts - 1) // n_prompts / 100}."
         )
-    splitter = GroupShuffleSplit(1, test_size=fraction, random_state=seed % 2**32)
-    train, valid = next(splitter.split(everything, groups=groups))
+    splitter = PromptGroupShuffleSplit(test_size=fraction, random_state=seed % 2**32)
+    train, valid = next(splitter.split(X, groups=groups))
     if ((target[train].sum(0) == 0) & (target.sum(0) > 0)).any() or not len(valid):
         return everything, nothing
     return train, valid

@@ -13,3 +13,7 @@ def __getattr__(name):
     from arena_estimators.preprocessing._nltk_cleaner import NLTKCleaner
 
     return NLTKCleaner
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])

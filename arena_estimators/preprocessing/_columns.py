@@ -1,4 +1,4 @@
-"""Columns of battles in, cleaned columns out: each distinct text once, in some processes."""
+"""Columns of battles in, cleaned columns out, each distinct text once in each process."""
 
 from itertools import chain
 
@@ -7,7 +7,7 @@ from joblib import Parallel, delayed, effective_n_jobs
 from joblib.parallel import get_active_backend
 
 from arena_estimators.battles import texts as texts_of
-from arena_estimators.preprocessing._engine import clean_cells, n_characters
+from arena_estimators.preprocessing._engine import clean_cells, turns
 
 _WORTH_A_PROCESS = 5_000_000
 # How much more this process cleans than each of the others, whose texts must be sent and sent back.
@@ -24,19 +24,35 @@ def clean_columns(columns, settings, n_jobs=None):
     columns = [[cells[row] for row in order] for cells in columns]
     jobs = effective_n_jobs(n_jobs)
     if jobs > 1:
-        ends = np.cumsum([sum(map(n_characters, row)) for row in zip(*columns, strict=True)])
+        ends = np.cumsum(list(_new_characters(columns)))
         jobs = min(jobs, int(ends[-1:].sum()) // _WORTH_A_PROCESS)
     if jobs < 2:
         cleaned = clean_cells(columns, settings)
     else:
-        own, *others = _shares(columns, ends, jobs)
-        backend, _ = get_active_backend()
-        returns = "generator" if backend.supports_return_generator else "list"
-        work = Parallel(n_jobs=jobs, batch_size=1, return_as=returns)
-        others = work(delayed(clean_cells)(share, settings) for share in others)
-        shares = zip(clean_cells(own, settings), *others, strict=True)
-        cleaned = [list(chain.from_iterable(cells)) for cells in shares]
+        cleaned = _clean_shares(_shares(columns, ends, jobs), settings)
     return [_unsorted(cells, order) for cells in cleaned]
+
+
+def _clean_shares(shares, settings):
+    tasks = [delayed(clean_cells)(share, settings) for share in shares]
+    backend, _ = get_active_backend()
+    if backend.supports_return_generator:
+        # One process alone would make joblib do the work here, before the own share.
+        work = Parallel(n_jobs=max(2, len(shares) - 1), batch_size=1, return_as="generator")
+        others = work(tasks[1:])
+        shares = [clean_cells(shares[0], settings), *others]
+    else:
+        shares = Parallel(n_jobs=len(shares), batch_size=1)(tasks)
+    return [list(chain.from_iterable(cells)) for cells in zip(*shares, strict=True)]
+
+
+def _new_characters(columns):
+    """Count, row by row, the characters of texts that no row before has."""
+    met = set()
+    for row in zip(*columns, strict=True):
+        texts = set(chain.from_iterable(map(turns, row))) - met
+        met |= texts
+        yield sum(map(len, filter(None, texts)))
 
 
 def _shares(columns, ends, jobs):

@@ -22,8 +22,8 @@ def clean_cells(columns, settings):
 
     Battles of a prompt should stand together, because they share words and an engine remembers.
     """
-    turns = chain.from_iterable(map(_turns, chain.from_iterable(zip(*columns, strict=True))))
-    texts = dict.fromkeys(turns)
+    cells = chain.from_iterable(zip(*columns, strict=True))
+    texts = dict.fromkeys(chain.from_iterable(map(turns, cells)))
     texts.pop(None, None)
     texts = dict(zip(texts, engine(*settings).clean(list(texts)), strict=True))
 
@@ -31,19 +31,14 @@ def clean_cells(columns, settings):
         if isinstance(cell, str):
             return texts[cell]
         if isinstance(cell, list | tuple):
-            turns = map(texts.get, cell)
-            return list(turns) if isinstance(cell, list) else tuple(turns)
+            kept = map(texts.get, cell)
+            return list(kept) if isinstance(cell, list) else tuple(kept)
         return cell
 
     return [list(map(cleaned, cells)) for cells in columns]
 
 
-def n_characters(cell):
-    """Count the characters of the texts of a cell."""
-    return sum(map(len, filter(None, _turns(cell))))
-
-
-def _turns(cell):
+def turns(cell):
     """Give the texts of a cell, None among them where a turn is missing."""
     if isinstance(cell, str):
         return (cell,)

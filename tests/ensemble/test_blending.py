@@ -124,6 +124,11 @@ def test_one_part_held_out_judges_members_that_are_fitted_on_all(data, weighted)
         np.testing.assert_array_equal(fitted.predict_proba(data.X), whole.predict_proba(data.X))
 
 
+def test_a_fold_of_battles_that_are_not_there_is_refused_before_any_fit(data):
+    with pytest.raises(IndexError, match="index 200 is out of bounds"):
+        BlendingClassifier([("x", Untouched())], cv=[([0, 1], [200])]).fit(data.X, data.y)
+
+
 def test_battles_that_weigh_nothing_cannot_judge(data):
     class Untouched(DavidsonClassifier):
         def fit(self, D, y, sample_weight=None):
@@ -335,6 +340,8 @@ class Untouched(DavidsonClassifier):
         ([("x", Untouched())], {"temperature": 0.0}, "temperature"),
         ([("x", Untouched())], {"cv": 1000}, "splits"),
         ([("x", Untouched())], {"cv": [([0, 1], [2, 3]), ([0, 1], [2])]}, "two folds"),
+        ([("x", Untouched())], {"cv": [([0, 1], [])]}, "in every test part"),
+        ([("x", Untouched())], {"cv": []}, "must give splits"),
         ([("x", Untouched())], {"cv": [([0, 1], [2])]}, "fold 0 has no battle of class"),
         ([("x", Untouched())], {"cv": KFold(2)}, "fold 0 has no battle of class"),
     ],

@@ -51,7 +51,7 @@ def test_tokens_of_long_lines_are_nltks(text):
     assert tokens(text) == nltk_tokens(text)
 
 
-def test_nltk_sees_only_chunks_that_need_all_its_rules():
+def test_only_chunks_that_need_all_rules_meet_them():
     seen = []
 
     def tokenize(text):
@@ -108,5 +108,10 @@ def test_unknown_rules_are_noticed():
     class Later(NLTKWordTokenizer):
         PUNCTUATION = [*NLTKWordTokenizer.PUNCTUATION, (re.compile("~"), " ~ ")]
 
+    class Changed(NLTKWordTokenizer):
+        def tokenize(self, text):
+            return super().tokenize(text.replace("'", "’"))
+
     assert _treebank.rules_of(NLTKWordTokenizer())
     assert _treebank.rules_of(Later()) is None
+    assert _treebank.rules_of(Changed()) is None
