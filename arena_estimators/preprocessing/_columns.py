@@ -24,7 +24,7 @@ def clean_columns(columns, settings, n_jobs=None):
     columns = [[cells[row] for row in order] for cells in columns]
     jobs = effective_n_jobs(n_jobs)
     if jobs > 1:
-        ends = np.cumsum(list(_new_characters(columns)))
+        ends = np.cumsum(np.sum([_lengths(cells) for cells in columns], axis=0))
         jobs = min(jobs, int(ends[-1:].sum()) // _WORTH_A_PROCESS)
     if jobs < 2:
         cleaned = clean_cells(columns, settings)
@@ -46,13 +46,12 @@ def _clean_shares(shares, settings):
     return [list(chain.from_iterable(cells)) for cells in zip(*shares, strict=True)]
 
 
-def _new_characters(columns):
-    """Count, row by row, the characters of texts that no row before has."""
-    met = set()
-    for row in zip(*columns, strict=True):
-        texts = set(chain.from_iterable(map(turns, row))) - met
-        met |= texts
-        yield sum(map(len, filter(None, texts)))
+def _lengths(cells):
+    """Count the characters of each cell."""
+    return [
+        len(cell) if isinstance(cell, str) else sum(map(len, filter(None, turns(cell))))
+        for cell in cells
+    ]
 
 
 def _shares(columns, ends, jobs):

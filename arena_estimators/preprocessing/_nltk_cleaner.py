@@ -52,7 +52,8 @@ class NLTKCleaner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     n_jobs : int, default=None
         Number of processes, as in joblib, this one among them. Starting one takes as long as
         cleaning some five million characters (with "punkt", which imports NLTK, twenty million),
-        and each learns chunks for itself, so less than five million for each are cleaned in fewer.
+        and each learns chunks for itself, so less than five million for each, repeats included,
+        are cleaned in fewer.
 
     Attributes
     ----------
