@@ -9,11 +9,9 @@ measured is kept, and the table is made of all the rows there are; `--only` adds
 
 import importlib.util
 
-import numpy as np
 from sklearn.pipeline import make_pipeline
 
 from arena_estimators import NLTKCleaner, make_arena_pipeline, prompt_groups
-from arena_estimators.ensemble._pooling import pool
 from benchmarks import _battles, _recipes, _rows
 from benchmarks._harness import RESULTS, report
 
@@ -75,30 +73,16 @@ def unfit(options):
     return reasons
 
 
-def blend_kept(found, y):
-    """Add the blend of "ensemble" and "bert" at equal weights, for which nothing is fitted anew."""
-    members = [found.get(name) for name in ("ensemble", "bert")]
-    if None in members:
-        return {}
-    tested = members[0]["tested"]
-    proba = pool(np.stack([row["proba"] for row in members]), np.full(2, 0.5), 1.0, "log")
-    seconds = {key: sum(row[key] for row in members) for key in ("fit", "predict", "seconds")}
-    most = {key: max(row[key] for row in members) for key in ("peak", "swaps")}
-    losses = _rows.losses_of(proba, np.unique(y), y[tested])
-    return {"ensemble and bert, equal weights": {"losses": losses, **seconds, **most}}
-
-
 def main(argv=None):
     options = _rows.arguments(argv, "quality", MODELS, __doc__.splitlines()[0], _rows.EXTRA)
     if options is None:
         return
     _rows.measure(options, MODELS, evaluate, unfit(options))
     rows = []
-    X, y = _rows.read(options)
-    groups = prompt_groups(X)
+    groups = prompt_groups(_rows.read(options)[0])
     found = _rows.kept(options, MODELS)
     tested = next(iter(found.values()))["tested"] if found else []
-    for name, row in (found | blend_kept(found, y)).items():
+    for name, row in found.items():
         cells = {"model": name, "log loss": f"{row['losses'].mean():.4f}"}
         if "linear" in found:
             gap = _rows.difference(row, found["linear"], groups[tested])
