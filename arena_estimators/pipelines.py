@@ -47,10 +47,11 @@ def make_arena_pipeline(kind="linear", *, n_jobs=None, random_state=None):
         - `"linear"`: :class:`DavidsonClassifier` on differences of TF-IDF and of style, as in the
           example. Seconds to fit, and the one to start with.
         - `"boosting"`: LightGBM, or HistGradientBoostingClassifier where it is not installed, on
-          style and latent semantic dimensions; it stops early on held-out prompts.
-        - `"forest"`: random forest on the same features.
+          style and latent semantic dimensions of words and characters; it stops early on held-out
+          prompts.
+        - `"forest"`: random forest on style and dimensions of words.
         - `"kernel"`: kernel logistic regression (a radial basis function, approximated from 1,000
-          battles) on the same features.
+          battles) on style and dimensions of words.
         - `"svm"`: linear support vector machine on the features of `"linear"`.
         - `"embedding"`: :class:`DavidsonClassifier` on differences of a frozen encoder's vectors
           and of style.
@@ -89,11 +90,17 @@ def make_arena_pipeline(kind="linear", *, n_jobs=None, random_state=None):
         features = FeatureUnion([("style", PairStyleFeatures(every)), ("topics", topics)])
         cv = PromptGroupKFold(3)
 
+        n_grams = PairTfidfVectorizer(
+            analyzer="char_wb", ngram_range=(2, 5), min_df=5, max_features=100_000,
+            sublinear_tf=True,
+        )
+        characters = make_pipeline(n_grams, TruncatedSVD(32))
+        more_features = FeatureUnion([*features.transformer_list, ("characters", characters)])
         booster = LGBMClassifier(
             learning_rate=0.04, n_estimators=1000, num_leaves=31, reg_lambda=50,
             colsample_bytree=0.3, subsample=0.8, subsample_freq=1, n_jobs=1, verbose=-1,
         )
-        early = EarlyStoppingClassifier(make_pipeline(features, booster))
+        early = EarlyStoppingClassifier(make_pipeline(more_features, booster))
         boosting = SwapSymmetricClassifier(early)
 
         trees = RandomForestClassifier(200, min_samples_leaf=3, max_features="sqrt")
@@ -169,6 +176,16 @@ def _linear(n_jobs, random_state):
 
 def _boosting(n_jobs, random_state):
     features = _tree_features(n_jobs, random_state)
+    n_grams = PairTfidfVectorizer(
+        analyzer="char_wb",
+        ngram_range=(2, 5),
+        min_df=5,
+        max_features=100_000,
+        sublinear_tf=True,
+        n_jobs=n_jobs,
+    )
+    characters = make_pipeline(n_grams, TruncatedSVD(32, random_state=random_state))
+    features.transformer_list.append(("characters", characters))
     pipeline = make_pipeline(features, _booster(n_jobs, random_state))
     early = EarlyStoppingClassifier(pipeline, random_state=random_state)
     return SwapSymmetricClassifier(early)

@@ -13,10 +13,12 @@ from arena_estimators import PairStyleFeatures, make_arena_pipeline, prompt_grou
 from benchmarks import _recipes, _rows
 from benchmarks._harness import report
 
-KINDS = ("boosting", "linear")
 ADDED = {
-    "character dimensions": _recipes.character_dimensions,
-    "length by kind of prompt": _recipes.LengthByPromptKind,
+    "boosting": {"length by kind of prompt": _recipes.LengthByPromptKind},
+    "linear": {
+        "character dimensions": _recipes.character_dimensions,
+        "length by kind of prompt": _recipes.LengthByPromptKind,
+    },
 }
 
 
@@ -31,7 +33,7 @@ def parts_of(model):
 def list_rows():
     """Name every variant of each kind: what it is made of, and how it is changed."""
     rows = {}
-    for kind in KINDS:
+    for kind in ADDED:
         union, style = parts_of(make_arena_pipeline(kind))
         rows[kind] = kind, None, None
         others = [name for name, _ in union.transformer_list if name != "style"]
@@ -41,7 +43,7 @@ def list_rows():
             rows[f"{kind} on style alone"] = kind, "drop", others
         for block in style.blocks:
             rows[f"{kind} without {block}"] = kind, "block", block
-        for name in ADDED:
+        for name in ADDED[kind]:
             rows[f"{kind} with {name}"] = kind, "add", name
     return rows
 
@@ -59,7 +61,7 @@ def make(row):
     elif change == "block":
         style.set_params(blocks=tuple(block for block in style.blocks if block != what))
     elif change == "add":
-        union.transformer_list = [*union.transformer_list, ("added", ADDED[what]())]
+        union.transformer_list = [*union.transformer_list, ("added", ADDED[kind][what]())]
     return model
 
 

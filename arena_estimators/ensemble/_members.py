@@ -267,7 +267,7 @@ def fit_and_predict_out_of_fold(
     everything = [(slice(None), None)] if refit else []
     tasks = [
         (member, train, test)
-        for train, test in [*splits, *everything]
+        for train, test in [*everything, *splits]  # the longest first, which fills processes best
         for member in range(len(named))
     ]
     results = Parallel(n_jobs=n_jobs, return_as="generator")(
