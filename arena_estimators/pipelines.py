@@ -90,11 +90,11 @@ def make_arena_pipeline(kind="linear", *, n_jobs=None, random_state=None):
         features = FeatureUnion([("style", PairStyleFeatures(every)), ("topics", topics)])
         cv = PromptGroupKFold(3)
 
-        n_grams = PairTfidfVectorizer(
-            analyzer="char_wb", ngram_range=(2, 5), min_df=5, max_features=100_000,
+        trigrams = PairTfidfVectorizer(
+            analyzer="char_wb", ngram_range=(3, 3), min_df=5, max_features=20_000,
             sublinear_tf=True,
         )
-        characters = make_pipeline(n_grams, TruncatedSVD(32))
+        characters = make_pipeline(trigrams, TruncatedSVD(32))
         more_features = FeatureUnion([*features.transformer_list, ("characters", characters)])
         booster = LGBMClassifier(
             learning_rate=0.04, n_estimators=1000, num_leaves=31, reg_lambda=50,
@@ -176,15 +176,15 @@ def _linear(n_jobs, random_state):
 
 def _boosting(n_jobs, random_state):
     features = _tree_features(n_jobs, random_state)
-    n_grams = PairTfidfVectorizer(
+    trigrams = PairTfidfVectorizer(
         analyzer="char_wb",
-        ngram_range=(2, 5),
+        ngram_range=(3, 3),
         min_df=5,
-        max_features=100_000,
+        max_features=20_000,
         sublinear_tf=True,
         n_jobs=n_jobs,
     )
-    characters = make_pipeline(n_grams, TruncatedSVD(32, random_state=random_state))
+    characters = make_pipeline(trigrams, TruncatedSVD(32, random_state=random_state))
     features.transformer_list.append(("characters", characters))
     pipeline = make_pipeline(features, _booster(n_jobs, random_state))
     early = EarlyStoppingClassifier(pipeline, random_state=random_state)
