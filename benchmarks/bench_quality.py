@@ -13,18 +13,11 @@ from sklearn.pipeline import make_pipeline
 
 from arena_estimators import NLTKCleaner, make_arena_pipeline, prompt_groups
 from benchmarks import _battles, _recipes, _rows
-from benchmarks._harness import RESULTS, report
+from benchmarks._harness import report
 
 
 def kind(name):
     return lambda: make_arena_pipeline(name, n_jobs=2, random_state=0)
-
-
-def embedding():
-    """Keep the vectors over the folds, so that the first takes longest."""
-    folder = str(RESULTS / "vectors")
-    model = make_arena_pipeline("embedding", random_state=0)
-    return model.set_params(featureunion__vectors__pairembeddings__cache_dir=folder)
 
 
 MODELS = {
@@ -42,7 +35,7 @@ MODELS = {
     "boosting": kind("boosting"),
     "kernel": kind("kernel"),
     "ensemble": kind("ensemble"),
-    "embedding": embedding,
+    "embedding": _recipes.embedding,
     "bert": _recipes.minilm,
     "ensemble with MiniLM": _recipes.ensemble_with_minilm,
 }
@@ -55,21 +48,9 @@ def evaluate(name, options):
 
 def unfit(options):
     """Say which rows are left out here, and why."""
-    import torch
-
-    from arena_estimators._encoder._find import DEFAULT_ENCODER, find_encoder
-    from arena_estimators.exceptions import ResourceNotFoundError
-
-    reasons = {}
+    reasons = _recipes.encoders_left_out(options, ENCODERS)
     if importlib.util.find_spec("lightgbm") is None:
         reasons["published boosting recipe"] = "LightGBM is not installed"
-    if not torch.cuda.is_available() and not options.all:
-        why = "without a GPU it takes long (--all or --only measures it)"
-        return reasons | dict.fromkeys(ENCODERS, why)
-    try:
-        find_encoder(DEFAULT_ENCODER)
-    except ResourceNotFoundError as error:
-        return reasons | dict.fromkeys(ENCODERS, str(error))
     return reasons
 
 

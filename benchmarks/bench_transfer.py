@@ -12,12 +12,13 @@ prompts, 95 %.
 import numpy as np
 
 from arena_estimators import load_arena, make_arena_pipeline, prompt_groups
-from benchmarks import _battles, _rows
+from benchmarks import _battles, _recipes, _rows
 from benchmarks._harness import report
 
 VOTES = ("pandalm_human", "hh_harmless_human")
 KINDS = ("linear", "boosting", "kernel", "forest", "svm", "ensemble")
-ROWS = ("class prior", *KINDS)
+ENCODERS = {"embedding": _recipes.embedding, "bert": _recipes.minilm}
+ROWS = ("class prior", *KINDS, *ENCODERS)
 TAUGHT = {"judge": "judge_unique", "itself": "the votes"}
 
 
@@ -30,6 +31,8 @@ def read_votes(folder, name):
 def compose(name):
     if name == "class prior":
         return _battles.prior()
+    if name in ENCODERS:
+        return ENCODERS[name]()
     return make_arena_pipeline(name, n_jobs=2, random_state=0)
 
 
@@ -49,10 +52,10 @@ def evaluate(name, options):
 
 
 def main(argv=None):
-    options = _rows.arguments(argv, "transfer", ROWS, __doc__.splitlines()[0])
+    options = _rows.arguments(argv, "transfer", ROWS, __doc__.splitlines()[0], ["--all"])
     if options is None:
         return
-    _rows.measure(options, ROWS, evaluate)
+    _rows.measure(options, ROWS, evaluate, _recipes.encoders_left_out(options, ENCODERS))
     found = _rows.kept(options, ROWS)
     rows = []
     for votes in VOTES:
