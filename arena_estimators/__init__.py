@@ -4,7 +4,7 @@ Every public name is imported when it is first used, so that `import arena_estim
 light as `import sklearn` and loads neither torch, transformers, skorch nor nltk.
 """
 
-import importlib
+from arena_estimators._lazy import attach
 
 __version__ = "0.1.0"
 
@@ -48,16 +48,4 @@ _MODULE_OF = {
     "write_submission": "datasets",
 }
 
-__all__ = sorted(_MODULE_OF)
-
-
-def __getattr__(name):
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__():
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__, __all__ = attach(__name__, _MODULE_OF)

@@ -36,7 +36,51 @@ def prompt_groups(X):
     return np.unique(np.array(normal, dtype=object), return_inverse=True)[1]
 
 
-class PromptGroupKFold(BaseCrossValidator):
+class _PromptSplitter(BaseCrossValidator):
+    """A splitter of scikit-learn, made by `_splitter`, with the prompts of `X` for groups."""
+
+    def split(self, X, y=None, groups=None):
+        """Generate the positions of training and test battles.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_battles, n_columns)
+            Battles.
+        y : array-like of shape (n_battles,), optional
+            Not used.
+        groups : array-like of shape (n_battles,), optional
+            Groups to use in place of the prompts.
+
+        Yields
+        ------
+        train, test : ndarray of int
+        """
+        if groups is None:
+            try:
+                groups = prompt_groups(X)
+            except BattlesError as error:
+                raise BattlesError(
+                    f"{type(self).__name__} reads the prompts from X. {error} Split before "
+                    "features are made: pass the battles to a pipeline that holds all steps."
+                ) from None
+        yield from self._splitter().split(X, None, groups)
+
+    def get_n_splits(self, X=None, y=None, groups=None):
+        """Give the number of splits.
+
+        Parameters
+        ----------
+        X, y, groups : object, optional
+            Not used.
+
+        Returns
+        -------
+        int
+        """
+        return self.n_splits
+
+
+class PromptGroupKFold(_PromptSplitter):
     """K folds with no prompt in two of them, as the groups are read from `X` itself.
 
     In arena data many battles share a prompt, and a model that has seen the prompt does better on
@@ -73,44 +117,13 @@ class PromptGroupKFold(BaseCrossValidator):
         self.shuffle = shuffle
         self.random_state = random_state
 
-    def split(self, X, y=None, groups=None):
-        """Generate the positions of training and test battles.
-
-        Parameters
-        ----------
-        X : DataFrame of shape (n_battles, n_columns)
-            Battles.
-        y : array-like of shape (n_battles,), optional
-            Not used.
-        groups : array-like of shape (n_battles,), optional
-            Groups to use in place of the prompts.
-
-        Yields
-        ------
-        train, test : ndarray of int
-        """
-        groups = _groups(X, groups, self)
+    def _splitter(self):
         # StackingClassifier gives every cv a random state; GroupKFold refuses an unused one.
         random_state = self.random_state if self.shuffle else None
-        folds = GroupKFold(self.n_splits, shuffle=self.shuffle, random_state=random_state)
-        yield from folds.split(X, None, groups)
-
-    def get_n_splits(self, X=None, y=None, groups=None):
-        """Give the number of folds.
-
-        Parameters
-        ----------
-        X, y, groups : object, optional
-            Not used.
-
-        Returns
-        -------
-        int
-        """
-        return self.n_splits
+        return GroupKFold(self.n_splits, shuffle=self.shuffle, random_state=random_state)
 
 
-class PromptGroupShuffleSplit(BaseCrossValidator):
+class PromptGroupShuffleSplit(_PromptSplitter):
     """Random parts of the prompts held out, with all battles of a prompt on one side.
 
     One split (the default) fits once where K folds fit K times: enough to judge what takes hours to
@@ -146,51 +159,7 @@ class PromptGroupShuffleSplit(BaseCrossValidator):
         self.test_size = test_size
         self.random_state = random_state
 
-    def split(self, X, y=None, groups=None):
-        """Generate the positions of training and test battles.
-
-        Parameters
-        ----------
-        X : DataFrame of shape (n_battles, n_columns)
-            Battles.
-        y : array-like of shape (n_battles,), optional
-            Not used.
-        groups : array-like of shape (n_battles,), optional
-            Groups to use in place of the prompts.
-
-        Yields
-        ------
-        train, test : ndarray of int
-        """
-        groups = _groups(X, groups, self)
-        splits = GroupShuffleSplit(
+    def _splitter(self):
+        return GroupShuffleSplit(
             self.n_splits, test_size=self.test_size, random_state=self.random_state
         )
-        yield from splits.split(X, None, groups)
-
-    def get_n_splits(self, X=None, y=None, groups=None):
-        """Give the number of splits.
-
-        Parameters
-        ----------
-        X, y, groups : object, optional
-            Not used.
-
-        Returns
-        -------
-        int
-        """
-        return self.n_splits
-
-
-def _groups(X, groups, splitter):
-    """Give the groups passed by the user, else those of the prompts in `X`."""
-    if groups is not None:
-        return groups
-    try:
-        return prompt_groups(X)
-    except BattlesError as error:
-        raise BattlesError(
-            f"{type(splitter).__name__} reads the prompts from X. {error} Split before features "
-            "are made: pass the battles to a pipeline that holds all steps."
-        ) from None

@@ -161,11 +161,13 @@ def _linear_features(n_jobs):
 
 
 def _tree_features(n_jobs, random_state):
-    topics = make_pipeline(
-        PairTfidfVectorizer(min_df=5, sublinear_tf=True, n_jobs=n_jobs),
-        TruncatedSVD(48, random_state=random_state),
-    )
+    topics = _dimensions(48, n_jobs, random_state)
     return FeatureUnion([("style", PairStyleFeatures(_ALL)), ("topics", topics)])
+
+
+def _dimensions(n_components, n_jobs, random_state, **options):
+    tfidf = PairTfidfVectorizer(min_df=5, sublinear_tf=True, n_jobs=n_jobs, **options)
+    return make_pipeline(tfidf, TruncatedSVD(n_components, random_state=random_state))
 
 
 def _linear(n_jobs, random_state):
@@ -176,15 +178,8 @@ def _linear(n_jobs, random_state):
 
 def _boosting(n_jobs, random_state):
     features = _tree_features(n_jobs, random_state)
-    trigrams = PairTfidfVectorizer(
-        analyzer="char_wb",
-        ngram_range=(3, 3),
-        min_df=5,
-        max_features=20_000,
-        sublinear_tf=True,
-        n_jobs=n_jobs,
-    )
-    characters = make_pipeline(trigrams, TruncatedSVD(32, random_state=random_state))
+    trigrams = {"analyzer": "char_wb", "ngram_range": (3, 3), "max_features": 20_000}
+    characters = _dimensions(32, n_jobs, random_state, **trigrams)
     features.transformer_list.append(("characters", characters))
     pipeline = make_pipeline(features, _booster(n_jobs, random_state))
     early = EarlyStoppingClassifier(pipeline, random_state=random_state)

@@ -18,9 +18,10 @@ MAX_LENGTH = 512
 WARM_UP = 8  # steps that are not timed
 
 
-def matmul_rate(rounds=30):
+def matmul_rate():
     """Measure the operations a second of a matrix product: bf16 on a GPU, fp32 on a CPU."""
     gpu = torch.cuda.is_available()
+    rounds = 30
     size, dtype = (8192, torch.bfloat16) if gpu else (1024, torch.float32)
     a, b = (torch.randn(size, size, device=_where(), dtype=dtype) for _ in range(2))
     for _ in range(5):

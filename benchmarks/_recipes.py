@@ -113,27 +113,10 @@ def published_boosting():
 
 
 def embedding():
-    """Keep the vectors over the folds, so that the first takes longest."""
+    """Compose "embedding", with vectors kept over the folds, so that the first takes longest."""
     folder = str(RESULTS / "vectors")
     model = make_arena_pipeline("embedding", random_state=0)
     return model.set_params(featureunion__vectors__pairembeddings__cache_dir=folder)
-
-
-def encoders_left_out(options, names):
-    """Say why rows that need an encoder are left out here; an empty dict if they are not."""
-    import torch
-
-    from arena_estimators._encoder._find import DEFAULT_ENCODER, find_encoder
-    from arena_estimators.exceptions import ResourceNotFoundError
-
-    if not torch.cuda.is_available() and not options.all:
-        why = "without a GPU it takes long (--all or --only measures it)"
-        return dict.fromkeys(names, why)
-    try:
-        find_encoder(DEFAULT_ENCODER)
-    except ResourceNotFoundError as error:
-        return dict.fromkeys(names, str(error))
-    return {}
 
 
 def minilm():

@@ -91,6 +91,23 @@ def measure(options, rows, function, unfit=None):
         np.savez(_file(options.table, name), **values, seconds=seconds, peak=peak)
 
 
+def encoders_left_out(options, names):
+    """Say why rows that need an encoder are left out here; an empty dict if they are not."""
+    import torch
+
+    from arena_estimators._encoder._find import DEFAULT_ENCODER, find_encoder
+    from arena_estimators.exceptions import ResourceNotFoundError
+
+    if not torch.cuda.is_available() and not options.all:
+        why = "without a GPU it takes long (--all or --only measures it)"
+        return dict.fromkeys(names, why)
+    try:
+        find_encoder(DEFAULT_ENCODER)
+    except ResourceNotFoundError as error:
+        return dict.fromkeys(names, str(error))
+    return {}
+
+
 def kept(options, rows):
     """Give what is kept of each row, as a dict of arrays."""
     files = {name: _file(options.table, name) for name in rows}

@@ -48,7 +48,7 @@ def evaluate(name, options):
 
 def unfit(options):
     """Say which rows are left out here, and why."""
-    reasons = _recipes.encoders_left_out(options, ENCODERS)
+    reasons = _rows.encoders_left_out(options, ENCODERS)
     if importlib.util.find_spec("lightgbm") is None:
         reasons["published boosting recipe"] = "LightGBM is not installed"
     return reasons

@@ -55,7 +55,7 @@ def main(argv=None):
     options = _rows.arguments(argv, "transfer", ROWS, __doc__.splitlines()[0], ["--all"])
     if options is None:
         return
-    _rows.measure(options, ROWS, evaluate, _recipes.encoders_left_out(options, ENCODERS))
+    _rows.measure(options, ROWS, evaluate, _rows.encoders_left_out(options, ENCODERS))
     found = _rows.kept(options, ROWS)
     rows = []
     for votes in VOTES:

@@ -205,6 +205,8 @@ def test_the_ensemble_is_blended_with_minilm(example):
     blend = make(folds=4, minilm=True)
     assert isinstance(blend.cv, PromptGroupShuffleSplit)
     members = dict(blend.estimators)
+    assert list(members) == ["ensemble", "minilm"]
+    assert members["minilm"].temperature == 1.0
     assert str(members["ensemble"]) == str(make(folds=4))
     assert isinstance(members["minilm"], BertPairClassifier)
 

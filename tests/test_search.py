@@ -12,7 +12,7 @@ import time
 import joblib
 import numpy as np
 import pytest
-from sklearn.experimental import enable_halving_search_cv  # noqa: F401 - its import enables
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401 - it enables the next
 from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler

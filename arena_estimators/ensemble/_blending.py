@@ -296,9 +296,9 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
             if isinstance(member, FrozenEstimator):
                 check_classes(member, classes, f"Member {name!r}")
         splits = make_splits(self.cv, X, y, partition=False) if needs_folds else []
-        if splits and sample_weight is not None:
-            if not any(sample_weight[test].any() for _, test in splits):
-                raise ValueError("sample_weight is zero on all battles that cv tests.")
+        weighs = sample_weight is None or any(sample_weight[test].any() for _, test in splits)
+        if splits and not weighs:
+            raise ValueError("sample_weight is zero on all battles that cv tests.")
         proba, self.estimators_ = fit_and_predict_out_of_fold(
             [(f"Member {name!r}", member) for name, member in named],
             X,

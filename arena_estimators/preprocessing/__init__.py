@@ -1,19 +1,8 @@
 """Cleaning of battles before features are read from them.
 
-`NLTKCleaner` is imported when it is first used, so that a process that only cleans for another one
-starts without pandas and scikit-learn.
+A process that only cleans for another one starts without pandas and scikit-learn.
 """
 
-__all__ = ["NLTKCleaner"]
+from arena_estimators._lazy import attach
 
-
-def __getattr__(name):
-    if name != "NLTKCleaner":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from arena_estimators.preprocessing._nltk_cleaner import NLTKCleaner
-
-    return NLTKCleaner
-
-
-def __dir__():
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__, __all__ = attach(__name__, {"NLTKCleaner": "_nltk_cleaner"})

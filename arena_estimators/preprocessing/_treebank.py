@@ -13,15 +13,15 @@ is a chunk, or a part with a mark where a rule looks further. The rules that do:
 - The final period, `.` and closing marks before the end of the text, splits the period off and
   leaves word and marks as if each stood alone, but for quotes, which are closing ones (`_CLOSE`).
   Marks in chunks of their own carry the rule to earlier chunks, and a final `'` or doubled `:` or
-  `,` meets the end of the text: there NLTK gets the whole tail (`_TAIL`, `_WHOLE`).
+  `,` meets the end of the text: there the whole tail meets all rules (`_TAIL`, `_WHOLE`).
 - Contractions (`gon|na`, `'t|is`) and `--` never cross white space.
 
 What a chunk becomes is worked out here for nearly all: `_split` pads what always stands alone,
 tells opening from closing double quotes by the character before, and takes suffixes ("'s", "n't")
-off letters before a space. Other chunks with `'`, and those with contractions like "gonna", go to
-NLTK many at a time, between marks that no rule touches. A text that holds a mark or a separator
-U+001C to U+001F, which patterns and `str.split` see differently, is for NLTK whole, as are all
-texts if `rules_of` finds that NLTK's rules are no longer those proved here.
+off letters before a space. Other chunks with `'`, and those with contractions like "gonna",
+meet all rules many at a time, between marks that no rule touches. A text that holds a mark or a
+separator U+001C to U+001F, which patterns and `str.split` see differently, meets them whole. If
+`rules_of` finds that NLTK's rules are no longer those proved here, every text is left to NLTK.
 """
 
 import functools

@@ -25,7 +25,7 @@ def histogram(n_rounds=60, **options):
 
 
 def lightgbm(n_rounds=60, **options):
-    module = pytest.importorskip("lightgbm")
+    module = pytest.importorskip("lightgbm", reason="pip install 'arena-estimators[boosting]'")
     return module.LGBMClassifier(
         n_estimators=n_rounds,
         num_leaves=4,
@@ -155,7 +155,7 @@ def test_another_metric_of_the_booster_changes_nothing(data):
 
 
 def test_a_lightgbm_that_knows_eval_set_alone_is_used(data):
-    module = pytest.importorskip("lightgbm")
+    module = pytest.importorskip("lightgbm", reason="pip install 'arena-estimators[boosting]'")
     seen = []
 
     class LGBMClassifier(module.LGBMClassifier):

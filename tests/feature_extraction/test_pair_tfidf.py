@@ -133,10 +133,9 @@ def test_equals_composition(nasty, combine, analyzer, ngram_range):
     ids=str,
 )
 @pytest.mark.parametrize("analyzer", ["word", "char", "char_wb"])
-# scikit-learn warns of parameters that an analyzer does not read, and of a vocabulary with capitals
-# where texts are lower-cased; all are tried with each, and the results must be equal all the same.
+# scikit-learn warns of parameters that an analyzer does not read; all are tried with each, and the
+# results must be equal all the same.
 @pytest.mark.filterwarnings("ignore:The parameter '.*' will not be used:UserWarning")
-@pytest.mark.filterwarnings("ignore:Upper case characters:UserWarning")
 def test_equals_composition_for_every_parameter(nasty, analyzer, params):
     params = {"analyzer": analyzer, "ngram_range": (1, 3)} | params
     expected = outcome(by_hand, nasty, **params)

@@ -111,8 +111,6 @@ def test_parts_of_a_step_add_up(small, learnable, monkeypatch):
     assert len(small(batch_tokens=600, **frozen).fit(X, y).loss_curve_) > 4
 
 
-# One epoch of so few battles may teach nothing.
-@pytest.mark.filterwarnings("ignore:The fit is no better:arena_estimators.exceptions.ArenaWarning")
 def test_a_validation_runs_the_encoder_uncompiled(small, learnable, monkeypatch):
     ran = []
 

@@ -1,0 +1,31 @@
+"""Public names that are imported when they are first used (PEP 562)."""
+
+import importlib
+import sys
+
+
+def attach(package, module_of):
+    """Give a package's `__getattr__`, `__dir__` and `__all__`.
+
+    Parameters
+    ----------
+    package : str
+        `__name__` of the package.
+    module_of : dict of str to str
+        The module, within the package, of each public name.
+
+    Returns
+    -------
+    getattr_, dir_ : callable
+    names : list of str
+    """
+
+    def getattr_(name):
+        if name not in module_of:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        value = getattr(importlib.import_module(f"{package}.{module_of[name]}"), name)
+        setattr(sys.modules[package], name, value)
+        return value
+
+    names = sorted(module_of)
+    return getattr_, lambda: sorted({*vars(sys.modules[package]), *names}), names
