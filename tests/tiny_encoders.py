@@ -75,7 +75,7 @@ def make_tiny_encoder(family, folder, *, seed=0):
         specials.insert(0, specials.pop(specials.index("[UNK]")))
     if family not in _WITHOUT_PADDING:
         specials.insert(1, "[PAD]")
-    core = tokenizers.Tokenizer.from_str(_trained(kind, tuple(specials)))
+    core = tokenizers.Tokenizer.from_str(_core(kind, tuple(specials)))
     template = " ".join(part for part in (before, "$A", after) if part)
     if template != "$A":
         pairs = [(name, core.token_to_id(name)) for name in (before, after) if name]
@@ -117,25 +117,38 @@ def _make_lively(model):
 
 
 @functools.cache
-def _trained(kind, specials):
-    common = {"vocab_size": 400, "special_tokens": list(specials), "show_progress": False}
-    if kind == "wordpiece":
-        core = tokenizers.Tokenizer(models.WordPiece(unk_token="[UNK]"))
-        core.normalizer = normalizers.BertNormalizer(lowercase=True)
-        core.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        core.decoder = decoders.WordPiece()
-        trainer = trainers.WordPieceTrainer(**common)
-    elif kind == "bytes":
+def _core(kind, specials):
+    """Make a tokenizer, as JSON, that is the same in every process: few trainers give that."""
+    if kind == "bytes":
         core = tokenizers.Tokenizer(models.BPE())
         core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         core.decoder = decoders.ByteLevel()
         alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-        trainer = trainers.BpeTrainer(initial_alphabet=alphabet, **common)
+        trainer = trainers.BpeTrainer(
+            vocab_size=400,
+            special_tokens=list(specials),
+            initial_alphabet=alphabet,
+            show_progress=False,
+        )
+        core.train_from_iterator(_CORPUS, trainer)
+        return core.to_str()
+    if kind == "wordpiece":
+        normalizer = normalizers.BertNormalizer(lowercase=True)
+        pre_tokenizer, decoder = pre_tokenizers.BertPreTokenizer(), decoders.WordPiece()
     else:
-        core = tokenizers.Tokenizer(models.Unigram())
-        core.normalizer = normalizers.NFKC()
-        core.pre_tokenizer = pre_tokenizers.Metaspace()
-        core.decoder = decoders.Metaspace()
-        trainer = trainers.UnigramTrainer(unk_token="[UNK]", **common)
-    core.train_from_iterator(_CORPUS, trainer)
+        normalizer = normalizers.NFKC()
+        pre_tokenizer, decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+    texts = [normalizer.normalize_str(text) for text in _CORPUS]
+    words = {word for text in texts for word, _ in pre_tokenizer.pre_tokenize_str(text)}
+    characters = sorted(set("".join(words)))
+    if kind == "wordpiece":
+        pieces = [*specials, *characters, *(f"##{c}" for c in characters), *sorted(words)]
+        numbers = {piece: number for number, piece in enumerate(dict.fromkeys(pieces))}
+        core = tokenizers.Tokenizer(models.WordPiece(numbers, unk_token="[UNK]"))
+    else:  # a word costs less than its characters
+        scores = dict.fromkeys(specials, 0.0) | dict.fromkeys(characters, -4.0)
+        scores |= dict.fromkeys(sorted(words), -5.0)
+        core = tokenizers.Tokenizer(models.Unigram(list(scores.items()), specials.index("[UNK]")))
+    core.normalizer, core.pre_tokenizer, core.decoder = normalizer, pre_tokenizer, decoder
+    core.add_special_tokens(list(specials))
     return core.to_str()

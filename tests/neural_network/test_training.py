@@ -124,7 +124,7 @@ def test_a_validation_runs_the_encoder_uncompiled(small, learnable, monkeypatch)
 
     monkeypatch.setattr(torch, "compile", Compiled)
     monkeypatch.setattr(_training._attention, "can_pack", lambda *args: True)
-    model = small(compile=True, n_epochs=1).fit(*learnable)
+    model = small(compile=True).fit(*learnable)
     assert ran == [True] * len(model.loss_curve_)
     assert model.history_.valid_loss.notna().all()
 
