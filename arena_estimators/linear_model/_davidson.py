@@ -15,7 +15,8 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from threadpoolctl import threadpool_limits
 
 from arena_estimators._validation import Interval, StrOptions, fit_context, validate_data
-from arena_estimators.battles import CLASSES, check_labels
+from arena_estimators.battles import CLASSES, COLUMNS, check_labels
+from arena_estimators.exceptions import BattlesError
 
 
 class DavidsonClassifier(ClassifierMixin, BaseEstimator):
@@ -66,6 +67,8 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
 
     Raises
     ------
+    BattlesError
+        If `D` is a frame of battles, not of features of them.
     LabelsError
         If the labels are those of the arena but lack model_a or model_b, or if soft labels are no
         probabilities.
@@ -144,6 +147,12 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
         -------
         self
         """
+        if set(COLUMNS) <= set(getattr(D, "columns", ())):
+            raise BattlesError(
+                "D holds battles, and DavidsonClassifier reads odd features of them. Put "
+                "PairTfidfVectorizer() or PairStyleFeatures() before it in a pipeline, or take "
+                "make_arena_pipeline()."
+            )
         soft = np.asarray(y).ndim == 2 and np.asarray(y).shape[1] > 1
         D, checked = validate_data(
             self, D, y, accept_sparse="csr", dtype=[np.float64, np.float32], multi_output=soft

@@ -8,7 +8,7 @@ from sklearn.metrics import log_loss
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from arena_estimators import DavidsonClassifier, make_battles, swap_proba
-from arena_estimators.exceptions import LabelsError
+from arena_estimators.exceptions import BattlesError, LabelsError
 from arena_estimators.linear_model._davidson import _DavidsonLoss
 
 CLASSES = np.array(["model_a", "model_b", "tie"])
@@ -195,3 +195,9 @@ def test_features_too_large_to_fit_are_refused():
     D = (rng.normal(size=(60, 3)) * 1e20).astype(np.float32)
     with pytest.raises(ValueError, match="StandardScaler"), np.errstate(all="ignore"):
         DavidsonClassifier().fit(D, np.arange(60) % 3)
+
+
+def test_battles_in_place_of_features_are_refused_with_advice():
+    data = make_battles(20, random_state=0)
+    with pytest.raises(BattlesError, match="PairTfidfVectorizer"):
+        DavidsonClassifier().fit(data.X, data.y)
