@@ -200,11 +200,16 @@ def train_with_trainer(folder, X, y, *, best):
     }
 
 
-def encode_in_given_order(encoder, X, *, rounds, batch_size=32):
-    """Encode the sequences of battles by token budget, and padded as they come, alternating."""
+def encode_in_given_order(encoder, X, layout, *, rounds, batch_size=32):
+    """Encode the sequences of battles by token budget, and padded as they come, alternating.
+
+    A siamese network reads each response with the prompt, a CrossEncoder a battle at once.
+    """
     folder = find_encoder(encoder)
-    tokenised = tokenise(X, load_tokenizer(folder), max_length=MAX_LENGTH)
-    sequences, given = tokenised.sequences, tokenised.rows.ravel()
+    tokenised = tokenise(X, load_tokenizer(folder), layout=layout, max_length=MAX_LENGTH)
+    read = tokenised.rows if layout == "siamese" else tokenised.rows[:, 0]
+    distinct, given = np.unique(read.ravel(), return_inverse=True)
+    sequences = tokenised.sequences.take(distinct)
     model = load_encoder(folder).to(_where())
     gpu = torch.cuda.is_available()
     precision, budget = ("bf16", 65536) if gpu else ("fp32", 2048)

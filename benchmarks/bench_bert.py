@@ -5,8 +5,9 @@
 `quality` fits the default (and each `--vary "name=value ..."`) on the first of five folds grouped
 by prompt, with several seeds. `train` trains a network of BERT-base's size with random weights on
 whole battles of 512 tokens, beside transformers' Trainer at its defaults and at its best setting.
-`predict` encodes texts of mixed length, beside padded batches in the order given. The first two
-need a GPU. No network is needed; `--encoder` is a folder or the default's name.
+`predict` encodes battles of mixed length, as a siamese network and as a CrossEncoder reads them,
+beside padded batches in the order given. The first two need a GPU. No network is needed;
+`--encoder` is a folder or the default's name.
 """
 
 import argparse
@@ -121,16 +122,18 @@ def train_speed(folder, encoder, n_battles, profile):
 
 
 def predict_speed(folder, encoder, n_texts, rounds=3):
-    """Encode texts of mixed length, sorted and by budget, and in the order given."""
+    """Encode battles of mixed length, sorted and by budget, and in the order given."""
     names = ("judge_unique", "pandalm_human", "hh_harmless_human")
     files = [folder / f"{name}.parquet" for name in names]
     X = pd.concat([load_arena(file, non_text="json").X for file in files])
     X = X.sample(n_texts // 2, random_state=0)
-    found = encode_in_given_order(encoder, X, rounds=rounds)
-    rows = [{"prediction": name, **values} for name, values in found.items()]
+    rows = []
+    for layout, read in {"siamese": "each response", "cross": "both at once"}.items():
+        found = encode_in_given_order(encoder, X, layout, rounds=rounds)
+        rows += [{"reads": read, "prediction": name, **row} for name, row in found.items()]
     note = (
-        f"{len(X)} battles of mixed length, each read as two sequences; memory is the GPU's, or "
-        f"all of the process. {_device()}."
+        f"{len(X)} battles of mixed length; memory is the GPU's, or all of the process. "
+        f"{_device()}."
     )
     report("bench_bert_predict", rows, note)
     return rows
