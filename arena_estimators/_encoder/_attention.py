@@ -46,10 +46,14 @@ def supports_packing(model):
 
 
 def can_pack(model, device, dtype):
-    """Tell whether packed input is also fast: torch's kernel, on CUDA, in half precision."""
-    if torch.device(device).type != "cuda" or not supports_packing(model):
-        return False
+    """Tell whether packed input is also fast: torch's kernel, on CUDA, in half precision.
+
+    Without `enable`, a model would let packed sequences attend to each other.
+    """
     config = model.config
+    enabled = config._attn_implementation == NAME
+    if torch.device(device).type != "cuda" or not enabled:
+        return False
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     return _has_kernel(dtype, size) and torch.cuda.get_device_capability(device) >= (8, 0)
 

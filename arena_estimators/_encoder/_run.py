@@ -1,6 +1,7 @@
 """Run an encoder over sequences, padded or packed, and pool one vector a sequence."""
 
 import contextlib
+import gc
 import hashlib
 
 import numpy as np
@@ -194,6 +195,16 @@ def _is_here(device, here):
         return False
 
 
+def resolve_precision(precision, device):
+    """Give the type to compute in; the weights are float32 in any case."""
+    if precision != "auto":
+        return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    if device.type != "cuda":
+        return torch.float32
+    native = torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.bfloat16 if native else torch.float16
+
+
 def encode(
     model,
     sequences,
@@ -221,7 +232,7 @@ def encode(
     batch_tokens : int, optional
         Tokens of a batch, padding included; by default 1,024 on the CPU, whose caches are small,
         and 65,536 on a GPU.
-    precision : {"fp32", "bf16", "fp16"}, default="fp32"
+    precision : {"auto", "fp32", "bf16", "fp16"}, default="fp32"
     packed : bool or "auto", default="auto"
         "auto" packs where torch's kernel for it runs: CUDA in half precision.
     progress : bool, default=False
@@ -234,7 +245,7 @@ def encode(
     from tqdm.auto import tqdm
 
     device = resolve_device(device)
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    dtype = resolve_precision(precision, device)
     if packed == "auto":
         packed = _attention.can_pack(model, device, dtype)
     batch_tokens = batch_tokens or (_CUDA_TOKENS if device.type == "cuda" else _CPU_TOKENS)
@@ -243,7 +254,7 @@ def encode(
     dealt = batches(sequences.lengths[order], batch_tokens=batch_tokens, packed=packed)
     make, pad_id = (pack if packed else pad), model.config.pad_token_id or 0
     half = contextlib.nullcontext()
-    if precision != "fp32":
+    if dtype != torch.float32:
         half = torch.autocast(device.type, dtype=dtype)
     bar = tqdm(total=len(sequences), disable=not progress, unit="text", desc="encode")
     was_training = model.training
@@ -269,6 +280,17 @@ def _moved(inputs, device):
     if device.type == "cuda":
         tensors = {name: value.pin_memory() for name, value in tensors.items()}
     return inputs | {name: value.to(device, non_blocking=True) for name, value in tensors.items()}
+
+
+def free(device):
+    """Give the device's memory back, cuBLAS's workspaces included."""
+    if device.type != "cuda":
+        return
+    gc.collect()
+    clear = getattr(torch._C, "_cuda_clearCublasWorkspaces", None)
+    if clear is not None:
+        clear()
+    torch.cuda.empty_cache()
 
 
 def digests(sequences, context=""):

@@ -57,7 +57,8 @@ class PairEmbeddings(TransformerMixin, BaseEstimator):
     batch_tokens : int, default=None
         Tokens of a batch; None means 1,024 on a CPU and 65,536 on a GPU.
     precision : {"auto", "fp32", "bf16", "fp16"}, default="auto"
-        "auto" is bf16 on CUDA, else fp32.
+        What to compute in. "auto" is float32 on a CPU, else bfloat16 or, on GPUs without it,
+        float16.
     device : str, default="auto"
         A torch device; "auto" is a GPU if there is one.
     cache_dir : str, default=None
@@ -259,29 +260,34 @@ class PairEmbeddings(TransformerMixin, BaseEstimator):
         from arena_estimators._encoder import _run
 
         device = _run.resolve_device(self.device)
-        precision = self.precision
-        if precision == "auto":
-            precision = "bf16" if device.type == "cuda" else "fp32"
-        options = {"pooling": found.pooling if self.pooling == "auto" else self.pooling}
-        options |= {"precision": precision}
-        keys = _run.digests(sequences, f"1 {self.fingerprint_} {sorted(options.items())}")
+        pooling = found.pooling if self.pooling == "auto" else self.pooling
+        computed_in = _run.resolve_precision(self.precision, device)
+        keys = _run.digests(sequences, f"2 {self.fingerprint_} {pooling} {computed_in}")
         cache = VectorCache(self.cache_dir) if self.cache_dir is not None else None
         known = cache.load(keys) if cache else {}
         place_of = {key: place for place, key in enumerate(keys)}
         # Sorted, so that the same texts are computed together whatever the order of the battles.
         missing = sorted(set(keys) - set(known))
-        options |= {"device": device, "batch_tokens": self.batch_tokens}
-        options |= {"progress": bool(self.verbose)}
         step = _STORED_AT_ONCE if cache else max(1, len(missing))
-        for start in range(0, len(missing), step):
-            part = missing[start : start + step]
-            some = sequences.take([place_of[key] for key in part])
-            vectors = _run.encode(found.model, some, **options)
-            known.update(zip(part, vectors, strict=True))
-            if cache:
-                cache.store(part, vectors)
-        if missing:
-            found.model.to("cpu")
+        try:
+            for start in range(0, len(missing), step):
+                part = missing[start : start + step]
+                vectors = _run.encode(
+                    found.model,
+                    sequences.take([place_of[key] for key in part]),
+                    pooling=pooling,
+                    device=device,
+                    batch_tokens=self.batch_tokens,
+                    precision=self.precision,
+                    progress=bool(self.verbose),
+                )
+                known.update(zip(part, vectors, strict=True))
+                if cache:
+                    cache.store(part, vectors)
+        finally:  # out of memory and Ctrl-C leave nothing on the device either
+            if missing:
+                found.model.to("cpu")
+                _run.free(device)
         return np.array([known[key] for key in keys], np.float32).reshape(len(keys), self.width_)
 
     def __getstate__(self):

@@ -1,20 +1,29 @@
 """BertPairClassifier: fine-tune any Hugging Face encoder on battles."""
 
+import warnings
+
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight
+from skorch.callbacks import LRScheduler
 
 from arena_estimators._encoder._find import DEFAULT_ENCODER, find_encoder
 from arena_estimators._encoder._load import load_tokenizer
 from arena_estimators._validation import fit_context, validate_battles
 from arena_estimators.battles import check_labels
+from arena_estimators.exceptions import ArenaWarning
 from arena_estimators.neural_network import _state, _training
-from arena_estimators.neural_network._checkpoint import Checkpoint, identify, make_folder
+from arena_estimators.neural_network._checkpoint import (
+    Checkpoint,
+    check_shared,
+    identify,
+    make_folder,
+)
 from arena_estimators.neural_network._distributed import join_workers, refuse_parallel_jobs
 from arena_estimators.neural_network._module import build_module
-from arena_estimators.neural_network._parameters import CONSTRAINTS, check_together
+from arena_estimators.neural_network._parameters import CONSTRAINTS, check_together, find_callbacks
 from arena_estimators.neural_network._predictor import PairPredictorMixin
 
 
@@ -105,10 +114,12 @@ class BertPairClassifier(PairPredictorMixin, ClassifierMixin, BaseEstimator):
     checkpoint_dir : str, path-like or None, default=None
         Folder for the state of the training, one file a fit, so that the fits of a search can share
         it. A fit of the same battles and parameters as one that was killed continues from there;
-        any other begins anew. The file is deleted when its fit is complete.
+        any other begins anew. The file is deleted when its fit is complete. Several machines need
+        one folder that all of them see.
     callbacks : list of skorch callbacks or None, default=None
         Called as in any skorch net; a batch is an optimizer step, which has no predictions: those
-        that score them (`EpochScoring`, `BatchScoring`) are refused. Monitor "valid_loss".
+        that score them (`EpochScoring`, `BatchScoring`) are refused. Monitor "valid_loss". What a
+        callback knows is not in checkpoints: a fit that is continued begins it anew.
     random_state : int, RandomState instance or None, default=None
         Decides heads, split, order and dropout.
     verbose : int, default=0
@@ -148,7 +159,8 @@ class BertPairClassifier(PairPredictorMixin, ClassifierMixin, BaseEstimator):
     Warns
     -----
     ArenaWarning
-        If the fit is no better than predicting the class shares, or was interrupted.
+        If the fit is no better than predicting the class shares, was interrupted, or continues
+        from a checkpoint with an `LRScheduler`.
 
     See Also
     --------
@@ -324,6 +336,14 @@ class BertPairClassifier(PairPredictorMixin, ClassifierMixin, BaseEstimator):
             return None, None
         checkpoint = Checkpoint(self.checkpoint_dir, identify(self.get_params(), data))
         resume = checkpoint.load()
+        check_shared(checkpoint, resume, workers)
+        if resume and find_callbacks(self.callbacks, LRScheduler):
+            warnings.warn(
+                f"The training continues from {checkpoint.path}, which does not hold what "
+                "callbacks know: LRScheduler begins anew, so that the weights will be others.",
+                ArenaWarning,
+                stacklevel=3,
+            )
         others = checkpoint.count_others()
         if resume is None and others and self.verbose and workers.is_main:
             print(f"{self.checkpoint_dir} holds checkpoints, but of other fits ({others}).")

@@ -112,6 +112,25 @@ def make_folder(folder):
         ) from error
 
 
+def check_shared(checkpoint, resume, workers):
+    """Refuse to train on where the processes of several machines would begin at different steps.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+    resume : dict or None
+        What each process has read.
+    workers : Workers
+    """
+    steps = np.zeros(workers.size)
+    steps[workers.rank] = resume["step"] if resume else -1
+    if len(set(workers.sum(steps).tolist())) > 1:
+        raise ArenaError(
+            f"checkpoint_dir={str(checkpoint.path.parent)!r} does not hold the same checkpoint "
+            "for all processes. Pass a folder that all machines see, such as one on a shared disk."
+        )
+
+
 def check_dealing(state, dealt):
     """Refuse a checkpoint whose optimizer steps are not those of this fit.
 

@@ -1,8 +1,9 @@
 """What makes training on a GPU fast, repeatable, and tidy afterwards."""
 
 import contextlib
-import gc
+import importlib.util
 import os
+import shutil
 import warnings
 
 import torch
@@ -12,6 +13,7 @@ from torch.nn import functional
 from arena_estimators.exceptions import ArenaError, ArenaWarning
 
 _CACHED = 2048
+_SHAPES = 1000
 _SMALL = 1024  # rows of an embedding that is cheaper as a product with one-hot rows
 
 # cuBLAS reads this before its first product, and adds up in a fixed order only then.
@@ -66,6 +68,21 @@ def _cublas_is_repeatable(device):
     return True
 
 
+def can_compile():
+    """Tell whether this machine has what torch.compile needs for a GPU: Triton and a compiler."""
+    compilers = (os.environ.get("CC", "gcc"), "clang")
+    return bool(importlib.util.find_spec("triton")) and any(map(shutil.which, compilers))
+
+
+def compiling_often():
+    """Let one process compile for the fits of a whole search, whose shapes all differ.
+
+    torch counts the compilations of a function over all models of a family and, after eight, runs
+    it uncompiled without a word.
+    """
+    return torch._dynamo.config.patch(recompile_limit=_SHAPES, accumulated_recompile_limit=_SHAPES)
+
+
 @contextlib.contextmanager
 def lean(encoder, dtype):
     """Spare a GPU what autocast and small embeddings cost; the weights stay as they are.
@@ -108,14 +125,3 @@ def _look_up_by_product(module, dtype):
             return one_hot @ module.weight.to(dtype)
 
     return forward
-
-
-def free(device):
-    """Give the device's memory back, cuBLAS's workspaces included."""
-    if device.type != "cuda":
-        return
-    gc.collect()
-    clear = getattr(torch._C, "_cuda_clearCublasWorkspaces", None)
-    if clear is not None:
-        clear()
-    torch.cuda.empty_cache()

@@ -67,14 +67,14 @@ class PairNet(NeuralNet):
 
     def fit_loop(self, X, y=None, epochs=None, **fit_params):
         """Run the epochs, from the checkpoint's step on if there is one."""
-        train, valid = self.get_split_datasets(X, y)
-        sets = {"dataset_train": train, "dataset_valid": valid}
-        steps = self.get_iterator(train, training=True)
-        checks = self.get_iterator(valid, training=False) if valid is not None else None
-        self.n_steps_, self.valid_logits_, self.unread_ = steps.n_steps, None, []
-        self.dealt_ = steps.describe()
-        first = self._resume(steps)
+        self.step_, self.n_steps_, self.valid_logits_, self.unread_ = 0, 0, None, []
         try:
+            train, valid = self.get_split_datasets(X, y)
+            sets = {"dataset_train": train, "dataset_valid": valid}
+            steps = self.get_iterator(train, training=True)
+            checks = self.get_iterator(valid, training=False) if valid is not None else None
+            self.n_steps_, self.dealt_ = steps.n_steps, steps.describe()
+            first = self._resume(steps)
             for steps.epoch in range(first, self.max_epochs):
                 self.notify("on_epoch_begin", **sets)
                 self._keep_batches(steps)

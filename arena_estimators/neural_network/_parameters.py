@@ -60,7 +60,7 @@ def check_together(p, folder):
         The encoder's.
     """
     check_length(p.max_length, AutoConfig.from_pretrained(folder, local_files_only=True))
-    _refuse_scorers(p.callbacks or [])
+    _refuse_scorers(p.callbacks)
     if p.lora_rank and p.freeze is not None:
         raise ArenaError(
             f"lora_rank={p.lora_rank} already fixes the encoder's own weights; pass freeze=None."
@@ -79,12 +79,16 @@ def check_length(max_length, config):
 
 def _refuse_scorers(callbacks):
     """Refuse skorch's callbacks that score predictions batch by batch: there are none here."""
-    for callback in callbacks:
-        made = callback[1] if isinstance(callback, tuple) else callback
-        kind = made if isinstance(made, type) else type(made)
-        if issubclass(kind, (EpochScoring, BatchScoring)):
-            raise ArenaError(
-                f"callbacks: {kind.__name__} scores predictions, which an optimizer step does not "
-                "make. The validation's log loss is in the history as 'valid_loss'; other scores "
-                "are computed after `fit`, for example by cross_validate."
-            )
+    for kind in find_callbacks(callbacks, (EpochScoring, BatchScoring)):
+        raise ArenaError(
+            f"callbacks: {kind.__name__} scores predictions, which an optimizer step does not "
+            "make. The validation's log loss is in the history as 'valid_loss'; other scores "
+            "are computed after `fit`, for example by cross_validate."
+        )
+
+
+def find_callbacks(callbacks, kinds):
+    """Give the classes of those callbacks, named or not, made or not, that are of some kinds."""
+    made = [c[1] if isinstance(c, tuple) else c for c in callbacks or []]
+    classes = [c if isinstance(c, type) else type(c) for c in made]
+    return [kind for kind in classes if issubclass(kind, kinds)]

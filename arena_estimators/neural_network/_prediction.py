@@ -3,39 +3,40 @@
 import numpy as np
 import torch
 
-from arena_estimators._encoder._run import encode
-from arena_estimators._encoder._tokenise import Sequences
-from arena_estimators.neural_network._device import free
+from arena_estimators._encoder._run import digests, encode, free
 
 _ROWS = 4096  # battles the heads see at once
 
 
-def pooled_vectors(module, sequences, needed, *, workers, dtype, batch_tokens, packed, progress):
-    """Encode each needed sequence once.
+def pooled_vectors(module, sequences, *, workers, progress, **options):
+    """Encode sequences.
 
-    Several processes each take a share of the sequences and end with all vectors.
+    Several processes each take a share of them and end with all vectors. Shares are dealt by
+    content, so that the batches, and with them the last bits, do not depend on the order given.
 
     Returns
     -------
-    ndarray of shape (len(needed), width), float32
+    ndarray of shape (len(sequences), width), float32
     """
-    mine = np.arange(workers.rank, len(needed), workers.size)
-    precision = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[dtype]
-    vectors = encode(
-        module.encoder,
-        _take(sequences, needed[mine]),
-        pooling=module.pooling,
-        device=workers.device,
-        batch_tokens=batch_tokens,
-        precision=precision,
-        packed=packed,
-        progress=progress and workers.is_main,
-    )
-    module.encoder.to("cpu")
-    free(workers.device)
+    mine = np.arange(len(sequences))
+    if workers.size > 1:
+        keys = digests(sequences)
+        mine = np.array(sorted(mine, key=keys.__getitem__))[workers.rank :: workers.size]
+    try:
+        vectors = encode(
+            module.encoder,
+            sequences.take(mine),
+            pooling=module.pooling,
+            device=workers.device,
+            progress=progress and workers.is_main,
+            **options,
+        )
+    finally:  # out of memory and Ctrl-C leave nothing on the device either
+        module.encoder.to("cpu")
+        free(workers.device)
     if workers.size == 1:
         return vectors
-    everything = np.zeros((len(needed), vectors.shape[1]), dtype=np.float32)
+    everything = np.zeros((len(sequences), vectors.shape[1]), dtype=np.float32)
     everything[mine] = vectors
     return workers.sum(everything)
 
@@ -49,12 +50,3 @@ def logits_of(module, vectors, rows, odd, even):
             blocks = (vectors[rows[part]], odd[part], even[part])
             made.append(module.heads(*map(torch.from_numpy, blocks)).numpy())
     return np.concatenate(made, axis=1)
-
-
-def _take(sequences, indices):
-    lengths = sequences.lengths[indices]
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
-    within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
-    take = np.repeat(sequences.offsets[indices], lengths) + within
-    types = None if sequences.types is None else sequences.types[take]
-    return Sequences(sequences.ids[take], offsets, types)

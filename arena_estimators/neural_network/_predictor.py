@@ -11,7 +11,7 @@ from arena_estimators.neural_network._device import tokens_at_once
 from arena_estimators.neural_network._distributed import join_workers
 from arena_estimators.neural_network._parameters import check_length
 from arena_estimators.neural_network._style import NoStyle, StyleInputs
-from arena_estimators.neural_network._training import PACKING, resolve_precision
+from arena_estimators.neural_network._training import PACKING
 
 
 class PairPredictorMixin:
@@ -118,13 +118,12 @@ class PairPredictorMixin:
         needed, local = np.unique(rows, return_inverse=True)
         vectors = _prediction.pooled_vectors(
             self.net_.module_,
-            data.sequences,
-            needed,
+            data.sequences.take(needed),
             workers=workers,
-            dtype=resolve_precision(self.precision, workers.device),
+            progress=bool(self.verbose),
+            precision=self.precision,
             batch_tokens=tokens_at_once(self.batch_tokens, workers.device),
             packed="auto" if self.attention in PACKING else False,
-            progress=bool(self.verbose),
         )
         return vectors, local.reshape(rows.shape)
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import traceback
 import warnings
 
 import numpy as np
@@ -10,12 +11,19 @@ import torch
 from skorch.helper import predefined_split
 
 from arena_estimators._encoder import _attention
+from arena_estimators._encoder._run import free, resolve_precision
 from arena_estimators.exceptions import ArenaError, ArenaWarning
 from arena_estimators.model_selection import PromptGroupShuffleSplit, prompt_groups
 from arena_estimators.neural_network import _calibration
 from arena_estimators.neural_network._callbacks import KeepBest, Progress, SaveCheckpoints
 from arena_estimators.neural_network._data import Dealing, Steps
-from arena_estimators.neural_network._device import free, lean, repeatable, tokens_at_once
+from arena_estimators.neural_network._device import (
+    can_compile,
+    compiling_often,
+    lean,
+    repeatable,
+    tokens_at_once,
+)
 from arena_estimators.neural_network._heads import PairLoss, begin_at_shares
 from arena_estimators.neural_network._module import (
     add_lora,
@@ -92,7 +100,6 @@ def train(module, data, train_rows, valid_rows, *, settings, workers, seed, chec
     lora = _prepare(module, p)
     train_data, valid_data = data.take(train_rows), data.take(valid_rows)
     begin_at_shares(module.heads, train_data.target, train_data.weight)
-    module.to(device)
     compiled = packed and _worth_compiling(p.compile, module, train_data, p.n_epochs)
     dealing = Dealing(
         batch_tokens=p.batch_tokens,
@@ -120,11 +127,14 @@ def train(module, data, train_rows, valid_rows, *, settings, workers, seed, chec
     _say(p.verbose and workers.is_main, device, dtype, packed, compiled)
     net.run_, net.valid_ = run, valid_data
     try:
+        module.to(device)
         net.initialize()
         fast = lean(module.encoder, dtype) if device.type == "cuda" else contextlib.nullcontext()
-        with fast, repeatable(device, p.random_state is not None):
+        often = compiling_often() if compiled else contextlib.nullcontext()
+        with fast, often, repeatable(device, p.random_state is not None):
             net.fit(train_data)
     except torch.OutOfMemoryError as error:
+        traceback.clear_frames(error.__traceback__)  # they hold the activations
         raise ArenaError(
             f"The device ran out of memory at batch_tokens={p.batch_tokens}, "
             f"accumulate={p.accumulate}. Halve batch_tokens and double accumulate for the same "
@@ -182,16 +192,6 @@ def read_history(history):
     return epochs, np.array(steps)
 
 
-def resolve_precision(precision, device):
-    """Give the type to compute in; the weights are float32 in any case."""
-    if precision != "auto":
-        return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-    if device.type != "cuda":
-        return torch.float32
-    native = torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.bfloat16 if native else torch.float16
-
-
 def _prepare(module, p):
     freeze(module.encoder, p.freeze)
     lora = None
@@ -224,6 +224,8 @@ def _callbacks(p, n_battles, workers, checkpoint):
 def _worth_compiling(compile, module, data, n_epochs):
     if compile != "auto":
         return compile
+    if not can_compile():
+        return False
     weights = sum(p.numel() for name, p in module.encoder.named_parameters() if "embed" not in name)
     return 6.0 * weights * data.lengths(True).sum() * n_epochs > _WORTH_COMPILING
 

@@ -143,6 +143,8 @@ def test_when_packing_is_fast(tiny, monkeypatch):
     assert can_pack(model, "cuda", torch.bfloat16)
     assert not can_pack(model, "cuda", torch.float32)
     assert not can_pack(load_encoder(tiny("t5")), "cuda", torch.bfloat16)
+    # Loaded for padded input alone, it would mix what is packed.
+    assert not can_pack(load_encoder(tiny("bert"), attention="sdpa"), "cuda", torch.bfloat16)
     model.config.num_attention_heads = 8  # heads of 4 numbers
     assert not can_pack(model, "cuda", torch.bfloat16)
     model.config.num_attention_heads = 2

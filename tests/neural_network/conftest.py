@@ -3,9 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from tiny_encoders import make_tiny_encoder
 
 from arena_estimators import BertPairClassifier
+from arena_estimators.neural_network._module import build_module
 
 GOOD = "clear helpful correct detailed kind".split()
 BAD = "wrong rude vague lazy broken".split()
@@ -65,3 +67,17 @@ def small(tiny):
         return BertPairClassifier(tiny(family), **(settings | parameters))
 
     return make
+
+
+@pytest.fixture
+def without_dropout(monkeypatch):
+    """Make fits that differ only in how their batches are computed comparable."""
+
+    def build(*args, **kwargs):
+        module = build_module(*args, **kwargs)
+        for part in module.modules():
+            if isinstance(part, torch.nn.Dropout):
+                part.p = 0.0
+        return module
+
+    monkeypatch.setattr("arena_estimators.neural_network._bert_pair.build_module", build)

@@ -1,11 +1,13 @@
 import pickle
 import subprocess
 import sys
+import weakref
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.special import softmax
 from sklearn.metrics import log_loss
 from skorch.callbacks import BatchScoring, Callback, EarlyStopping, EpochScoring
 from tiny_encoders import FAMILIES
@@ -159,6 +161,13 @@ def test_a_prediction_does_not_depend_on_its_neighbours(small, learnable):
     np.testing.assert_allclose(alone, model.predict_proba(X)[:5], atol=1e-5)
 
 
+def test_the_decision_is_the_log_of_the_probabilities(small, learnable):
+    X, y = learnable
+    model = small().fit(X, y)
+    decision = model.decision_function(X)
+    np.testing.assert_allclose(softmax(decision, axis=1), model.predict_proba(X), atol=1e-9)
+
+
 def test_encode_gives_one_vector_a_response(small, learnable):
     X, y = learnable
     model = small().fit(X, y)
@@ -246,6 +255,32 @@ def test_ctrl_c_leaves_a_usable_estimator(small, learnable):
     assert len(model.history_) == 0
 
 
+def test_ctrl_c_before_the_first_step(small, learnable, monkeypatch):
+    def interrupt(steps):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("arena_estimators.neural_network._data.Steps.describe", interrupt)
+    with pytest.warns(ArenaWarning, match="interrupted after 0 of"):
+        model = small().fit(*learnable)
+    assert np.isfinite(model.predict_proba(learnable[0])).all()
+    assert len(model.history_) == len(model.loss_curve_) == 0
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, torch.OutOfMemoryError])
+def test_a_prediction_that_fails_frees_the_device(small, learnable, monkeypatch, error):
+    freed = []
+
+    def fail(model, *args, **kwargs):
+        raise error
+
+    model = small().fit(*learnable)
+    monkeypatch.setattr("arena_estimators._encoder._run.forward", fail)
+    monkeypatch.setattr("arena_estimators.neural_network._prediction.free", freed.append)
+    with pytest.raises(error):
+        model.predict_proba(learnable[0])
+    assert freed == [torch.device("cpu")]
+
+
 def test_ctrl_c_between_epochs_is_an_interruption(small, learnable, tmp_path):
     class Interrupt(Callback):
         def on_epoch_end(self, net, **kwargs):
@@ -317,12 +352,17 @@ def test_a_loss_that_is_no_number_stops_with_advice(small, learnable):
 
 
 def test_memory_that_runs_out_is_explained(small, learnable, monkeypatch):
+    activations = []
+
     def fail(*args, **kwargs):
+        activation = torch.zeros(8)
+        activations.append(weakref.ref(activation))
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr("arena_estimators.neural_network._net.PairNet.train_step", fail)
-    with pytest.raises(ArenaError, match="Halve batch_tokens"):
+    with pytest.raises(ArenaError, match="Halve batch_tokens") as error:
         small().fit(*learnable)
+    assert activations[0]() is None and error.value.__cause__ is not None
 
 
 def test_one_battle_can_be_predicted_and_odd_cells_too(small, learnable, battles):

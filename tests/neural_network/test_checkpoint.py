@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 from sklearn.model_selection import cross_val_score
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, LRScheduler
 
 from arena_estimators import BertPairClassifier, PromptGroupKFold
-from arena_estimators.exceptions import ArenaError
+from arena_estimators.exceptions import ArenaError, ArenaWarning
 from arena_estimators.neural_network import _callbacks, _training
-from arena_estimators.neural_network._checkpoint import NAME
+from arena_estimators.neural_network._checkpoint import NAME, Checkpoint, check_shared
 
 
 class Killed(BaseException):
@@ -160,6 +160,33 @@ def test_what_training_does_not_read_may_change(tiny, learnable, whole, tmp_path
     resumed = _make(tiny, checkpoint_dir=str(tmp_path)).set_params(**changed)
     _assert_same(resumed.fit(*learnable), whole)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_scheduler_that_begins_anew_is_said(tiny, learnable, tmp_path, always_due):
+    rates = {"schedule": "constant", "warmup": 0.0}
+    scheduler = LRScheduler("StepLR", step_size=2, step_every="batch")
+    with pytest.raises(Killed):
+        killed = _make(tiny, checkpoint_dir=tmp_path, callbacks=[scheduler, Kill(2)], **rates)
+        killed.fit(*learnable)
+    with pytest.warns(ArenaWarning, match="LRScheduler begins anew"):
+        _make(tiny, checkpoint_dir=tmp_path, callbacks=[scheduler], **rates).fit(*learnable)
+
+
+@pytest.mark.parametrize(("mine", "theirs"), [(None, 3), (5, 3), (3, 3), (None, None)])
+def test_machines_that_see_other_checkpoints_are_refused(tmp_path, mine, theirs):
+    class Two:
+        rank, size = 0, 2
+
+        def sum(self, steps):
+            return steps + [0, -1 if theirs is None else theirs]
+
+    checkpoint = Checkpoint(tmp_path, {})
+    resume = None if mine is None else {"step": mine}
+    if mine == theirs:
+        check_shared(checkpoint, resume, Two())
+        return
+    with pytest.raises(ArenaError, match="all machines see"):
+        check_shared(checkpoint, resume, Two())
 
 
 def test_a_broken_file_is_named(tiny, learnable, tmp_path, always_due):

@@ -7,7 +7,7 @@ import torch
 from arena_estimators._encoder import _run
 from arena_estimators._encoder._load import load_encoder, load_tokenizer
 from arena_estimators._encoder._tokenise import tokenise
-from arena_estimators.neural_network._device import free, lean, repeatable
+from arena_estimators.neural_network._device import lean, repeatable
 
 
 @pytest.fixture
@@ -55,4 +55,4 @@ def test_half_precision_norms_stay_close(pooled):
 def test_a_cpu_is_left_as_it_is():
     with repeatable(torch.device("cpu"), True):
         assert not torch.are_deterministic_algorithms_enabled()
-    assert free(torch.device("cpu")) is None
+    assert _run.free(torch.device("cpu")) is None

@@ -4,11 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from skorch.callbacks import Callback
+from torch._dynamo.testing import CompileCounter
 
 from arena_estimators.exceptions import ArenaError
 from arena_estimators.model_selection import prompt_groups
-from arena_estimators.neural_network import _calibration, _training
-from arena_estimators.neural_network._module import build_module
+from arena_estimators.neural_network import _calibration, _device, _training
 
 
 def _battles(prompts):
@@ -68,18 +69,9 @@ def test_precision_suits_the_device(monkeypatch):
         assert _training.resolve_precision("auto", gpu) == expected
 
 
-def test_packed_and_padded_batches_train_alike(small, learnable, monkeypatch):
-    """On the CPU packing runs the reference kernel; dropout would draw other numbers."""
+def test_packed_and_padded_batches_train_alike(small, learnable, monkeypatch, without_dropout):
+    """On the CPU packing runs the reference kernel."""
     X, y = learnable
-
-    def build(*args, **kwargs):
-        module = build_module(*args, **kwargs)
-        for part in module.modules():
-            if isinstance(part, torch.nn.Dropout):
-                part.p = 0.0
-        return module
-
-    monkeypatch.setattr("arena_estimators.neural_network._bert_pair.build_module", build)
     settings = {"batch_tokens": 10**6, "validation_fraction": 0.0, "n_epochs": 3}
     padded = small(**settings).fit(X, y)
     monkeypatch.setattr(_training._attention, "can_pack", lambda *args: True)
@@ -87,28 +79,117 @@ def test_packed_and_padded_batches_train_alike(small, learnable, monkeypatch):
     np.testing.assert_allclose(packed.loss_curve_, padded.loss_curve_, atol=1e-4)
 
 
-def test_half_precision_trains_too(small, learnable):
+class Look(Callback):
+    """Keep what a function says of the encoder, each time it is run."""
+
+    def __init__(self, see):
+        self.see, self.seen = see, set()
+
+    def on_train_begin(self, net, **kwargs):
+        encoder = net.module_.encoder
+        self.hook = encoder.register_forward_hook(lambda *_: self.seen.add(self.see(encoder)))
+
+    def on_train_end(self, net, **kwargs):
+        self.hook.remove()
+
+
+def _autocast(encoder):
+    return torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu")
+
+
+def _checkpointing(encoder):
+    since_5 = hasattr(type(encoder), "is_activation_checkpointing")
+    return getattr(encoder, f"is_{'activation' if since_5 else 'gradient'}_checkpointing")
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"),
+    [("bf16", torch.bfloat16), ("fp16", torch.float16), ("fp32", False)],
+)
+def test_half_precision_trains_too(small, learnable, without_dropout, precision, dtype):
     X, y = learnable
-    half = small(precision="bf16").fit(X, y)
+    look = Look(_autocast)
+    half = small(precision=precision, callbacks=[look]).fit(X, y)
+    assert look.seen == {dtype}
     assert half.net_.module_.encoder.dtype == torch.float32
     full = small().fit(X, y)
-    np.testing.assert_allclose(half.predict_proba(X), full.predict_proba(X), atol=0.2)
+    np.testing.assert_allclose(half.loss_curve_, full.loss_curve_, atol=0.02)
 
 
 def test_gradient_checkpointing_changes_nothing_but_the_time(small, learnable):
     X, y = learnable
-    plain, saving = (small(gradient_checkpointing=flag).fit(X, y) for flag in (False, True))
-    np.testing.assert_allclose(saving.loss_curve_, plain.loss_curve_, atol=1e-5)
+    curves = []
+    for wanted in (False, True):
+        look = Look(_checkpointing)
+        model = small(gradient_checkpointing=wanted, callbacks=[look]).fit(X, y)
+        assert look.seen == {wanted}
+        curves.append(model.loss_curve_)
+    np.testing.assert_allclose(*curves, atol=1e-5)
 
 
-def test_parts_of_a_step_add_up(small, learnable, monkeypatch):
-    """One large batch and its halves accumulated make the same step, dropout aside."""
+def test_parts_of_a_step_add_up(small, learnable, without_dropout):
+    """One large batch and its pieces accumulated make the same steps."""
     X, y = learnable
-    settings = {"validation_fraction": 0.0, "n_epochs": 1, "max_grad_norm": None}
-    frozen = {"freeze": "encoder", **settings}
-    model = small(batch_tokens=600, accumulate=10**6, **frozen).fit(X, y)
-    assert len(model.loss_curve_) == 1
-    assert len(small(batch_tokens=600, **frozen).fit(X, y).loss_curve_) > 4
+    settings = {"validation_fraction": 0.0, "n_epochs": 3, "warmup": 0.0, "max_grad_norm": None}
+    whole = small(batch_tokens=10**6, **settings).fit(X, y)
+    pieces = small(batch_tokens=600, accumulate=10**6, **settings).fit(X, y)
+    assert len(whole.loss_curve_) == len(pieces.loss_curve_) == 3
+    np.testing.assert_allclose(pieces.loss_curve_, whole.loss_curve_, atol=1e-4)
+    assert len(small(batch_tokens=600, **settings).fit(X, y).loss_curve_) > 12
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"prompt_share": 0.6},
+        {"truncation": "tail"},
+        {"learning_rate": 2e-3},
+        {"head_learning_rate": 1e-2},
+        {"layer_decay": 0.5},
+        {"weight_decay": 0.5},
+        {"warmup": 0.5},
+        {"schedule": "cosine"},
+        {"label_smoothing": 0.2},
+        {"max_grad_norm": 0.01},
+        {"lora_rank": 2},
+        {"freeze": 1},
+        {"style_features": False},
+        {"pooling": "max"},
+    ],
+    ids=lambda other: next(iter(other)),
+)
+# Texts are cut so short that a fit may teach nothing.
+@pytest.mark.filterwarnings("ignore:The fit is no better:arena_estimators.exceptions.ArenaWarning")
+def test_every_parameter_reaches_the_training(small, learnable, other):
+    X, y = learnable
+    X = X.assign(prompt=[f"{text} of many more words than there is room for" for text in X.prompt])
+    plain, changed = (small(max_length=24, **given).fit(X, y) for given in ({}, other))
+    assert not np.array_equal(plain.encode(X), changed.encode(X))
+
+
+def test_the_scale_of_adapters_reaches_the_training(small, learnable):
+    X, y = learnable
+    plain, changed = (small(lora_rank=2, lora_alpha=scale).fit(X, y) for scale in (None, 16))
+    assert not np.array_equal(plain.encode(X), changed.encode(X))
+
+
+def test_more_shapes_are_compiled_than_torch_would():
+    """torch stops after eight of a function, without a word; a search has one or more a fit."""
+    counter = CompileCounter()
+    torch.compiler.reset()
+    layer = torch.compile(torch.nn.Linear(4, 4), dynamic=False, backend=counter)
+    with _device.compiling_often():
+        for length in range(1, 13):
+            layer(torch.zeros(length, 4))
+    torch.compiler.reset()
+    assert counter.frame_count == 12
+
+
+@pytest.mark.parametrize(("triton", "compiler", "expected"), [(1, 1, True), (0, 1, 0), (1, 0, 0)])
+def test_compiling_needs_triton_and_a_compiler(monkeypatch, triton, compiler, expected):
+    monkeypatch.setattr(_device.importlib.util, "find_spec", lambda name: triton or None)
+    monkeypatch.setattr(_device.shutil, "which", lambda name: "/usr/bin/cc" if compiler else None)
+    assert _device.can_compile() == expected
 
 
 def test_a_validation_runs_the_encoder_uncompiled(small, learnable, monkeypatch):
@@ -120,6 +201,7 @@ def test_a_validation_runs_the_encoder_uncompiled(small, learnable, monkeypatch)
 
         def __call__(self, **inputs):
             ran.append(self.encoder.training)
+            assert torch._dynamo.config.recompile_limit > 100
             return self.encoder(**inputs)
 
     monkeypatch.setattr(torch, "compile", Compiled)
