@@ -3,6 +3,8 @@
     python examples/submit_bert.py --train train.csv --test test.csv --out submission.csv
     accelerate launch examples/submit_bert.py ...       # all GPUs of this machine, or of several
 
+Several machines need one folder for the model that all of them see.
+
 Without --train and --test it writes its own battles, few and short, so that a CPU is enough.
 
 It can be stopped at any moment and started again with the same command: the training continues
@@ -37,7 +39,7 @@ MADE_MODEL, MADE_LENGTH = "models/made_bert.joblib", 64  # never taken for one o
 
 def read_model(path):
     """Read a model that was trained before."""
-    print(f"The model in {path} is used; delete it to train anew.")
+    say(f"The model in {path} is used; delete it to train anew.")
     model = joblib.load(path)
     if not isinstance(model, BertPairClassifier):
         raise SystemExit(f"{path} holds a {type(model).__name__}; expected a BertPairClassifier.")
@@ -49,15 +51,15 @@ def read_model(path):
 def train_model(path, battles, parameters):
     """Train a model, with checkpoints beside it, and save it."""
     checkpoints = path.with_suffix(".checkpoints")
-    print(f"Fine-tuning on {len(battles.X):,} battles; checkpoints are in {checkpoints}.")
+    say(f"Fine-tuning on {len(battles.X):,} battles; checkpoints are in {checkpoints}.")
     start = time.perf_counter()
     model = BertPairClassifier(**parameters, checkpoint_dir=str(checkpoints), verbose=1)
     with one_line():
         model.fit(battles.X, battles.y)
     if model.net_.interrupted_:
         raise SystemExit("Interrupted. The same command continues from the last checkpoint.")
-    print(f"Trained in {time.perf_counter() - start:.0f} s.")
-    print(model.history_.to_string(index=False))
+    say(f"Trained in {time.perf_counter() - start:.0f} s.")
+    say(model.history_.to_string(index=False))
     if is_main():
         save(model, path)
     return model
@@ -70,13 +72,19 @@ def project(model, X):
     model.predict_proba(sample)
     rate = len(sample) / (time.perf_counter() - start)
     for n_battles in (len(X), HIDDEN_TEST):
-        print(f"{n_battles:>7,} battles take about {n_battles / rate / 60:.1f} min.")
+        say(f"{n_battles:>7,} battles take about {n_battles / rate / 60:.1f} min.")
     return rate
 
 
 def is_main():
     """Tell whether this process writes; with several, only the first does."""
     return int(os.environ.get("RANK", "0")) == 0
+
+
+def say(text):
+    """Print, once however many processes there are."""
+    if is_main():
+        print(text, flush=True)
 
 
 def parse_arguments(argv):
@@ -119,7 +127,7 @@ def main(argv=None):
     frame = make_submission(model.set_params(verbose=1), test.X, test.id)
     if is_main():
         write_submission(frame, files["out"])
-        print(f"{len(frame):,} predictions in {files['out']}.")
+        say(f"{len(frame):,} predictions in {files['out']}.")
 
 
 if __name__ == "__main__":
