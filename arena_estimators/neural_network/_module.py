@@ -4,6 +4,7 @@ import re
 
 import torch
 from torch import nn
+from transformers.pytorch_utils import Conv1D
 
 from arena_estimators._encoder import _run
 from arena_estimators._encoder._load import default_pooling, load_encoder
@@ -130,7 +131,13 @@ def add_lora(encoder, rank, alpha):
         raise MissingExtraError(
             "lora_rank needs peft: pip install 'arena-estimators[lora]'"
         ) from error
-    config = LoraConfig(r=rank, lora_alpha=alpha, target_modules="all-linear", lora_dropout=0.0)
+    config = LoraConfig(
+        r=rank,
+        lora_alpha=alpha,
+        target_modules="all-linear",
+        lora_dropout=0.0,
+        fan_in_fan_out=any(isinstance(part, Conv1D) for part in encoder.modules()),  # GPT-2's
+    )
     return LoraModel(encoder, {"default": config}, "default")
 
 

@@ -34,6 +34,14 @@ def test_packed_equals_padded(tiny, sequences, family, pooling):
 
 
 @pytest.mark.parametrize("family", PACKABLE)
+def test_packed_equals_padded_in_half_precision(tiny, sequences, family):
+    model = load_encoder(tiny(family))
+    vectors = [encode(model, sequences, precision="bf16", packed=way) for way in (True, False)]
+    packed, padded = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in vectors)
+    assert np.abs(packed - padded).mean() < 1e-3  # single numbers of large weights: 1.1e-3
+
+
+@pytest.mark.parametrize("family", PACKABLE)
 def test_padded_equals_the_plain_model(tiny, sequences, family):
     """What transformers computes by itself, with eager attention, is the truth."""
     packed = encode(load_encoder(tiny(family)), sequences, packed=True)

@@ -224,6 +224,25 @@ class TestCache:
         expected = PairEmbeddings(folder).fit_transform(battles)
         np.testing.assert_allclose(output, expected, atol=1e-6)
 
+    @pytest.mark.parametrize("error", [KeyboardInterrupt, torch.OutOfMemoryError])
+    def test_what_fails_frees_the_device(self, folder, battles, monkeypatch, error):
+        def fail(*arguments, **options):
+            raise error
+
+        freed = []
+        model = PairEmbeddings(folder).fit(battles)
+        monkeypatch.setattr(_run, "forward", fail)
+        monkeypatch.setattr(_run, "free", freed.append)
+        with pytest.raises(error):
+            model.transform(battles)
+        assert freed == [torch.device("cpu")]
+
+    def test_paths(self, folder, battles, tmp_path):
+        model = PairEmbeddings(pathlib.Path(folder), cache_dir=tmp_path / "cache").fit(battles)
+        expected = PairEmbeddings(folder).fit_transform(battles)
+        np.testing.assert_array_equal(model.transform(battles), expected)
+        assert list((tmp_path / "cache").glob("*.npy"))
+
     def test_a_folder_that_cannot_be_written(self, folder, battles, tmp_path):
         (tmp_path / "file").write_text("in the way")
         with pytest.raises(ArenaError, match="cache_dir=None"):

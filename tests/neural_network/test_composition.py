@@ -11,7 +11,7 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.pipeline import make_pipeline
 
-from arena_estimators import PromptGroupKFold, make_arena_pipeline
+from arena_estimators import NLTKCleaner, PromptGroupKFold, make_arena_pipeline
 from arena_estimators.exceptions import ArenaError
 from arena_estimators.neural_network._distributed import refuse_parallel_jobs
 
@@ -55,7 +55,7 @@ def test_meta_estimators_take_it(small, learnable, kind):
         "voting": lambda: VotingClassifier(members, voting="soft"),
         "stacking": lambda: StackingClassifier(members, LogisticRegression(), cv=3),
         "calibrated": lambda: CalibratedClassifierCV(small(n_epochs=6), cv=4, ensemble=False),
-        "pipeline": lambda: make_pipeline("passthrough", small(n_epochs=4)),
+        "pipeline": lambda: make_pipeline(NLTKCleaner(stop_words=None), small(n_epochs=4)),
     }[kind]()
     model.fit(X, np.asarray(y))
     assert list(model.classes_) == ["model_a", "model_b", "tie"]

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from tiny_encoders import FAMILIES
+from transformers.pytorch_utils import Conv1D
 
 from arena_estimators.neural_network._module import build_module
 
@@ -20,17 +22,19 @@ def lora(tiny, learnable):
     return model.set_params(learning_rate=1e-2, n_epochs=2).fit(*learnable)
 
 
-def test_lora_changes_all_linear_layers_and_nothing_else(lora, tiny):
+@pytest.mark.parametrize("family", FAMILIES)
+def test_lora_changes_all_linear_layers_and_nothing_else(small, tiny, learnable, family):
     from peft.tuners.lora import LoraLayer
 
-    module = lora.net_.module_
+    model = small(family, lora_rank=4, learning_rate=1e-2).fit(*learnable)
+    module = model.net_.module_
     assert not any(isinstance(part, LoraLayer) for part in module.modules())
-    before = build_module(tiny("roberta"), **lora._shape).encoder
+    before = build_module(tiny(family), **model._shape).encoder
     old, new = before.state_dict(), module.encoder.state_dict()
     assert set(old) == set(new)
     changed = {name for name in old if not torch.equal(old[name], new[name])}
-    linear = {n + ".weight" for n, m in before.named_modules() if isinstance(m, torch.nn.Linear)}
-    assert changed == linear
+    kinds = (torch.nn.Linear, Conv1D)  # GPT-2 has the latter
+    assert changed == {n + ".weight" for n, m in before.named_modules() if isinstance(m, kinds)}
 
 
 def test_lora_round_trips_with_its_head(lora, learnable, tmp_path):
