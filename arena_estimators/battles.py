@@ -11,6 +11,7 @@ import pandas as pd
 from arena_estimators.exceptions import BattlesError, LabelsError
 
 PROMPT, RESPONSE_A, RESPONSE_B = COLUMNS = ("prompt", "response_a", "response_b")
+GROUP = "prompt_group"  # a column that says which battles no split may part
 CLASSES = ("model_a", "model_b", "tie")
 
 

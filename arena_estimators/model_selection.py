@@ -5,7 +5,7 @@ import re
 import numpy as np
 from sklearn.model_selection import BaseCrossValidator, GroupKFold, GroupShuffleSplit
 
-from arena_estimators.battles import PROMPT, check_battles, texts
+from arena_estimators.battles import GROUP, PROMPT, check_battles, texts
 from arena_estimators.exceptions import BattlesError
 
 
@@ -13,12 +13,14 @@ def prompt_groups(X):
     """Give one number to all battles of a prompt.
 
     Prompts are compared without regard to case and white space. The numbers follow the sorted
-    prompts and so do not depend on the order of the rows.
+    prompts and so do not depend on the order of the rows. A column `prompt_group` says it instead,
+    where there is one: for what belongs together though its prompts differ, such as a
+    conversation and its later turns.
 
     Parameters
     ----------
     X : DataFrame of shape (n_battles, n_columns)
-        Battles; only the column `prompt` is read.
+        Battles; only the column `prompt`, or `prompt_group`, is read.
 
     Returns
     -------
@@ -32,6 +34,8 @@ def prompt_groups(X):
     array([1, 0, 1])
     """
     check_battles(X, columns=[PROMPT])
+    if GROUP in X.columns:
+        return np.unique(X[GROUP], return_inverse=True)[1]
     normal = [re.sub(r"\s+", " ", text).strip().casefold() for text in texts(X[PROMPT])]
     return np.unique(np.array(normal, dtype=object), return_inverse=True)[1]
 

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.model_selection import GridSearchCV, GroupKFold, GroupShuffleSplit
 
@@ -88,3 +89,8 @@ def test_groups_of_another_length_are_refused(splitter):
     X = make_battles(30, random_state=0).X
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         next(splitter.split(X, groups=[1, 2, 3]))
+
+
+def test_a_column_says_what_belongs_together():
+    X = pd.DataFrame({"prompt": ["a", "b", "c"], "prompt_group": ["x", "y", "x"]})
+    assert prompt_groups(X).tolist() == [0, 1, 0]

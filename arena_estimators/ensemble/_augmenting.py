@@ -11,7 +11,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from arena_estimators._validation import HasMethods, Interval, fit_context, validate_battles
-from arena_estimators.battles import COLUMNS, check_labels
+from arena_estimators.battles import COLUMNS, GROUP, check_labels
 from arena_estimators.ensemble._members import (
     BattleClassifierMixin,
     check_classes,
@@ -20,6 +20,7 @@ from arena_estimators.ensemble._members import (
     proba_of,
     weight_name,
 )
+from arena_estimators.model_selection import prompt_groups
 
 _MARKDOWN = (
     (re.compile(r"^[ \t]{0,3}#{1,6}[ \t]+", re.M), ""),
@@ -41,8 +42,9 @@ _FENCE = re.compile(r"^[ \t]*(?:```|~~~)[^`\n]*$\n?", re.M)
 class AugmentingClassifier(BattleClassifierMixin, BaseEstimator):
     """Train a classifier on battles and on changed copies of them that keep the vote.
 
-    Both responses are changed alike. Copies are made inside `fit` only, so that none can get from
-    the training part of a split into its test part; predictions are made for battles as given.
+    Both responses are changed alike. Copies are made inside `fit` only, and those of other prompts
+    bring a column `prompt_group`, so that none can get from the training part of a split into its
+    test part, be the split made around `fit` or inside; predictions are made for battles as given.
 
     Parameters
     ----------
@@ -146,7 +148,10 @@ class AugmentingClassifier(BattleClassifierMixin, BaseEstimator):
         rows, copies = self._copies(X)
         y = classes[target] if target.ndim == 1 else target
         rows = np.concatenate([np.arange(len(X)), rows])
+        groups = prompt_groups(X)[rows]
         X = pd.concat([X, copies], ignore_index=True)
+        if "drop_turns" in self.augmentations:
+            X = X.assign(**{GROUP: groups})
         weight = None if sample_weight is None else sample_weight[rows]
         self.estimator_ = fit_member(self.estimator, X, y[rows], weight)
         check_classes(self.estimator_, classes, "estimator")

@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -13,6 +15,7 @@ from arena_estimators import (
     AugmentingClassifier,
     BlendingClassifier,
     DavidsonClassifier,
+    EarlyStoppingClassifier,
     PairStyleFeatures,
     PromptGroupKFold,
     SwapSymmetricClassifier,
@@ -20,7 +23,9 @@ from arena_estimators import (
     prompt_groups,
     swap_inconsistency,
 )
+from arena_estimators.battles import text_of
 from arena_estimators.ensemble._augmenting import strip_markdown
+from arena_estimators.model_selection import _PromptSplitter
 
 
 def style():
@@ -126,7 +131,7 @@ def test_copies_keep_label_and_weight_and_follow_the_battles(data):
     weight = np.arange(120.0)
     model = AugmentingClassifier(Recorder(), n_copies=3, random_state=0)
     inner = model.fit(data.X, data.y, sample_weight=weight).estimator_
-    assert inner.X_[:120].map(str).equals(data.X.map(str))
+    assert inner.X_[:120][list(data.X)].map(str).equals(data.X.map(str))
     assert 240 < model.n_copies_ <= 360
     label = dict(zip(weight, data.y, strict=True))
     assert [label[w] for w in inner.weight_] == inner.y_.tolist()
@@ -153,6 +158,35 @@ def test_no_copy_crosses_a_split(data):
         both = pd.concat([inner.X_, inner.asked_])
         groups = prompt_groups(both)
         assert not set(groups[: len(inner.X_)]) & set(groups[len(inner.X_) :])
+
+
+@pytest.mark.parametrize("inside", ["blend", "calibration", "early stopping"])
+def test_no_copy_crosses_a_split_made_inside(data, inside, monkeypatch):
+    """A copy without its first turns has another prompt and still is the same battle."""
+    battles = data.X.map(lambda cell: ["Well?", text_of(cell)])
+    battles["prompt"] = [["Hello.", f"number {row}"] for row in range(len(battles))]
+    parts = []
+
+    def keep(splitter, X, *arguments, **options):
+        for train, test in split(splitter, X, *arguments, **options):
+            parts.append([{cell[-1] for cell in X["prompt"].iloc[rows]} for rows in (train, test)])
+            yield train, test
+
+    split, folds = _PromptSplitter.split, PromptGroupKFold(2, shuffle=True, random_state=0)
+    monkeypatch.setattr(_PromptSplitter, "split", keep)
+    wrapped = {
+        "blend": lambda: BlendingClassifier([("a", style()), ("b", style())], cv=folds),
+        "calibration": lambda: CalibratedClassifierCV(style(), cv=folds),
+        "early stopping": lambda: EarlyStoppingClassifier(
+            make_pipeline(PairStyleFeatures(), HistGradientBoostingClassifier(max_iter=3))
+        ),
+    }[inside]()
+    model = AugmentingClassifier(wrapped, augmentations=("drop_turns",), random_state=0)
+    assert model.fit(battles, data.y).n_copies_ == len(battles)
+    assert parts
+    for train, test in parts:
+        assert test and not train & test
+    assert model.predict_proba(battles).shape == (len(battles), 3)
 
 
 def test_no_copies_is_the_classifier_alone(data):
