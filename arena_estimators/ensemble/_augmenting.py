@@ -139,9 +139,9 @@ class AugmentingClassifier(BattleClassifierMixin, BaseEstimator):
         self
         """
         self._check_settings()
-        check_member(self.estimator, "estimator")
         validate_battles(self, X)
         classes, target = check_labels(y, n_battles=len(X))
+        check_member(self.estimator, "estimator", classes)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
             weight_name(self.estimator, "estimator")

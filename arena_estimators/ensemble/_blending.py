@@ -5,7 +5,6 @@ from numbers import Integral, Real
 import numpy as np
 import pandas as pd
 from sklearn.exceptions import NotFittedError
-from sklearn.frozen import FrozenEstimator
 from sklearn.utils import Bunch
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
@@ -197,10 +196,10 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
         self
         """
         named, weights = self._check_settings()
-        for name, member in named:
-            check_member(member, f"Member {name!r}")
         validate_battles(self, X)
         classes, target = check_labels(y, n_battles=len(X))
+        for name, member in named:
+            check_member(member, f"Member {name!r}", classes)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         temperature = None if self.temperature == "fit" else float(self.temperature)
@@ -292,9 +291,6 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
         if sample_weight is not None:
             for name, member in named:
                 weight_name(member, f"Member {name!r}")
-        for name, member in named:
-            if isinstance(member, FrozenEstimator):
-                check_classes(member, classes, f"Member {name!r}")
         splits = make_splits(self.cv, X, y, partition=False) if needs_folds else []
         weighs = sample_weight is None or any(sample_weight[test].any() for _, test in splits)
         if splits and not weighs:

@@ -42,7 +42,7 @@ class BattleClassifierMixin(ClassifierMixin, MetaEstimatorMixin):
         return tags
 
 
-def check_member(estimator, name):
+def check_member(estimator, name, classes=None):
     """Refuse, before anything is fitted, a classifier that cannot be fitted or asked in the end.
 
     Parameters
@@ -50,13 +50,25 @@ def check_member(estimator, name):
     estimator : estimator
     name : str
         What the error calls it.
+    classes : ndarray of shape (n_classes,), optional
+        The labels it will meet.
 
     Raises
     ------
     ValueError
-        If it, or a classifier it is made of, has no `predict_proba`, or if settings of one of this
-        library contradict each other.
+        If it, or a classifier it is made of, has no `predict_proba`, if one that is fitted already
+        has other classes, or if a part of it that belongs to this library has settings that
+        contradict each other or the machine, such as a folder that cannot be written.
     """
+    _check_probabilities(estimator, name)
+    _check_fitted(estimator, name, classes)
+    for part in _parts(estimator):
+        if _is_ours(part):
+            part._validate_params()
+            getattr(part, "_check_settings", lambda: None)()
+
+
+def _check_probabilities(estimator, name):
     for method in ("fit", "predict_proba"):
         if isinstance(estimator, type) or not hasattr(estimator, method):
             shown = " ".join(repr(estimator).split())
@@ -69,15 +81,47 @@ def check_member(estimator, name):
 
 
 def _check_held(estimator, name):
-    ours = _is_ours(estimator)
-    if ours and hasattr(estimator, "_check_settings"):
-        estimator._check_settings()
+    asks = _is_ours(estimator) or getattr(estimator, "voting", None) == "soft"
     for held in _held_by(estimator):
-        if ours:
-            check_member(held, f"{name}: what {type(estimator).__name__} holds")
+        if asks:
+            _check_probabilities(held, f"{name}: what {type(estimator).__name__} holds")
         else:
             # CalibratedClassifierCV and the like ask for less than predict_proba.
             _check_held(held, name)
+
+
+def _check_fitted(estimator, name, classes):
+    for fitted in _fitted_in(estimator) if classes is not None else []:
+        if hasattr(fitted, "classes_"):
+            check_classes(fitted, classes, name)
+    for held in _held_by(estimator):
+        _check_fitted(held, name, classes)
+
+
+def _parts(estimator):
+    """Give an estimator and all it is made of, but not what is fitted already."""
+    yield estimator
+    if isinstance(estimator, FrozenEstimator):
+        return
+    fitted = _fitted_in(estimator)
+    values = list(estimator.get_params(deep=False).values())
+    while values:
+        value = values.pop()
+        if isinstance(value, list | tuple):
+            values += value
+        elif hasattr(value, "get_params") and not isinstance(value, type):
+            if not any(value is one for one in fitted):
+                yield from _parts(value)
+
+
+def _fitted_in(estimator):
+    """List the classifiers that a classifier asks and does not fit."""
+    if isinstance(estimator, FrozenEstimator):
+        return [estimator]
+    if not (_is_ours(estimator) and getattr(estimator, "prefit", False)):
+        return []
+    members = [member for _, member in getattr(estimator, "estimators", [])]
+    return [*members, getattr(estimator, "teacher", None)]
 
 
 def _is_ours(estimator):

@@ -237,10 +237,10 @@ class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
         self
         """
         validate_battles(self, X)
-        check_member(self.student, "The student")
-        if self.teacher is not None and not self.prefit:
-            check_member(self.teacher, "The teacher")
         classes, target = check_labels(y, n_battles=len(X))
+        check_member(self.student, "The student", classes)
+        if self.teacher is not None and not self.prefit:
+            check_member(self.teacher, "The teacher", classes)
         names = np.array(CLASSES[: len(classes)])
         y = names[target] if target.ndim == 1 else target
         if sample_weight is not None:

@@ -114,8 +114,8 @@ class SwapSymmetricClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator
         self
         """
         validate_battles(self, X)
-        check_member(self.estimator, "estimator")
         classes, target = check_labels(y, n_battles=len(X))
+        check_member(self.estimator, "estimator", classes)
         y = classes[target] if target.ndim == 1 else target
         rows = self._orders(len(X))
         weight = None

@@ -162,6 +162,10 @@ class CachedTransformer(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         return self.transformer_.get_feature_names_out()
 
+    def _check_settings(self):
+        _check_limit(self.bytes_limit)
+        _writable(self.memory)
+
     def _keep(self, function, *arguments):
         if self._memory is None:
             return function(*arguments)
@@ -224,7 +228,7 @@ def _writable(memory):
             memory = joblib.Memory(os.path.expanduser(memory), verbose=0)
     except OSError as error:
         raise ArenaError(f"The cache folder cannot be made: {error}. Choose another.") from error
-    location = getattr(memory, "location", None)
+    location = getattr(getattr(memory, "store_backend", None), "location", None)
     if location is None:
         return None
     if not os.access(location, os.W_OK):

@@ -179,9 +179,8 @@ class PairEmbeddings(TransformerMixin, BaseEstimator):
             Itself.
         """
         validate_battles(self, X, y)
+        self._check_settings()
         self.blocks_ = _check_blocks(self.blocks)
-        if self.cache_dir is not None:
-            VectorCache(self.cache_dir)
         found = _open_encoder(self.encoder)
         self.fingerprint_, self.width_ = found.fingerprint, found.width
         self._found = found
@@ -230,6 +229,12 @@ class PairEmbeddings(TransformerMixin, BaseEstimator):
             for number in (["cosine"] if block == "similarity" else range(self.width_))
         ]
         return np.array(names, dtype=object)
+
+    def _check_settings(self):
+        _check_blocks(self.blocks)
+        if self.cache_dir is not None:
+            VectorCache(self.cache_dir)
+        find_encoder(self.encoder)
 
     def _pooled(self, X):
         """Give the vectors of a and of b, each of shape (n_battles, width_)."""

@@ -288,15 +288,12 @@ class BertPairClassifier(PairPredictorMixin, ClassifierMixin, BaseEstimator):
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         used = weight > 0
         X, target, weight = X[used], target[used], weight[used]
-        if self.checkpoint_dir is not None:
-            make_folder(self.checkpoint_dir)
+        folder = self._check_settings()
         workers = join_workers(self.device)
         refuse_parallel_jobs(workers.device)
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         seed = int(workers.sum(seed if workers.is_main else 0))
 
-        folder = find_encoder(self.encoder)
-        check_together(self, folder)
         vars(self).pop("net_", None)  # a fit that fails leaves no half of an older one
         self.tokenizer_ = load_tokenizer(folder)
         data = self._read(X, fit=True)
@@ -332,6 +329,14 @@ class BertPairClassifier(PairPredictorMixin, ClassifierMixin, BaseEstimator):
         if checkpoint is not None and workers.is_main and not self.net_.interrupted_:
             checkpoint.remove()
         return self
+
+    def _check_settings(self):
+        """Refuse what cannot work, before anything is trained; give the encoder's folder."""
+        if self.checkpoint_dir is not None:
+            make_folder(self.checkpoint_dir)
+        folder = find_encoder(self.encoder)
+        check_together(self, folder)
+        return folder
 
     def _find_checkpoint(self, data, workers):
         """Give the checkpoint file, if one is wanted, and what it holds, if anything."""

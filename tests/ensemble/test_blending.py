@@ -24,10 +24,14 @@ from sklearn.svm import LinearSVC
 
 from arena_estimators import (
     AugmentingClassifier,
+    BertPairClassifier,
     BlendingClassifier,
+    CachedTransformer,
     DavidsonClassifier,
     DistillingClassifier,
     EarlyStoppingClassifier,
+    NLTKCleaner,
+    PairEmbeddings,
     PairStyleFeatures,
     PairTfidfVectorizer,
     PromptGroupKFold,
@@ -441,6 +445,46 @@ def test_settings_within_a_member_are_checked_before_any_fit(data, member, messa
     members = [("slow", Untouched()), ("nested", SwapSymmetricClassifier(member))]
     with pytest.raises(ValueError, match=message):
         BlendingClassifier(members).fit(data.X, data.y)
+
+
+def then_linear(features):
+    return make_pipeline(features, DavidsonClassifier())
+
+
+def _two_classes():
+    data = make_battles(60, tie_rate=0, random_state=0)
+    return FrozenEstimator(style().fit(data.X, data.y))
+
+
+def _prefit(frozen):
+    return BlendingClassifier([("one", frozen.estimator)], prefit=True)
+
+
+@pytest.mark.parametrize(
+    ("member", "message"),
+    [
+        (lambda file: then_linear(CachedTransformer(PairStyleFeatures(), memory=file)), "cache"),
+        (lambda file: then_linear(PairEmbeddings(cache_dir=file)), "cache folder"),
+        (lambda file: BertPairClassifier(checkpoint_dir=file), "checkpoint_dir"),
+        (lambda file: BertPairClassifier(f"{file}/no/encoder"), "no/encoder"),
+        (lambda file: AugmentingClassifier(style(), n_copies=-1), "n_copies"),
+        (lambda file: _two_classes(), "has the classes"),
+        (lambda file: SwapSymmetricClassifier(_two_classes()), "has the classes"),
+        (lambda file: make_pipeline(NLTKCleaner(), _two_classes()), "has the classes"),
+        (lambda file: _prefit(_two_classes()), "has the classes"),
+        (
+            lambda file: DistillingClassifier(style(), _two_classes().estimator, prefit=True),
+            "has the classes",
+        ),
+        (lambda file: VotingClassifier([("svm", SVM)], voting="soft"), "has no predict_proba"),
+    ],
+)
+def test_what_would_fail_in_the_end_is_found_before_any_fit(data, tmp_path, member, message):
+    file = tmp_path / "in the way"
+    file.write_text("")
+    members = [("slow", make_pipeline(PairStyleFeatures(), Untouched()))]
+    with pytest.raises(ValueError, match=message):
+        BlendingClassifier([*members, ("bad", member(str(file)))]).fit(data.X, data.y)
 
 
 def test_members_that_predict_by_what_has_no_probabilities_are_kept(data):
