@@ -35,6 +35,30 @@ def peak_memory():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+def memory_of_tree(pid):
+    """Give the memory of a process and all it has started in MiB, shared pages counted once.
+
+    It is 0 where the system does not tell (elsewhere than on Linux).
+    """
+    children = {}
+    for file in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(file.read_text().rpartition(")")[2].split()[1])
+        except OSError:  # it has ended
+            continue
+        children.setdefault(parent, []).append(int(file.parent.name))
+    found, waiting = 0, [pid]
+    while waiting:
+        waiting += children.get(one := waiting.pop(), [])
+        try:
+            rollup = pathlib.Path(f"/proc/{one}/smaps_rollup").read_text()
+        except OSError:
+            continue
+        pss = re.search(r"^Pss:\s+(\d+) kB", rollup, re.M)
+        found += int(pss[1]) if pss else 0
+    return found / 1024
+
+
 def forget_peak():
     """Let `peak_memory` count from now, where it can (Linux)."""
     file = pathlib.Path("/proc/self/clear_refs")
@@ -61,7 +85,8 @@ def in_fresh_process(function, *arguments):
     seconds : float
         Wall time of the call, without starting Python and importing the function's module.
     peak : float
-        Peak resident memory of the process in MiB.
+        Peak memory in MiB of the process, or of it and the processes it started, looked at once a
+        second, if that is more.
     base : float
         Resident memory before the call in MiB, so that `peak - base` is what the call added.
     """
@@ -70,8 +95,12 @@ def in_fresh_process(function, *arguments):
     process = context.Process(target=_child, args=(sender, function, arguments))
     process.start()
     sender.close()
+    tree = 0.0
     try:
-        return receiver.recv()
+        while not receiver.poll(1.0):
+            tree = max(tree, memory_of_tree(process.pid))
+        result, seconds, peak, base = receiver.recv()
+        return result, seconds, max(peak, tree), base
     except EOFError:
         process.join()
         raise RuntimeError(f"{function.__name__} ended with exit code {process.exitcode}") from None

@@ -51,7 +51,7 @@ def arguments(argv, table, rows, description, extra=()):
     parser.add_argument("--battles", type=int, help="about so many battles, not all")
     for option in extra:
         parser.add_argument(option, **EXTRA[option])
-    parser.set_defaults(folds=5)
+    parser.set_defaults(folds=5, failed=[])
     options = parser.parse_args(argv)
     if options.data is None or not options.data.is_dir():
         print("Skipped: set ARENA_DATA or pass --data to the folder with judge_unique.parquet.")
@@ -82,13 +82,21 @@ def measure(options, rows, function, unfit=None):
             print(f"{name}: left out, {reason or 'it is there already'}.", flush=True)
             continue
         print(f"{name} ...", file=sys.stderr, flush=True)
+        _file(options.table, name).unlink(missing_ok=True)
         try:
             values, seconds, peak, _ = in_fresh_process(function, name, options)
         except RuntimeError as error:
             print(f"{name}: failed ({error}).", flush=True)
+            options.failed.append(name)
             continue
         RESULTS.mkdir(exist_ok=True)
         np.savez(_file(options.table, name), **values, seconds=seconds, peak=peak)
+
+
+def finish(options):
+    """End with an error if a row could not be measured."""
+    if options.failed:
+        raise SystemExit(f"These rows failed and are not in the table: {', '.join(options.failed)}")
 
 
 def encoders_left_out(options, names):

@@ -86,6 +86,7 @@ def main(argv=None):
         rows.append(cells | {"fit, s a fold": float(row["fit"])})
     tested = len(row["tested"]) if rows else 0
     report(options.table, rows, f"judge_unique, {tested:,} battles predicted.")
+    _rows.finish(options)
 
 
 if __name__ == "__main__":

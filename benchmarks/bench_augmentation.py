@@ -6,7 +6,6 @@ means that no effect was found. The noisy rows are trained on votes of which thr
 drawn anew at random, and judged by the true ones.
 """
 
-import sys
 import time
 
 import numpy as np
@@ -128,7 +127,8 @@ def several_turns(folder):
 def main():
     folder = data_folder()
     if folder is None:
-        sys.exit("bench_augmentation needs --data FOLDER or ARENA_DATA.")
+        print("Skipped: set ARENA_DATA or pass --data to the folder with judge_unique.parquet.")
+        return
     X, y = some(*_battles.read(folder), N_BATTLES)
     note = "judge_unique (of one turn each: nothing for drop_turns to drop)"
     table("augmentation", MODELS, X, y, note)

@@ -11,7 +11,12 @@ import importlib.util
 
 from sklearn.pipeline import make_pipeline
 
-from arena_estimators import NLTKCleaner, make_arena_pipeline, prompt_groups
+from arena_estimators import (
+    NLTKCleaner,
+    expected_calibration_error,
+    make_arena_pipeline,
+    prompt_groups,
+)
 from benchmarks import _battles, _recipes, _rows
 from benchmarks._harness import report
 
@@ -60,7 +65,8 @@ def main(argv=None):
         return
     _rows.measure(options, MODELS, evaluate, unfit(options))
     rows = []
-    groups = prompt_groups(_rows.read(options)[0])
+    X, y = _rows.read(options)
+    groups = prompt_groups(X)
     found = _rows.kept(options, MODELS)
     tested = next(iter(found.values()))["tested"] if found else []
     for name, row in found.items():
@@ -70,9 +76,11 @@ def main(argv=None):
             cells["minus linear (95 %)"] = "" if name == "linear" else gap
         cells |= {"fit, s a fold": float(row["fit"]), "predict, s a fold": float(row["predict"])}
         cells |= {"all, s": round(float(row["seconds"])), "peak, MiB": round(float(row["peak"]))}
+        cells["calibration error"] = expected_calibration_error(y[row["tested"]], row["proba"])
         rows.append(cells | {"swap inconsistency": float(row["swaps"])})
     note = f"judge_unique, {len(tested):,} battles predicted, {groups.max() + 1} prompts. "
-    report(options.table, rows, note + "Memory is of the process itself, without joblib's workers.")
+    report(options.table, rows, note + "Memory is of the process and joblib's workers.")
+    _rows.finish(options)
 
 
 if __name__ == "__main__":

@@ -70,6 +70,7 @@ def main(argv=None):
                     row[f"{title}: minus prior"] = _rows.difference(*pair, groups)
             rows.append(row | {"all, s": round(float(losses["seconds"])), "n": len(groups)})
     report(options.table, rows, "Trained on the votes: 5 folds grouped by prompt.")
+    _rows.finish(options)
 
 
 if __name__ == "__main__":
