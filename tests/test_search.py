@@ -12,17 +12,26 @@ import time
 import joblib
 import numpy as np
 import pytest
+from sklearn.dummy import DummyClassifier
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401 - it enables the next
-from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, RandomizedSearchCV
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import (
+    GridSearchCV,
+    HalvingGridSearchCV,
+    RandomizedSearchCV,
+    cross_val_score,
+)
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from arena_estimators import (
+    BlendingClassifier,
     CachedTransformer,
     DavidsonClassifier,
     PairStyleFeatures,
     PairTfidfVectorizer,
     PromptGroupKFold,
+    SwapSymmetricClassifier,
     make_arena_pipeline,
     make_battles,
 )
@@ -54,12 +63,34 @@ def style(features):
     return make_pipeline(features, StandardScaler(with_mean=False), DavidsonClassifier())
 
 
+def wrapped():
+    return SwapSymmetricClassifier(make_pipeline(PairStyleFeatures(), LogisticRegression()))
+
+
+STOPS = {
+    "linear": (
+        lambda: make_arena_pipeline("linear").set_params(davidsonclassifier__tie_alpha=0.1),
+        {
+            "davidsonclassifier__alpha": [0.03, 1.0],
+            "featureunion__words__min_df": [2, 3],
+            "featureunion__style__pairstylefeatures__blocks": [("difference",), ("tanh", "ratio")],
+        },
+    ),
+    "inside a wrapper": (wrapped, {"estimator__logisticregression__C": [1e-3, 1e-2]}),
+    "a member of a blend": (
+        lambda: BlendingClassifier([("one", style(PairStyleFeatures())), ("two", wrapped())], cv=2),
+        {"one__davidsonclassifier__alpha": [0.1, 1.0], "space": ["log", "probability"]},
+    ),
+}
+
+
+@pytest.mark.parametrize("stop", STOPS)
 @pytest.mark.parametrize(
     "search",
     [
         lambda model, grid, cv: GridSearchCV(model, grid, cv=cv, **OPTIONS),
         lambda model, grid, cv: RandomizedSearchCV(
-            model, grid, n_iter=3, cv=cv, random_state=0, **OPTIONS
+            model, grid, n_iter=2, cv=cv, random_state=0, **OPTIONS
         ),
         lambda model, grid, cv: HalvingGridSearchCV(
             model, grid, cv=cv, random_state=0, min_resources=70, **OPTIONS
@@ -67,13 +98,29 @@ def style(features):
     ],
     ids=["grid", "randomized", "halving"],
 )
-def test_any_parameter_of_any_stop_can_be_searched(data, search):
-    grid = {"davidsonclassifier__alpha": [0.03, 1.0], "featureunion__words__min_df": [2, 3]}
-    model = make_arena_pipeline("linear").set_params(davidsonclassifier__tie_alpha=0.1)
-    found = search(model, grid, PromptGroupKFold(2)).fit(data.X, data.y)
-    assert -1.3 < found.best_score_ < 0
-    assert set(found.best_params_) == set(grid)
+def test_any_parameter_of_any_stop_can_be_searched(data, search, stop):
+    make, grid = STOPS[stop]
+    found = search(make(), grid, PromptGroupKFold(2)).fit(data.X, data.y)
+    prior = cross_val_score(DummyClassifier(), data.X, data.y, cv=2, scoring="neg_log_loss")
+    assert prior.mean() < found.best_score_ < 0
+    kept = found.best_estimator_.get_params()
+    assert {name: kept[name] for name in grid} == found.best_params_
     assert found.predict_proba(data.X).shape == (150, 3)
+
+
+def test_the_features_of_linear_are_made_once_a_fold(data, tmp_path):
+    linear = make_arena_pipeline("linear")
+    cached = make_pipeline(CachedTransformer(linear[:-1], memory=tmp_path), linear[-1])
+    cv = PromptGroupKFold(2)
+    plain, kept = (
+        GridSearchCV(model, ALPHAS, cv=cv, **OPTIONS).fit(data.X, data.y)
+        for model in (linear, cached)
+    )
+    scores = [search.cv_results_["mean_test_score"] for search in (plain, kept)]
+    np.testing.assert_array_equal(*scores)
+    made = [path.parent.parent.name for path in tmp_path.rglob("output.pkl")]
+    assert made.count("_fit_transform") == 2 + 1
+    assert made.count("_transform") == 2
 
 
 def test_memory_of_a_pipeline_finds_the_same(data, tmp_path):
@@ -159,7 +206,9 @@ def test_optuna_drives_a_search(data):
 
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0))
     study.optimize(loss, n_trials=4)
-    assert study.best_value == min(trial.value for trial in study.trials)
+    best = make_pipeline(PairTfidfVectorizer(min_df=3), DavidsonClassifier(**study.best_params))
+    scores = cross_val_score(best, data.X, data.y, cv=cv, scoring="neg_log_loss")
+    assert study.best_value == pytest.approx(-scores.mean())
 
 
 def test_the_example_says_what_is_missing(monkeypatch, capsys):
