@@ -163,6 +163,13 @@ def test_what_is_wrong_is_said_in_one_line_before_any_fit(example, tmp_path, cap
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_a_cache_that_cannot_be_written_is_said_at_once(example, tmp_path, capsys):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(SystemExit, match="--cache .*cannot write into"):
+        example("grid_search", "--cache", "file")
+    assert capsys.readouterr().out == ""
+
+
 def test_the_model_is_kept_when_the_submission_cannot_be_written(example, monkeypatch):
     def fail(frame, path):
         raise OSError("disk full")

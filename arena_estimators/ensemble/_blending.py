@@ -264,7 +264,10 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
                     "to give weights in the members' order."
                 )
             weights = [weights[name] for name in names]
-        weights = np.asarray(weights, dtype=np.float64)
+        try:
+            weights = np.asarray(weights, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"weights must be numbers, got {weights!r}.") from error
         if weights.shape != (len(names),):
             raise ValueError(f"weights has shape {weights.shape}; there are {len(names)} members.")
         if not (weights >= 0).all() or abs(weights.sum() - 1) > 1e-6:

@@ -439,6 +439,7 @@ def test_a_member_within_a_member_is_checked_before_any_fit(data, member):
         (EarlyStoppingClassifier(make_pipeline(PairStyleFeatures(), Untouched())), "Untouched"),
         (AugmentingClassifier(style(), augmentations=("x",)), "augmentations"),
         (BlendingClassifier([("one", style())], weights=[0.5]), "sum to one"),
+        (BlendingClassifier([("one", style())], weights=["a"]), "weights must be numbers"),
     ],
 )
 def test_settings_within_a_member_are_checked_before_any_fit(data, member, message):
