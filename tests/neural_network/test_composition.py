@@ -11,7 +11,13 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.pipeline import make_pipeline
 
-from arena_estimators import NLTKCleaner, PromptGroupKFold, make_arena_pipeline
+from arena_estimators import (
+    BlendingClassifier,
+    NLTKCleaner,
+    PromptGroupKFold,
+    PromptGroupShuffleSplit,
+    make_arena_pipeline,
+)
 from arena_estimators.exceptions import ArenaError
 from arena_estimators.neural_network._distributed import refuse_parallel_jobs
 
@@ -47,7 +53,7 @@ def test_parallel_jobs_on_a_gpu_are_refused_with_advice():
     assert _refusal("cuda") == ""
 
 
-@pytest.mark.parametrize("kind", ["voting", "stacking", "calibrated", "pipeline"])
+@pytest.mark.parametrize("kind", ["voting", "stacking", "calibrated", "pipeline", "blend"])
 def test_meta_estimators_take_it(small, learnable, kind):
     X, y = learnable
     members = [("bert", small()), ("linear", make_arena_pipeline("linear"))]
@@ -55,6 +61,7 @@ def test_meta_estimators_take_it(small, learnable, kind):
         "voting": lambda: VotingClassifier(members, voting="soft"),
         "stacking": lambda: StackingClassifier(members, LogisticRegression(), cv=3),
         "calibrated": lambda: CalibratedClassifierCV(small(n_epochs=6), cv=4, ensemble=False),
+        "blend": lambda: BlendingClassifier(members, cv=PromptGroupShuffleSplit(random_state=0)),
         "pipeline": lambda: make_pipeline(NLTKCleaner(stop_words=None), small(n_epochs=4)),
     }[kind]()
     model.fit(X, np.asarray(y))
