@@ -1,5 +1,9 @@
 """What the tests of BertPairClassifier share: tiny encoders and battles with a known signal."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -81,3 +85,24 @@ def without_dropout(monkeypatch):
         return module
 
     monkeypatch.setattr("arena_estimators.neural_network._bert_pair.build_module", build)
+
+
+@pytest.fixture
+def in_two(tmp_path):
+    """Give a function that runs a script in two processes on the CPU and gives what they print."""
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+
+    def run(*arguments):
+        done = subprocess.run(
+            [*launch, *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout
+
+    return run

@@ -1,9 +1,7 @@
 """Two processes on the CPU do what one does."""
 
 import json
-import os
 import re
-import subprocess
 import sys
 import textwrap
 
@@ -56,7 +54,7 @@ SCRIPT = """
 
 
 @pytest.mark.slow
-def test_two_processes_equal_one(tiny, learnable, tmp_path):
+def test_two_processes_equal_one(in_two, tiny, learnable, tmp_path):
     import pickle
 
     X, y = learnable
@@ -65,16 +63,7 @@ def test_two_processes_equal_one(tiny, learnable, tmp_path):
     (tmp_path / "script.py").write_text(textwrap.dedent(SCRIPT))
     (tmp_path / "battles.pkl").write_bytes(pickle.dumps((X, y)))
     (tmp_path / "parameters.json").write_text(json.dumps(parameters))
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    done = subprocess.run(
-        [*launch, tmp_path / "script.py", tmp_path],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    in_two(tmp_path / "script.py", tmp_path)
     first, second = (json.loads((tmp_path / f"found{rank}.json").read_text()) for rank in (0, 1))
     assert first == second
     (name,) = first["files"]

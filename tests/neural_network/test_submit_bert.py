@@ -1,10 +1,7 @@
 """The example trains, writes a submission, and picks up where it was."""
 
-import os
 import pathlib
 import runpy
-import subprocess
-import sys
 
 import joblib
 import numpy as np
@@ -58,20 +55,10 @@ def test_a_made_run_needs_no_files_and_leaves_the_place_of_the_real_model(main, 
 
 
 @pytest.mark.slow
-def test_two_processes_train_one_model_and_write_one_submission(tiny, tmp_path):
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    done = subprocess.run(
-        [*launch, EXAMPLES / "submit_bert.py", "--encoder", tiny(), "--learning-rate", "1e-3"],
-        cwd=tmp_path,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+def test_two_processes_train_one_model_and_write_one_submission(in_two, tiny, tmp_path):
+    out = in_two(EXAMPLES / "submit_bert.py", "--encoder", tiny(), "--learning-rate", "1e-3")
     for said in ("Fine-tuning on 120 battles", "Trained in", "100 predictions in submission.csv"):
-        assert done.stdout.count(said) == 1
+        assert out.count(said) == 1
     (file,) = (tmp_path / "models").glob("*.joblib")
     proba = joblib.load(file).predict_proba(make_battles(100, random_state=1).X)
     written = pd.read_csv(tmp_path / "submission.csv").drop(columns="id")
