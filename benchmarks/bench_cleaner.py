@@ -12,6 +12,7 @@ stopwords and WordNet, and punkt_tab for "punkt".
 import argparse
 import collections
 import itertools
+import multiprocessing
 import os
 import pathlib
 import time
@@ -131,6 +132,36 @@ def processes(folder, rows, tokenizer, repeats=5):
     return {key: float(np.median(values)) for key, values in times.items()}
 
 
+def apart(folder, rows, tokenizer, repeats=5):
+    """Time two programs that clean half of the prompts each and share nothing.
+
+    Gives the seconds of the slower one, the median of several runs with an empty memory: what two
+    processes could reach at best on this machine, whatever they told each other.
+    """
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(2)
+    pipes = [context.Pipe(duplex=False) for _ in range(2)]
+    for half, (_, sender) in enumerate(pipes):
+        arguments = (sender, barrier, folder, rows, tokenizer, half, repeats)
+        context.Process(target=_clean_half, args=arguments, daemon=True).start()
+        sender.close()
+    seconds = [receiver.recv() for receiver, _ in pipes]
+    return float(np.median(np.max(seconds, axis=0)))
+
+
+def _clean_half(sender, barrier, folder, rows, tokenizer, half, repeats):
+    X = read(folder, rows).sort_values("prompt", kind="stable")
+    lengths = np.cumsum(sum(X[column].str.len() for column in COLUMNS))
+    X = X[(lengths <= lengths.iloc[-1] / 2) == (half == 0)]
+    cleaner = NLTKCleaner(tokenizer=tokenizer).fit(X.iloc[:1])
+    seconds = []
+    for turn in range(repeats):
+        cleaner.set_params(stop_words=[f"empty{turn}"]).transform(X.iloc[:1])
+        barrier.wait()
+        seconds.append(timed(cleaner.transform, X))
+    sender.send(seconds)
+
+
 def again(function, *arguments):
     """Call a function three times."""
     for _ in range(3):
@@ -190,6 +221,10 @@ def main():
             row = {"tokenizer": tokenizer, "workers": WORKERS[memory_is]}
             row |= {"1 process (s)": one, "2 processes (s)": two, "times faster": one / two}
             table.append(row)
+        one, two = times[1, "empty"], apart(options.data, options.rows, tokenizer)
+        row = {"tokenizer": tokenizer, "workers": "none: two programs, half each"}
+        row |= {"1 process (s)": one, "2 processes (s)": two, "times faster": one / two}
+        table.append(row)
     note = "Wall time, which needs two idle cores."
     report("cleaner_jobs", table, f"{rows} battles of judge_unique. {note}")
     table = []
