@@ -5,7 +5,11 @@ import importlib.util
 import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.decomposition import TruncatedSVD
-from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+    StackingClassifier,
+)
 from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import FeatureUnion, make_pipeline
@@ -58,8 +62,9 @@ def make_arena_pipeline(kind="linear", *, n_jobs=None, random_state=None):
         - `"bert"`: :class:`BertPairClassifier`, an encoder fine-tuned on the battles.
         - `"ensemble"`: `"linear"`, `"boosting"` and `"kernel"`, blended.
 
-        The probabilities of `"forest"` and `"svm"` are calibrated by cross-validation, those of
-        `"ensemble"` by the blend's temperature; the others minimise the log loss themselves.
+        The probabilities of `"forest"` and `"svm"` are calibrated by cross-validation, with one
+        temperature and by logistic regression on the margins of the classes, those of `"ensemble"`
+        by the blend's temperature; the others minimise the log loss themselves.
     n_jobs : int, optional
         The number of processes or threads that a step may use; None means one.
     random_state : int, RandomState instance or None, default=None
@@ -117,7 +122,9 @@ def make_arena_pipeline(kind="linear", *, n_jobs=None, random_state=None):
 
         machine = make_pipeline(linear_features, LinearSVC(C=1e-4))
         svm = SwapSymmetricClassifier(
-            CalibratedClassifierCV(machine, cv=cv, method="temperature")
+            StackingClassifier(
+                [("svm", machine)], LogisticRegression(), cv=cv, stack_method="decision_function"
+            )
         )
 
         vectors = make_pipeline(PairEmbeddings(), StandardScaler(with_mean=False))
@@ -218,7 +225,9 @@ def _forest(n_jobs, random_state):
         200, min_samples_leaf=3, max_features="sqrt", random_state=random_state
     )
     pipeline = make_pipeline(_tree_features(None, random_state), forest)
-    return SwapSymmetricClassifier(_calibrated(pipeline, n_jobs))
+    cv = PromptGroupKFold(3)
+    calibrated = CalibratedClassifierCV(pipeline, cv=cv, method="temperature", n_jobs=n_jobs)
+    return SwapSymmetricClassifier(calibrated)
 
 
 def _kernel(n_jobs, random_state):
@@ -235,12 +244,16 @@ def _kernel(n_jobs, random_state):
 
 def _svm(n_jobs, random_state):
     svm = make_pipeline(_linear_features(None), LinearSVC(C=1e-4, random_state=random_state))
-    return SwapSymmetricClassifier(_calibrated(svm, n_jobs))
-
-
-def _calibrated(pipeline, n_jobs):
-    cv = PromptGroupKFold(3)
-    return CalibratedClassifierCV(pipeline, cv=cv, method="temperature", n_jobs=n_jobs)
+    # One temperature would leave ties too rare: the margins of the classes are on scales of their
+    # own.
+    calibrated = StackingClassifier(
+        [("svm", svm)],
+        LogisticRegression(),
+        cv=PromptGroupKFold(3),
+        stack_method="decision_function",
+        n_jobs=n_jobs,
+    )
+    return SwapSymmetricClassifier(calibrated)
 
 
 def _embedding(n_jobs, random_state):
