@@ -261,10 +261,13 @@ def test_swapped_repeats_agree(data):
     np.testing.assert_allclose(soft[:150], soft[150:][:, [1, 0, 2]])
 
 
-@pytest.mark.parametrize("kind", ["svm", "forest"])
-def test_a_student_whose_calibration_drops_weights_is_refused(data, kind):
+@pytest.mark.parametrize(
+    ("kind", "calibration"),
+    [("svm", "StackingClassifier"), ("forest", "CalibratedClassifierCV")],
+)
+def test_a_student_whose_calibration_drops_weights_is_refused(data, kind, calibration):
     student = make_arena_pipeline(kind)
-    message = "student.* holds a CalibratedClassifierCV of a Pipeline.*last step"
+    message = f"student.* holds a {calibration} of a Pipeline.*last step"
     with pytest.raises(ValueError, match=message):
         DistillingClassifier(student, Untouched()).fit(data.X, data.y)
     inside = make_pipeline(PairStyleFeatures(), CalibratedClassifierCV(LinearSVC(), cv=2))
