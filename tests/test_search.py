@@ -13,7 +13,7 @@ import joblib
 import numpy as np
 import pytest
 from sklearn.dummy import DummyClassifier
-from sklearn.experimental import enable_halving_search_cv  # noqa: F401 - it enables the next
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401 - for HalvingGridSearchCV
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
     GridSearchCV,

@@ -192,7 +192,7 @@ def test_an_epoch_without_improvement_stops_and_the_best_weights_return(small, l
             assert not torch.equal(value, kept.epochs[best + 1][name])
 
 
-# Shuffled labels teach nothing that lasts: a fit no better than the prior is expected.
+# Shuffled labels teach nothing that lasts: whether the fit beats the prior by them is chance.
 @pytest.mark.filterwarnings("ignore:The fit is no better:arena_estimators.exceptions.ArenaWarning")
 def test_without_patience_all_epochs_run(small, learnable):
     X, y = learnable

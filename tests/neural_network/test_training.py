@@ -158,8 +158,6 @@ def test_parts_of_a_step_add_up(small, learnable, without_dropout):
     ],
     ids=lambda other: next(iter(other)),
 )
-# Texts are cut so short that a fit may teach nothing.
-@pytest.mark.filterwarnings("ignore:The fit is no better:arena_estimators.exceptions.ArenaWarning")
 def test_every_parameter_reaches_the_training(small, learnable, other):
     X, y = learnable
     X = X.assign(prompt=[f"{text} of many more words than there is room for" for text in X.prompt])
