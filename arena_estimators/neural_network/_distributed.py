@@ -1,5 +1,6 @@
 """One process or several that share the work: the sums between them."""
 
+import atexit
 import multiprocessing
 import os
 
@@ -101,7 +102,10 @@ def join_workers(device):
             f"WORLD_SIZE={size} asks for several processes, which needs accelerate: pip install "
             "accelerate"
         ) from error
+    joined = torch.distributed.is_initialized()
     accelerator = Accelerator(cpu=device.type == "cpu")
+    if not joined:
+        atexit.register(_leave)
     if accelerator.num_processes != size:
         raise ArenaError(
             f"WORLD_SIZE={size}, but accelerate joined {accelerator.num_processes} on "
@@ -110,6 +114,15 @@ def join_workers(device):
             "device='cpu' where there is no GPU for each."
         )
     return _Several(accelerator)
+
+
+def _leave():
+    """End gloo's threads while the interpreter lives: one that outlives it aborts the process.
+
+    NCCL has no such thread, and to leave it waits for the others, one of which may have failed.
+    """
+    if torch.distributed.is_initialized() and torch.distributed.get_backend() == "gloo":
+        torch.distributed.destroy_process_group()
 
 
 def refuse_parallel_jobs(device):

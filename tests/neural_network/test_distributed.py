@@ -13,8 +13,8 @@ from arena_estimators.exceptions import ArenaError, MissingExtraError
 from arena_estimators.neural_network._distributed import join_workers
 
 SCRIPT = """
-    import json, pathlib, pickle, sys
-    import joblib, numpy as np, pandas as pd
+    import atexit, json, os, pathlib, pickle, sys
+    import joblib, numpy as np, pandas as pd, torch
     from skorch.callbacks import Callback
     from arena_estimators import BertPairClassifier, swap
     from arena_estimators.neural_network import _callbacks
@@ -29,6 +29,13 @@ SCRIPT = """
 
     _callbacks._SHARE = 0
     folder = pathlib.Path(sys.argv[1])
+    rank = os.environ["RANK"]
+
+    @atexit.register
+    def note():
+        left = not torch.distributed.is_initialized()
+        (folder / f"at_exit{rank}.txt").write_text("left" if left else "joined")
+
     X, y = pickle.loads((folder / "battles.pkl").read_bytes())
     parameters = json.loads((folder / "parameters.json").read_text())
     model = BertPairClassifier(**parameters, checkpoint_dir=folder / "checkpoints")
@@ -38,8 +45,6 @@ SCRIPT = """
         pass
     files = sorted(path.name for path in (folder / "checkpoints").glob("*.checkpoint"))
     model.set_params(callbacks=None).fit(X, y)
-    from accelerate import PartialState
-    rank = PartialState().process_index
     # Responses that meet in two battles, whose order of appearance a swap changes.
     chain = X.assign(prompt="p", response_b=np.roll(X["response_a"], 1))
     kept = [*vars(model).values(), *vars(model.net_).values(), *vars(model.net_.module_).values()]
@@ -66,6 +71,8 @@ def test_two_processes_equal_one(in_two, tiny, learnable, tmp_path):
     in_two(tmp_path / "script.py", tmp_path)
     first, second = (json.loads((tmp_path / f"found{rank}.json").read_text()) for rank in (0, 1))
     assert first == second
+    for rank in (0, 1):  # a thread of gloo that outlives the interpreter aborts the process
+        assert (tmp_path / f"at_exit{rank}.txt").read_text() == "left"
     (name,) = first["files"]
     assert re.fullmatch(r"bert_pair-[0-9a-f]+\.checkpoint", name)
     assert list((tmp_path / "checkpoints").iterdir()) == []
