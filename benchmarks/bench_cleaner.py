@@ -28,6 +28,7 @@ from arena_estimators.datasets import load_arena
 from benchmarks._harness import forget_peak, in_fresh_process, peak_memory, report
 
 TOKENIZERS = ("treebank", "punkt")
+COMPARED = [*itertools.product(TOKENIZERS, (True, False)), ("tweet", True)]
 WORKERS = {"start": "to be started", "empty": "started, memory empty", "full": "memory full"}
 
 
@@ -38,19 +39,20 @@ def read(folder, rows, file="judge_unique.parquet"):
     return pd.DataFrame({column: texts(X[column]) for column in COLUMNS})
 
 
-def usual_line(tokenizer):
+def usual_line(tokenizer, lowercase=True):
     """Give the function people write, with NLTK's stop words and WordNet loaded."""
     from nltk.stem import WordNetLemmatizer
-    from nltk.tokenize import NLTKWordTokenizer, word_tokenize
+    from nltk.tokenize import NLTKWordTokenizer, TweetTokenizer, word_tokenize
 
     stop = set(stop_words())
     lemmatizer = WordNetLemmatizer()
     lemmatizer.lemmatize("words")
-    tokenize = NLTKWordTokenizer().tokenize if tokenizer == "treebank" else word_tokenize
+    tokenizers = {"treebank": NLTKWordTokenizer, "tweet": TweetTokenizer}
+    tokenize = tokenizers[tokenizer]().tokenize if tokenizer in tokenizers else word_tokenize
     tokenize("One. Two.")
 
     def clean(text):
-        words = tokenize(text.lower())
+        words = tokenize(text.lower() if lowercase else text)
         return " ".join(lemmatizer.lemmatize(word) for word in words if word not in stop)
 
     return clean
@@ -81,15 +83,17 @@ def compare(folder, rows, tokenizer):
     return *seconds.tolist(), int(unequal)
 
 
-def count_unequal(folder, tokenizer):
+def count_unequal(folder, tokenizer, lowercase):
     """Clean each distinct text of all files by both ways; count texts and unequal ones."""
     distinct = {}
     for file in sorted(folder.glob("*.parquet")):
         X = load_arena(file, non_text="json").X
         distinct.update((text, None) for column in COLUMNS for text in texts(X[column]))
-    line = usual_line(tokenizer)
+    line = usual_line(tokenizer, lowercase)
     X = pd.DataFrame({"prompt": list(distinct)})
-    cleaner = NLTKCleaner(columns=["prompt"], tokenizer=tokenizer, keep_punctuation=True)
+    cleaner = NLTKCleaner(
+        columns=["prompt"], tokenizer=tokenizer, lowercase=lowercase, keep_punctuation=True
+    )
     pairs = zip(distinct, cleaner.fit_transform(X)["prompt"], strict=True)
     progress = tqdm(pairs, total=len(distinct), desc=tokenizer, unit="text", mininterval=2)
     return len(distinct), sum(line(text) != ours for text, ours in progress)
@@ -98,9 +102,10 @@ def count_unequal(folder, tokenizer):
 def compare_every_text(folder):
     """Report how many texts differ, and end with an error if any does."""
     rows = []
-    for tokenizer in TOKENIZERS:
-        n_texts, unequal = count_unequal(folder, tokenizer)
-        rows.append({"tokenizer": tokenizer, "distinct texts": n_texts, "unequal texts": unequal})
+    for tokenizer, lowercase in COMPARED:
+        n_texts, unequal = count_unequal(folder, tokenizer, lowercase)
+        row = {"tokenizer": tokenizer, "lower-case": lowercase, "distinct texts": n_texts}
+        rows.append(row | {"unequal texts": unequal})
     report("cleaner_parity", rows, "Every text of every file.")
     if any(row["unequal texts"] for row in rows):
         raise SystemExit("NLTKCleaner and NLTK differ.")

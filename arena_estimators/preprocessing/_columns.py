@@ -7,7 +7,7 @@ from joblib import Parallel, delayed, effective_n_jobs
 from joblib.parallel import get_active_backend
 
 from arena_estimators.battles import texts as texts_of
-from arena_estimators.preprocessing._engine import clean_cells, turns
+from arena_estimators.preprocessing._engine import clean_cells, clean_share, data_folders, turns
 
 _WORTH_A_PROCESS = 5_000_000
 # How much more this process cleans than each of the others, whose texts must be sent and sent back.
@@ -34,7 +34,8 @@ def clean_columns(columns, settings, n_jobs=None):
 
 
 def _clean_shares(shares, settings):
-    tasks = [delayed(clean_cells)(share, settings) for share in shares]
+    folders = data_folders(settings)
+    tasks = [delayed(clean_share)(share, settings, folders) for share in shares]
     backend, _ = get_active_backend()
     if backend.supports_return_generator:
         # One process alone would make joblib do the work here, before the own share.

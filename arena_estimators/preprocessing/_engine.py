@@ -6,14 +6,15 @@ a whole: a dictionary is only ever replaced, never emptied, so a thread keeps wh
 """
 
 import functools
+import sys
 from itertools import chain, repeat
 
 from arena_estimators.preprocessing import _punkt, _treebank, _words
 
 TOKENIZERS = ("treebank", "punkt", "tweet")
 _BLOCK = 100_000
-# In characters, counting 100 more for each entry: some 100 MB at worst.
-_ROOM = 25_000_000
+# In bytes, counting what is remembered generously.
+_ROOM = 100_000_000
 _UNKNOWN = "\0"
 
 
@@ -36,6 +37,24 @@ def clean_cells(columns, settings):
         return cell
 
     return [list(map(cleaned, cells)) for cells in columns]
+
+
+def clean_share(columns, settings, folders):
+    """Do what `clean_cells` does in another process, with NLTK's data where `folders` says."""
+    if folders is not None:
+        import nltk
+
+        nltk.data.path[:] = folders
+    return clean_cells(columns, settings)
+
+
+def data_folders(settings):
+    """Give where this process looks for NLTK's data, None if `settings` need none."""
+    if settings[0] != "punkt":
+        return None
+    import nltk
+
+    return list(nltk.data.path)
 
 
 def turns(cell):
@@ -77,28 +96,34 @@ class Engine:
         """Clean a list of texts."""
         if self._lowercase:
             texts = map(str.lower, texts)
-        return list(chain.from_iterable(map(self._clean_block, _blocks(texts, _BLOCK))))
+        cleaned = []
+        for block in _blocks(texts, _BLOCK):
+            if len(block) == 1:  # a text may be of any length
+                keys = self._keys(block[0])
+                parts = [keys[start : start + _BLOCK] for start in range(0, len(keys), _BLOCK)]
+                cleaned.append("".join(self._joined([part])[0] for part in parts)[:-1])
+            else:
+                cleaned += [text[:-1] for text in self._joined(map(self._keys, block))]
+        return cleaned
 
     def _forget(self):
         self._pieces = {}
         self._words = _Words(self._word)
         self._room = _ROOM
 
-    def _clean_block(self, texts):
-        if self._room < 0:
-            self._forget()
+    def _joined(self, texts):
+        """Join what the keys of each text become, a space behind each word."""
         remembered, unknown = self._pieces.get, repeat(_UNKNOWN)
-        cleaned, gaps = [], []
-        for text in texts:
-            keys = self._keys(text)
+        joined, gaps = [], []
+        for keys in texts:
             pieces = list(map(remembered, keys, unknown))
-            cleaned.append(pieces)
+            joined.append(pieces)
             if _UNKNOWN in pieces:
                 gaps += [(pieces, i, keys[i]) for i in _positions(pieces)]
         new = self._work_out({key for _, _, key in gaps})
         for pieces, position, key in gaps:
             pieces[position] = new[key]
-        return ["".join(pieces)[:-1] for pieces in cleaned]
+        return list(map("".join, joined))
 
     def _work_out(self, keys):
         """Give what each key becomes, words with a space behind each, and remember it."""
@@ -110,8 +135,12 @@ class Engine:
                 new[key] = "".join(map(words.__getitem__, tokens.split()))
             else:
                 new[key] = words[tokens]
-        self._room -= sum(map(len, new)) + 100 * len(new)
         self._pieces.update(new)
+        # A key and what it becomes; as much again, and more, for its words and their lemmas.
+        self._room -= sum(map(sys.getsizeof, new)) + 200 * len(new)
+        self._room -= 3 * sum(map(sys.getsizeof, new.values()))
+        if self._room < 0:
+            self._forget()
         return new
 
     def _keys(self, text):

@@ -4,7 +4,13 @@ import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from arena_estimators._validation import Integral, StrOptions, fit_context, validate_battles
+from arena_estimators._validation import (
+    Integral,
+    Interval,
+    StrOptions,
+    fit_context,
+    validate_battles,
+)
 from arena_estimators.battles import COLUMNS
 from arena_estimators.exceptions import ArenaError
 from arena_estimators.preprocessing import _engine, _treebank, _words
@@ -99,7 +105,11 @@ class NLTKCleaner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         "stop_words": [str, list, tuple, set, frozenset, None],
         "lemmatize": [StrOptions({*_words.PARTS_OF_SPEECH, "any"}), None],
         "keep_punctuation": ["boolean"],
-        "n_jobs": [Integral, None],
+        "n_jobs": [
+            Interval(Integral, None, -1, closed="right"),
+            Interval(Integral, 1, None, closed="left"),
+            None,
+        ],
     }
 
     def __init__(
@@ -136,12 +146,6 @@ class NLTKCleaner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         -------
         NLTKCleaner
         """
-        for name in ("columns", "stop_words"):
-            words = getattr(self, name)
-            if not isinstance(words, str | None) and not all(isinstance(w, str) for w in words):
-                raise ArenaError(f"{name} must hold text only, got {words!r}.")
-        if not self.columns:
-            raise ArenaError(f"columns is empty; name what to clean, by default {COLUMNS}.")
         _engine.engine(*self._settings())
         validate_battles(self, X, y, columns=tuple(self.columns))
         return self
@@ -162,11 +166,14 @@ class NLTKCleaner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         """
         check_is_fitted(self)
         self._validate_params()  # nothing was learnt, so they may have been set since
+        settings = self._settings()
         columns = tuple(dict.fromkeys(self.columns))
         validate_battles(self, X, columns=columns, reset=False)
-        cells = clean_columns([X[name].tolist() for name in columns], self._settings(), self.n_jobs)
-        cleaned = dict(zip(columns, cells, strict=True))
-        return X.assign(**{name: _like(X[name], cells) for name, cells in cleaned.items()})
+        cleaned = clean_columns([X[name].tolist() for name in columns], settings, self.n_jobs)
+        result = X.copy()
+        for name, cells in zip(columns, cleaned, strict=True):
+            result[name] = _like(X[name], cells)
+        return result
 
     def get_feature_names_out(self, input_features=None):
         """Give the names of the cleaned columns.
@@ -199,6 +206,12 @@ class NLTKCleaner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         return self
 
     def _settings(self):
+        for name in ("columns", "stop_words"):
+            words = getattr(self, name)
+            if not isinstance(words, str | None) and not all(isinstance(w, str) for w in words):
+                raise ArenaError(f"{name} must hold text only, got {words!r}.")
+        if not self.columns:
+            raise ArenaError(f"columns is empty; name what to clean, by default {COLUMNS}.")
         return (
             self.tokenizer,
             _words.stop_words(self.stop_words),

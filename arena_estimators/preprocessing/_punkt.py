@@ -133,7 +133,7 @@ class Sentences:
         if kind.strip("0123456789") == "" and not self._numbers_differ:
             return "0."
         last = kind.rpartition("-")[2]
-        ends = len(kind) > 1 and any(map(str.isalpha, kind))
+        ends = len(word) > 2 and any(map(str.isalpha, kind))
         return (ends and kind not in self._not_plain and last not in self._not_plain) or word
 
     def _ends_before(self, word, after):

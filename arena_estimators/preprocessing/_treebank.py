@@ -53,7 +53,8 @@ _PADDED = re.compile(
     r"(?:(?<![.\-`:,])|(?<=\.)\.+|(?<=-)-|(?<=`)`?|(?<=[:,])(?![0-9])))"
 )
 _SUFFIX = re.compile(r"(?<=[^' \n])('[sSmMdD]|'(?:ll|LL|re|RE|ve|VE)|n't|N'T)(?=[ \n])")
-_HAS_SUFFIX = re.compile(r"[^\W_]'(?:[sSmMdDtT]|ll|LL|re|RE|ve|VE)\b").search
+# NLTK's rule for these is one of `regex`, whose letters and word ends are not those of `re`.
+_HAS_SUFFIX = regex.compile(r"[^\W_]'(?:[sSmMdDtT]|ll|LL|re|RE|ve|VE)\b").search
 # What is left to all rules.
 _ENTANGLED = re.compile(r"[:,][:,\x80-\U0010ffff]").search
 _CONTRACTED = re.compile(r"[cCgGlLwW](?i:annot|imme|onna|otta|emme|anna)").search

@@ -8,6 +8,7 @@ import functools
 import gzip
 import importlib.resources
 import json
+import threading
 
 from arena_estimators.exceptions import ArenaError, ResourceNotFoundError
 
@@ -17,6 +18,7 @@ LANGUAGES = tuple(
     finnish french german greek hebrew hinglish hungarian indonesian italian kazakh nepali
     norwegian portuguese romanian russian slovene spanish swedish tajik tamil turkish""".split()
 )
+_LOCK = threading.Lock()
 PARTS_OF_SPEECH = ("n", "v", "a", "r")
 
 # The endings morphy detaches, in the order in which WordNet (and NLTK) tries them.
@@ -47,7 +49,8 @@ def stop_words(choice):
             f"stop_words={choice!r} is no language of NLTK's stop words. Choose one of "
             f"{', '.join(LANGUAGES)}, a list of words, or None."
         )
-    return _nltk_stop_words(choice)
+    with _LOCK:  # NLTK's corpora are loaded when first asked for, by one thread at a time
+        return _nltk_stop_words(choice)
 
 
 def lemmatizer(pos):

@@ -29,6 +29,7 @@ def without_reserved(text):
 @given(nasty.map(without_reserved))
 @example("dogs'\t' \"")
 @example('a."\n"b')
+@example("2²'s\u0301 ½'t\u200dx ①'ll\u0301")
 def test_tokens_are_nltks(text):
     assert tokens(text) == nltk_tokens(text)
 
@@ -77,6 +78,7 @@ STEMS = [
     "e\u0301",
     "é",
     "1",
+    "½",
     "(it",
     '"it',
     "`don",
@@ -88,7 +90,9 @@ SUFFIXES = "s S m d t T ll LL Ll re ve n't N'T N't 's't 'n ye tis was x r é l".
 
 @pytest.mark.parametrize("suffix", [f"'{end}" if "'" not in end else end for end in SUFFIXES])
 def test_suffixes_are_nltks(suffix):
-    for stem, after in itertools.product(STEMS, [*', . " .. )". -x * ,, _ ! \u0301'.split(), ""]):
+    for stem, after in itertools.product(
+        STEMS, [*', . " .. )". -x * ,, _ ! \u0301 \u200d'.split(), ""]
+    ):
         chunk = f"{stem}{suffix}{after}"
         for text in (f"x {chunk} y", f"x\n{chunk}\ty"):
             assert tokens(text) == nltk_tokens(text)

@@ -1,11 +1,16 @@
 import gzip
 import importlib.resources
 import itertools
+import os
+import subprocess
+import sys
+import threading
+import time
 
 import pytest
 from cleaning_reference import need
 
-from arena_estimators.exceptions import ArenaError, ResourceNotFoundError
+from arena_estimators.exceptions import ArenaError
 from arena_estimators.preprocessing import _words
 
 
@@ -69,32 +74,89 @@ def test_only_known_languages_reach_nltk(name, monkeypatch):
         _words.stop_words(name)
 
 
-def test_missing_language_says_how_to_get_it(monkeypatch):
-    import nltk
+WITHOUT_DATA = """
+import nltk, pandas as pd
+from arena_estimators import NLTKCleaner
+from arena_estimators.exceptions import ResourceNotFoundError
 
-    monkeypatch.setattr(nltk.data, "path", [])
-    with pytest.raises(ResourceNotFoundError) as caught:
-        _words.stop_words("tamil")
+def download(*args, **kwargs):
+    raise AssertionError("something was to be downloaded")
+
+nltk.data.path = []
+nltk.download = nltk.downloader.Downloader.download = download
+X = pd.DataFrame({name: ["It ends. Here."] for name in ("prompt", "response_a", "response_b")})
+
+def refused(**parameters):
+    try:
+        NLTKCleaner(**parameters).fit(X)
+    except ResourceNotFoundError as error:
+        print(error)
+
+"""
+
+
+def test_missing_language_says_how_to_get_it():
+    said = run_with_data(WITHOUT_DATA + "refused(stop_words='tamil')", ".")
     for part in ("'tamil'", "python -m nltk.downloader stopwords", "NLTK_DATA", "own list"):
-        assert part in str(caught.value)
+        assert part in said
+
+
+def test_nothing_is_downloaded():
+    code = WITHOUT_DATA + "NLTKCleaner().fit_transform(X); refused(tokenizer='punkt')"
+    assert "python -m nltk.downloader punkt_tab" in run_with_data(code, ".")
 
 
 def test_a_language_comes_from_the_users_data(tmp_path):
     (tmp_path / "corpora" / "stopwords").mkdir(parents=True)
     (tmp_path / "corpora" / "stopwords" / "danish").write_text("og\ni\n", encoding="utf-8")
-    code = (
-        "from arena_estimators.preprocessing import _words;"
-        "print(sorted(_words.stop_words('danish')))"
-    )
-    assert run_with_data(code, tmp_path) == "['i', 'og']"
+    code = """
+import pandas as pd
+from arena_estimators import NLTKCleaner
+cleaner = NLTKCleaner(columns=["prompt"], stop_words="danish", lemmatize=None)
+print(cleaner.fit_transform(pd.DataFrame({"prompt": ["Hunde og katte i haven"]})).prompt[0])
+"""
+    assert run_with_data(code, tmp_path) == "hunde katte haven"
+
+
+def test_threads_load_languages_one_at_a_time(monkeypatch):
+    active, most = [], []
+
+    def load(language):
+        active.append(language)
+        most.append(len(active))
+        time.sleep(0.02)
+        active.remove(language)
+
+    monkeypatch.setattr(_words, "_nltk_stop_words", load)
+    threads = [
+        threading.Thread(target=_words.stop_words, args=(language,))
+        for language in ("danish", "greek", "tamil")
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1, 1, 1]
+
+
+def test_other_processes_find_nltks_data_where_this_one_does():
+    need("tokenizers/punkt_tab/english/")
+    folder = os.environ["NLTK_DATA"]
+    code = f"""
+import nltk, pandas as pd
+from arena_estimators import NLTKCleaner
+from arena_estimators.preprocessing import _columns
+nltk.data.path[:] = [{folder!r}]
+_columns._WORTH_A_PROCESS = 100
+X = pd.DataFrame({{"prompt": [f"Dr. Smith met {{n}} dogs. They barked." for n in range(20)]}})
+cleaner = NLTKCleaner(columns=["prompt"], tokenizer="punkt", n_jobs=2)
+print(cleaner.fit_transform(X).prompt[19])
+"""
+    assert run_with_data(code, ".") == "dr. smith met 19 dog barked"
 
 
 def run_with_data(code, folder):
     """Run code in a new Python, because NLTK reads its data's folder once."""
-    import os
-    import subprocess
-    import sys
-
     environment = os.environ | {"NLTK_DATA": str(folder)}
     command = [sys.executable, "-c", code]
     return subprocess.run(
