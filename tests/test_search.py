@@ -46,17 +46,30 @@ def data():
 
 
 class Noted(PairStyleFeatures):
-    """Style features that write down each fit, slowly enough to be watched."""
+    """Style features that write down each fit; after some they wait until a file is there."""
 
-    def __init__(self, *, log=None):
+    def __init__(self, *, log=None, n_before=None, wait_for=None):
         super().__init__()
         self.log = log
+        self.n_before = n_before
+        self.wait_for = wait_for
 
     def fit_transform(self, X, y=None):
         with open(self.log, "a") as file:
             file.write("fit\n")
-        time.sleep(0.2)
+        if self.n_before is not None and n_fits(self.log) > self.n_before:
+            wait_until(pathlib.Path(self.wait_for).exists)
         return super().fit_transform(X, y)
+
+
+def n_fits(log):
+    return len(pathlib.Path(log).read_text().split()) if pathlib.Path(log).exists() else 0
+
+
+def wait_until(happened, seconds=60):
+    end = time.monotonic() + seconds
+    while not happened() and time.monotonic() < end:
+        time.sleep(0.05)
 
 
 def style(features):
@@ -159,26 +172,27 @@ def test_a_cluster_finds_the_same_though_a_worker_is_killed(tmp_path):
     best = search.best_params_
     log.unlink()
     half = len(folds) * len(search.cv_results_["params"]) // 2
+    killed = tmp_path / "killed"
+    noted = Noted(log=str(log), n_before=half, wait_for=str(killed))
+    search.set_params(estimator=style(noted))
     # What is scattered by name lives on both workers, unless the memory manager drops it from one;
     # what is not is lost with its worker.
     shared = [data.X, data.y, *(part for fold in folds for part in fold)]
-    killed = []
     with local_cluster(distributed) as client:
         client.amm.stop()
         workers = list(client.run(os.getpid).values())
 
         def kill_half_way():
-            while not log.exists() or len(log.read_text().split()) < half:
-                time.sleep(0.05)
+            wait_until(lambda: n_fits(log) >= half)
             os.kill(workers[0], signal.SIGKILL)
-            killed.append(len(log.read_text().split()))
+            killed.write_text(str(n_fits(log)))
 
         watcher = threading.Thread(target=kill_half_way, daemon=True)
         watcher.start()
         with joblib.parallel_config("dask", scatter=shared):
             search.fit(data.X, data.y)
         watcher.join(timeout=10)
-    assert half <= killed[0] < 2 * half
+    assert half <= int(killed.read_text()) < 2 * half
     assert search.best_params_ == best
     np.testing.assert_allclose(search.cv_results_["mean_test_score"], expected, rtol=1e-9)
 

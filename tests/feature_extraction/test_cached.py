@@ -80,11 +80,15 @@ def test_a_search_makes_each_matrix_once_and_finds_the_same(data, tmp_path, n_jo
     log.unlink()
     cached = CachedTransformer(Counter(str(log)), memory=str(tmp_path / "cache"))
     found = search(cached, data, n_jobs=n_jobs)
-    assert counts(log) == (3 + 1, 2 * 3 + 1)
+    made = counts(log)
+    # A process that needs what another one is still making makes it too.
+    twice = 1 if n_jobs is None else 2
+    assert 3 + 1 <= made[0] <= twice * 3 + 1
+    assert 2 * 3 + 1 <= made[1] <= twice * 2 * 3 + 1
     scores = [s.cv_results_["mean_test_score"] for s in (plain, found)]
     np.testing.assert_array_equal(*scores)
     search(cached, data)
-    assert counts(log) == (3 + 1, 2 * 3 + 1)
+    assert counts(log) == made
 
 
 def test_other_battles_and_other_parameters_are_other_matrices(data, tmp_path):

@@ -1,4 +1,4 @@
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -71,11 +71,8 @@ def test_many_writers_at_once(cache):
             mine.store(KEYS[start : start + 10], VECTORS[start : start + 10])
             mine.load(KEYS)
 
-    writers = [threading.Thread(target=write, args=(number,)) for number in range(6)]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join()
+    with ThreadPoolExecutor(6) as writers:
+        list(writers.map(write, range(6)))  # raises what a writer raised
     found = cache.load(KEYS)
     np.testing.assert_array_equal([found[key] for key in KEYS], VECTORS)
     assert {path.suffix for path in files(cache)} == {".npy"}

@@ -1,6 +1,7 @@
 """What the tests of BertPairClassifier share: tiny encoders and battles with a known signal."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -93,16 +94,21 @@ def in_two(tmp_path):
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
 
     def run(*arguments):
-        done = subprocess.run(
+        process = subprocess.Popen(
             [*launch, *arguments],
             cwd=tmp_path,
             env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=300,
-            check=False,
+            start_new_session=True,
         )
-        assert done.returncode == 0, done.stderr[-3000:]
-        return done.stdout
+        try:
+            said, complained = process.communicate(timeout=300)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)  # with the processes that it launched
+            raise
+        assert process.returncode == 0, complained[-3000:]
+        return said
 
     return run
