@@ -26,6 +26,11 @@ def prompt_groups(X):
     -------
     ndarray of shape (n_battles,) of int
 
+    Raises
+    ------
+    BattlesError
+        If there is no such column, or a battle has no group.
+
     Examples
     --------
     >>> import pandas as pd
@@ -35,6 +40,8 @@ def prompt_groups(X):
     """
     check_battles(X, columns=[PROMPT])
     if GROUP in X.columns:
+        if X[GROUP].isna().any():
+            raise BattlesError(f"The column {GROUP!r} must say a group for every battle.")
         return np.unique(X[GROUP], return_inverse=True)[1]
     normal = [re.sub(r"\s+", " ", text).strip().casefold() for text in texts(X[PROMPT])]
     return np.unique(np.array(normal, dtype=object), return_inverse=True)[1]

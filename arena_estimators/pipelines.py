@@ -81,6 +81,9 @@ def make_arena_pipeline(kind="linear", *, n_jobs=None, random_state=None):
 
     Notes
     -----
+    Without LightGBM the booster is ``HistGradientBoostingClassifier(l2_regularization=10,
+    learning_rate=0.04, max_features=0.3, max_iter=1000, max_leaf_nodes=15)``.
+
     What the other kinds are, typed by hand (`"linear"` is in the example below, `"bert"` is
     `BertPairClassifier()`)::
 

@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from submit_files import parse, read_test, read_train, step, submit
+from submit_files import n_jobs, parse, read_test, read_train, step, submit
 
 from arena_estimators import (
     BlendingClassifier,
@@ -49,7 +49,7 @@ def make_blend(n_jobs=None):
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--n-jobs", type=int, help="how many fits at a time")
+    parser.add_argument("--n-jobs", type=n_jobs, help="how many fits at a time")
     args = parse(parser, argv, N_TRAIN)
     train, test = read_train(args.train, N_TRAIN), read_test(args.test)
 

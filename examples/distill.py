@@ -43,7 +43,8 @@ def main(argv=None):
     models, unseen = fit_models(train, others)
     print(f"\n{'class prior':<22} log loss {prior_log_loss(train.y):.4f}")
     for name, model in models.items():
-        loss = log_loss(train.y[unseen], model.predict_proba(train.X.iloc[unseen]))
+        proba = model.predict_proba(train.X.iloc[unseen])
+        loss = log_loss(train.y[unseen], proba, labels=model.classes_)
         print(f"{name:<22} log loss {loss:.4f}")
     submit(models["student of the blend"], test, args.out)
 

@@ -13,7 +13,7 @@ import tempfile
 from sklearn.dummy import DummyClassifier
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
-from submit_files import check_writable, parse, read_test, read_train, step, submit
+from submit_files import check_writable, n_jobs, parse, read_test, read_train, step, submit
 
 from arena_estimators import CachedTransformer, PromptGroupKFold, make_arena_pipeline
 
@@ -41,10 +41,10 @@ def search(train, cache, n_jobs=None):
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cache", help="a folder to keep the features in (default: a new one)")
-    parser.add_argument("--n-jobs", type=int, help="how many fits at a time")
+    parser.add_argument("--n-jobs", type=n_jobs, help="how many fits at a time")
     args = parse(parser, argv, N_TRAIN)
     if args.cache:
-        check_writable("--cache", os.path.join(args.cache, "joblib"))
+        check_writable("--cache", os.path.join(args.cache, "joblib", "features"))
     train, test = read_train(args.train, N_TRAIN), read_test(args.test)
 
     cv = PromptGroupKFold(3, shuffle=True, random_state=0)

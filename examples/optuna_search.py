@@ -11,7 +11,7 @@ import argparse
 
 from sklearn.dummy import DummyClassifier
 from sklearn.model_selection import cross_val_score
-from submit_files import read_labelled
+from submit_files import at_least, read_labelled
 
 from arena_estimators import PromptGroupKFold, make_arena_pipeline
 
@@ -34,7 +34,7 @@ def make_model(trial):
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--train", help="battles with winners (default: 600 made ones)")
-    parser.add_argument("--trials", type=int, default=8, help="how many points to try")
+    parser.add_argument("--trials", type=at_least(1), default=8, help="how many points to try")
     args = parser.parse_args(argv)
     try:
         import optuna

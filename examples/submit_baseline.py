@@ -15,7 +15,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.metrics import log_loss
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
-from submit_files import parse, read_test, read_train, save, step, submit
+from submit_files import n_jobs, parse, read_test, read_train, save, step, submit
 from tqdm import tqdm
 
 from arena_estimators import DavidsonClassifier, PromptGroupKFold, make_arena_pipeline
@@ -66,7 +66,7 @@ def run(train, test, out, model_path=None, n_jobs=None):
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--n-jobs", type=int, help="threads that read the texts")
+    parser.add_argument("--n-jobs", type=n_jobs, help="threads that read the texts")
     args = parse(parser, argv, N_TRAIN, model=True)
     train, test = read_train(args.train, N_TRAIN), read_test(args.test)
     run(train, test, args.out, args.model, args.n_jobs)

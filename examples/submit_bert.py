@@ -19,6 +19,7 @@ import time
 
 import joblib
 from submit_files import (
+    at_least,
     check_writable,
     one_line,
     parse,
@@ -93,12 +94,14 @@ def parse_arguments(argv):
     parser.add_argument("--model", help=f"where the model is kept (default: {MODEL})")
     parser.add_argument("--encoder", help="a folder or a name on the hub; default: MiniLM")
     parser.add_argument("--architecture", choices=["siamese", "cross"])
-    parser.add_argument("--max-length", type=int, help="tokens of a sequence")
-    parser.add_argument("--n-epochs", type=int)
+    parser.add_argument("--max-length", type=at_least(1), help="tokens of a sequence")
+    parser.add_argument("--n-epochs", type=at_least(1))
     parser.add_argument("--learning-rate", type=float)
-    parser.add_argument("--lora-rank", type=int, help="train adapters instead of all weights")
-    parser.add_argument("--batch-tokens", type=int, help="halve it when memory runs out")
-    parser.add_argument("--accumulate", type=int, help="and double this")
+    parser.add_argument(
+        "--lora-rank", type=at_least(1), help="train adapters instead of all weights"
+    )
+    parser.add_argument("--batch-tokens", type=at_least(1), help="halve it when memory runs out")
+    parser.add_argument("--accumulate", type=at_least(1), help="and double this")
     parser.add_argument("--random-state", type=int, default=0)
     args = vars(parse(parser, argv, N_TRAIN))
     files = {name: args.pop(name) for name in ("train", "test", "out", "model")}

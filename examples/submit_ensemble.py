@@ -12,7 +12,7 @@ import argparse
 
 from blend import print_blend
 from submit_bert import project
-from submit_files import parse, read_test, read_train, save, step, submit
+from submit_files import at_least, n_jobs, parse, read_test, read_train, save, step, submit
 
 from arena_estimators import BlendingClassifier, PromptGroupShuffleSplit, make_arena_pipeline
 
@@ -34,8 +34,10 @@ def make_ensemble(n_jobs=None, folds=3, minilm=False):
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minilm", action="store_true", help="blend it with MiniLM")
-    parser.add_argument("--folds", type=int, default=3, help="folds of the blend (default: 3)")
-    parser.add_argument("--n-jobs", type=int, help="threads and processes of a step")
+    parser.add_argument(
+        "--folds", type=at_least(2), default=3, help="folds of the blend (default: 3)"
+    )
+    parser.add_argument("--n-jobs", type=n_jobs, help="threads and processes of a step")
     args = parse(parser, argv, N_TRAIN, model=True)
     train, test = read_train(args.train, N_TRAIN), read_test(args.test)
 

@@ -1,5 +1,6 @@
 """What the examples share: their files, what is checked before any fit, and words of progress."""
 
+import argparse
 import os
 import pathlib
 import tempfile
@@ -20,6 +21,25 @@ from arena_estimators.battles import CLASSES
 from arena_estimators.exceptions import ArenaError
 
 N_TEST = 100
+
+
+def at_least(least):
+    """Give a function for `type=` of an option that takes whole numbers from `least` on."""
+
+    def number(text):
+        if int(text) < least:
+            raise argparse.ArgumentTypeError(f"expected {least} or more, got {text}")
+        return int(text)
+
+    number.__name__ = "whole number"
+    return number
+
+
+def n_jobs(text):
+    """Read `--n-jobs`, which is no zero."""
+    if int(text) == 0:
+        raise argparse.ArgumentTypeError("expected 1 or more, or -1 for all cores, got 0")
+    return int(text)
 
 
 def parse(parser, argv, n_train, *, model=False):

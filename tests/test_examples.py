@@ -16,6 +16,7 @@ import arena_estimators
 from arena_estimators import (
     BertPairClassifier,
     PromptGroupShuffleSplit,
+    load_arena,
     make_battles,
     swap_inconsistency,
 )
@@ -168,6 +169,46 @@ def test_a_cache_that_cannot_be_written_is_said_at_once(example, tmp_path, capsy
     with pytest.raises(SystemExit, match="--cache .*cannot write into"):
         example("grid_search", "--cache", "file")
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.slow
+def test_a_search_finds_its_features_again(example, capsys, tmp_path):
+    example("grid_search", "--cache", "kept")
+    made = sorted(tmp_path.rglob("output.pkl"))
+    example("grid_search", "--cache", "kept")
+    assert sorted(tmp_path.rglob("output.pkl")) == made != []
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("submit_ensemble", ["--folds", 1], "--folds: expected 2 or more, got 1"),
+        ("blend", ["--n-jobs", 0], "--n-jobs: expected 1 or more, or -1 for all cores, got 0"),
+        ("submit_bert", ["--n-epochs", 0], "--n-epochs: expected 1 or more, got 0"),
+        ("optuna_search", ["--trials", 0], "--trials: expected 1 or more, got 0"),
+        ("optuna_search", ["--trials", "few"], "--trials: invalid whole number value: 'few'"),
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused(example, capsys, name, arguments, message):
+    if name == "optuna_search":
+        pytest.importorskip("optuna", reason="pip install optuna")
+    with pytest.raises(SystemExit):
+        example(name, *arguments)
+    assert message in capsys.readouterr().err
+
+
+def test_a_student_is_judged_where_a_class_is_rare(example, capsys, tmp_path):
+    files = write_competition_files(tmp_path, 100, 9)
+    train = pd.read_csv("train.csv")
+    unseen = next(PromptGroupShuffleSplit(random_state=0).split(load_arena("train.csv").X))[1]
+    train = train.drop(index=[row for row in unseen if train["winner_tie"][row]])
+    train.to_csv("train.csv", index=False)
+    X = load_arena("train.csv").X
+    again = next(PromptGroupShuffleSplit(random_state=0).split(X))[1]
+    train.iloc[again] = train.iloc[again].assign(winner_tie=0, winner_model_a=1, winner_model_b=0)
+    train.to_csv("train.csv", index=False)
+    example("distill", *files)
+    assert "student of the blend" in capsys.readouterr().out
 
 
 def test_the_model_is_kept_when_the_submission_cannot_be_written(example, monkeypatch):

@@ -94,3 +94,5 @@ def test_groups_of_another_length_are_refused(splitter):
 def test_a_column_says_what_belongs_together():
     X = pd.DataFrame({"prompt": ["a", "b", "c"], "prompt_group": ["x", "y", "x"]})
     assert prompt_groups(X).tolist() == [0, 1, 0]
+    with pytest.raises(BattlesError, match="'prompt_group' must say a group for every battle"):
+        prompt_groups(X.assign(prompt_group=["x", None, "x"]))

@@ -86,7 +86,7 @@ def test_a_kind_is_symmetric_and_better_than_the_prior(kind, data, parts, tmp_pa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["linear", "boosting", "forest", "kernel", "svm"])
+@pytest.mark.parametrize("kind", WITHOUT_ENCODER)
 def test_no_temperature_would_make_much_better_probabilities(kind):
     data = make_battles(1200, random_state=1)
     train, test = next(PromptGroupShuffleSplit(test_size=0.5, random_state=0).split(data.X))

@@ -148,8 +148,10 @@ class AugmentingClassifier(BattleClassifierMixin, BaseEstimator):
         rows, copies = self._copies(X)
         y = classes[target] if target.ndim == 1 else target
         rows = np.concatenate([np.arange(len(X)), rows])
-        groups = {GROUP: prompt_groups(X)[rows]} if "drop_turns" in self.augmentations else {}
-        X = pd.concat([X, copies], ignore_index=True).assign(**groups)
+        groups = prompt_groups(X)[rows]
+        X = pd.concat([X, copies], ignore_index=True)
+        if (prompt_groups(X) != groups).any():
+            X = X.assign(**{GROUP: groups})
         weight = None if sample_weight is None else sample_weight[rows]
         self.estimator_ = fit_member(self.estimator, X, y[rows], weight)
         check_classes(self.estimator_, classes, "estimator")

@@ -75,7 +75,7 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
         the next attribute are not set.
     leave_one_out_ : Series of shape (n_members,)
         What each member gains: by how much the log loss is higher when the rest are blended anew
-        without it. NaN for a single member.
+        without it. NaN where no other has a weight, as for a single member.
     n_features_in_ : int
         The number of text columns.
     feature_names_in_ : ndarray of shape (n_features,)
@@ -199,7 +199,7 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
         validate_battles(self, X)
         classes, target = check_labels(y, n_battles=len(X))
         for name, member in named:
-            check_member(member, f"Member {name!r}", classes)
+            check_member(member, f"Member {name!r}", classes, prefit=self.prefit)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         temperature = None if self.temperature == "fit" else float(self.temperature)

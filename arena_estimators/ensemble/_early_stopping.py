@@ -112,7 +112,7 @@ class EarlyStoppingClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator
         weight = None
         if sample_weight is not None:
             weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
-        rounds = self._choose_rounds(X, y, codes, weight)
+        rounds = self._choose_rounds(X, codes, classes, weight)
         estimator = clone(self.estimator)
         estimator[-1].set_params(**rounds)
         self.estimator_ = fit_member(estimator, X, y, weight)
@@ -158,11 +158,20 @@ class EarlyStoppingClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator
                 f"HistGradientBoostingClassifier, got {type(last).__name__}."
             )
 
-    def _choose_rounds(self, X, y, codes, weight):
+    def _choose_rounds(self, X, codes, classes, weight):
         """Set the number of rounds and its loss; give the parameters that make as many rounds."""
         train, held_out = self._split(X, codes)
+        if weight is not None and not (weight[train].any() and weight[held_out].any()):
+            raise ArenaError(
+                "sample_weight is zero on all battles that are held out, or on all others; pass "
+                "more battles that count, or another validation_fraction."
+            )
         steps, booster = clone(self.estimator[:-1]), clone(self.estimator[-1])
-        features = steps.fit_transform(X.iloc[train], y[train])
+        shares = booster.class_weight
+        if isinstance(shares, dict) and set(classes) <= set(shares):
+            by_code = {code: shares[label] for code, label in enumerate(classes)}
+            booster.set_params(class_weight=by_code)
+        features = steps.fit_transform(X.iloc[train], classes[codes[train]])
         fitting = (features, codes[train], None if weight is None else weight[train])
         features = steps.transform(X.iloc[held_out])
         judging = (features, codes[held_out], None if weight is None else weight[held_out])

@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 
 from arena_estimators.battles import CLASSES
 from arena_estimators.exceptions import LabelsError
+from arena_estimators.feature_extraction._cached import writable_memory
 from arena_estimators.model_selection import PromptGroupKFold
 
 
@@ -42,7 +43,7 @@ class BattleClassifierMixin(ClassifierMixin, MetaEstimatorMixin):
         return tags
 
 
-def check_member(estimator, name, classes=None):
+def check_member(estimator, name, classes=None, *, prefit=False):
     """Refuse, before anything is fitted, a classifier that cannot be fitted or asked in the end.
 
     Parameters
@@ -52,18 +53,23 @@ def check_member(estimator, name, classes=None):
         What the error calls it.
     classes : ndarray of shape (n_classes,), optional
         The labels it will meet.
+    prefit : bool, default=False
+        Whether it is fitted already: what only a fit needs may be gone.
 
     Raises
     ------
     ValueError
         If it, or a classifier it is made of, has no `predict_proba`, if one that is fitted already
         has other classes, or if a part of it that belongs to this library has settings that
-        contradict each other or the machine, such as a folder that cannot be written.
+        contradict each other or the machine, such as a folder that cannot be written. The cache of
+        a Pipeline counts as such.
     """
     _check_probabilities(estimator, name)
     _check_fitted(estimator, name, classes)
-    for part in _parts(estimator):
-        if _is_ours(part):
+    for part in [] if prefit else _parts(estimator):
+        if isinstance(part, Pipeline):
+            writable_memory(part.memory)
+        elif _is_ours(part):
             part._validate_params()
             getattr(part, "_check_settings", lambda: None)()
 
@@ -240,7 +246,7 @@ def proba_of(estimator, X, classes, name):
 
 def _names(classes):
     return [
-        label if isinstance(label, str) else CLASSES[label] if label in (0, 1, 2) else label
+        label if isinstance(label, str) else CLASSES[int(label)] if label in (0, 1, 2) else label
         for label in np.asarray(classes).tolist()
     ]
 

@@ -19,6 +19,7 @@ from arena_estimators._validation import (
 from arena_estimators.battles import (
     CLASSES,
     COLUMNS,
+    GROUP,
     check_battles,
     check_labels,
     swap_proba,
@@ -35,7 +36,8 @@ from arena_estimators.ensemble._members import (
     takes_soft_labels,
     weight_name,
 )
-from arena_estimators.exceptions import LabelsError
+from arena_estimators.exceptions import BattlesError, LabelsError
+from arena_estimators.model_selection import prompt_groups
 
 _SMALLEST = np.finfo(np.float64).tiny
 
@@ -114,7 +116,8 @@ def soften_labels(X, y, proba, *, hard_weight=0.5, temperature=1.0, sample_weigh
 class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
     """Train a student on a teacher's probabilities mixed with the votes.
 
-    The teacher labels each battle by a model that was fitted without that battle's prompt. With
+    The teacher labels each battle of `X` by a model that was fitted without that battle's prompt,
+    and those of `X_unlabelled` by one that was fitted on all of `X`. With
     the student as its own teacher (the default) this is self-distillation. It helps a student
     that fits the votes too closely, and not one whose penalty is right (`docs/estimators.rst` has
     figures). A student that takes no soft labels is fitted on one weighted row for each class.
@@ -250,6 +253,7 @@ class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
             others = X_unlabelled.columns.difference(COLUMNS, sort=False)
             X_unlabelled = X_unlabelled[[*self.feature_names_in_, *others]]
             X_unlabelled = X_unlabelled[~_are_among(X_unlabelled, X)]
+            _check_groups(X, X_unlabelled)
         if not takes_soft_labels(self.student):
             weight_name(self.student, "The student, which takes no soft labels,")
         elif sample_weight is not None:
@@ -314,6 +318,14 @@ class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
         if refit:
             self.teacher_ = fitted[0]
         return proba[0]
+
+
+def _check_groups(X, X_unlabelled):
+    if (GROUP in X) != (GROUP in X_unlabelled):
+        raise BattlesError(
+            f"Only one of X and X_unlabelled has a column {GROUP!r}; give it to both or to none."
+        )
+    prompt_groups(X_unlabelled)
 
 
 def _fit_student(student, X, soft, weight, names):

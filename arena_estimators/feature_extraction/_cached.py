@@ -122,7 +122,7 @@ class CachedTransformer(TransformerMixin, BaseEstimator):
         """
         validate_battles(self, X, y)
         _check_limit(self.bytes_limit)
-        self._memory = _writable(self.memory)
+        self._memory = writable_memory(self.memory)
         transformer = clone(self.transformer)
         version = importlib.import_module("arena_estimators").__version__
         self._key = self._memory and joblib.hash((version, transformer, _digest(X), y))
@@ -164,7 +164,7 @@ class CachedTransformer(TransformerMixin, BaseEstimator):
 
     def _check_settings(self):
         _check_limit(self.bytes_limit)
-        _writable(self.memory)
+        writable_memory(self.memory)
 
     def _keep(self, function, *arguments):
         if self._memory is None:
@@ -219,7 +219,7 @@ def _check_limit(limit):
         )
 
 
-def _writable(memory):
+def writable_memory(memory):
     """Give a joblib.Memory whose folder exists and can be written, or None."""
     if memory is None:
         return None

@@ -189,6 +189,15 @@ def test_no_copy_crosses_a_split_made_inside(data, inside, monkeypatch):
     assert model.predict_proba(battles).shape == (len(battles), 3)
 
 
+@pytest.mark.parametrize("turns", [False, True])
+def test_groups_are_given_only_where_a_copy_lost_its_prompt(data, turns):
+    X = data.X.map(text_of)
+    X = X.map(lambda text: ["Well?", text]) if turns else X
+    X = X.assign(id=range(len(X)))
+    model = AugmentingClassifier(Recorder(), random_state=0).fit(X, data.y)
+    assert list(model.estimator_.X_) == [*X, *(["prompt_group"] if turns else [])]
+
+
 def test_no_copies_is_the_classifier_alone(data):
     alone = style().fit(data.X, data.y).predict_proba(data.X)
     model = AugmentingClassifier(style(), n_copies=0).fit(data.X, data.y)

@@ -1,4 +1,5 @@
 import pickle
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -271,6 +272,26 @@ def test_prefit_members_are_not_fitted_again(data):
     clone(BlendingClassifier(frozen, prefit=True)).fit(data.X, data.y)
 
 
+def test_prefit_members_need_no_folder_of_their_fit(data, tmp_path):
+    folder = tmp_path / "cache"
+    cached = CachedTransformer(PairStyleFeatures(), memory=str(folder))
+    member = style().set_params(pairstylefeatures=cached)
+    member = pickle.loads(pickle.dumps(member.fit(data.X, data.y)))
+    shutil.rmtree(folder)
+    folder.write_text("in the way")
+    model = BlendingClassifier([("moved", member)], prefit=True).fit(data.X, data.y)
+    assert model.predict_proba(data.X).shape == (len(data.X), 3)
+
+
+@pytest.mark.parametrize("labels", [np.int64, np.float64])
+def test_prefit_members_may_have_learned_numbers(data, labels):
+    _, codes = np.unique(data.y, return_inverse=True)
+    named, numbered = style().fit(data.X, data.y), style().fit(data.X, codes.astype(labels))
+    model = BlendingClassifier([("a", named), ("b", numbered)], prefit=True, temperature=1.0)
+    proba = model.fit(data.X, data.y).predict_proba(data.X)
+    np.testing.assert_allclose(proba, named.predict_proba(data.X), atol=1e-6)
+
+
 def test_two_processes_give_the_same(data, fitted, capsys):
     model = BlendingClassifier(MEMBERS, n_jobs=2, verbose=True).fit(data.X, data.y)
     np.testing.assert_array_equal(model.predict_proba(data.X), fitted.predict_proba(data.X))
@@ -468,6 +489,8 @@ def _prefit(frozen):
         (lambda file: then_linear(PairEmbeddings(cache_dir=file)), "cache folder"),
         (lambda file: BertPairClassifier(checkpoint_dir=file), "checkpoint_dir"),
         (lambda file: BertPairClassifier(f"{file}/no/encoder"), "no/encoder"),
+        (lambda file: style().set_params(memory=file), "cache"),
+        (lambda file: SwapSymmetricClassifier(style().set_params(memory=file)), "cache"),
         (lambda file: AugmentingClassifier(style(), n_copies=-1), "n_copies"),
         (lambda file: _two_classes(), "has the classes"),
         (lambda file: SwapSymmetricClassifier(_two_classes()), "has the classes"),

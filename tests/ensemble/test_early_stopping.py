@@ -121,6 +121,24 @@ def test_weights_reach_the_booster_and_the_held_out_loss(data, kind):
 
 
 @each_booster
+def test_classes_can_be_weighted(data, kind):
+    # By name, but HistGradientBoostingClassifier knows them by their position alone.
+    names = range(3) if kind == "histogram" else ["model_a", "model_b", "tie"]
+    weighted = early(BOOSTERS[kind](class_weight=dict(zip(names, [1.0, 1.0, 5.0], strict=True))))
+    weight = np.where(data.y == "tie", 5.0, 1.0)
+    each = early(BOOSTERS[kind]()).fit(data.X, data.y, sample_weight=weight)
+    weighted.fit(data.X, data.y)
+    held_out = {**N_ROUNDS}[kind]
+    assert weighted.estimator_[-1].get_params()[held_out] == weighted.n_rounds_
+    ties = [model.predict_proba(data.X)[:, 2].mean() for model in (weighted, each)]
+    assert ties[0] == pytest.approx(ties[1], abs=0.05)
+    assert (
+        ties[0]
+        > early(BOOSTERS[kind]()).fit(data.X, data.y).predict_proba(data.X)[:, 2].mean() + 0.1
+    )
+
+
+@each_booster
 def test_patience_stops_early(data, kind, monkeypatch):
     booster = BOOSTERS[kind](400)
     fitted = []
@@ -195,6 +213,9 @@ def test_without_lightgbm_boosting_is_made_all_the_same(monkeypatch):
     )
     booster = make_arena_pipeline("boosting").estimator.estimator[-1]
     assert isinstance(booster, HistGradientBoostingClassifier)
+    typed = str(booster.set_params(random_state=None)).replace("\n", " ")
+    said = make_arena_pipeline.__doc__.split("Without LightGBM the booster is ")[1].split("``")[1]
+    assert " ".join(typed.split()) == " ".join(said.split())
 
 
 class Untouched(TransformerMixin, BaseEstimator):
@@ -225,6 +246,11 @@ def test_bad_input_is_refused_before_any_fit(data):
         untouched().fit(data.X, None)
     with pytest.raises(LabelsError, match="not soft labels"):
         untouched().fit(data.X, np.full((240, 3), 1 / 3))
+    _, held_out = early(histogram())._split(data.X, np.unique(data.y, return_inverse=True)[1])
+    weight = np.ones(240)
+    weight[held_out] = 0
+    with pytest.raises(ArenaError, match="sample_weight is zero on all battles that are held out"):
+        untouched(random_state=0).fit(data.X, data.y, sample_weight=weight)
     with pytest.raises(ArenaError, match="one prompt"):
         untouched().fit(data.X.assign(prompt="p"), data.y)
     rare = np.where(np.arange(240) == 0, "tie", np.where(np.arange(240) % 2, "model_a", "model_b"))

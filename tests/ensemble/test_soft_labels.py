@@ -248,6 +248,13 @@ def test_bad_input_is_refused_before_any_fit(data):
         DistillingClassifier(Untouched()).fit(data.X, data.y, X_unlabelled=unlabelled)
     with pytest.raises(ValueError, match="every battle in the test part of exactly one fold"):
         DistillingClassifier(Untouched(), cv=PromptGroupShuffleSplit()).fit(data.X, data.y)
+    grouped = data.X.assign(prompt_group=0)
+    for X, others in ((grouped, two.X), (data.X, two.X.assign(prompt_group=0))):
+        with pytest.raises(BattlesError, match="Only one of X and X_unlabelled has a column"):
+            DistillingClassifier(Untouched()).fit(X, data.y, X_unlabelled=others)
+    with pytest.raises(BattlesError, match="must say a group for every battle"):
+        others = two.X.assign(prompt_group=None)
+        DistillingClassifier(Untouched()).fit(grouped, data.y, X_unlabelled=others)
     for options in ({"hard_weight": -0.1}, {"temperature": 0.0}, {"teacher": "gpt"}):
         with pytest.raises(ValueError, match=next(iter(options))):
             DistillingClassifier(Untouched(), **options).fit(data.X, data.y)
