@@ -5,6 +5,7 @@ scikit-learn's in less time, so their seconds flatter them.
 """
 
 import re
+from unittest import mock
 
 import numpy as np
 from scipy import sparse
@@ -110,6 +111,12 @@ def published_boosting():
         verbose=-1,
     )
     return EarlyStoppingClassifier(make_pipeline(CharacterTopics(), booster), random_state=0)
+
+
+def boosting_without_lightgbm():
+    """Compose "boosting" as it is where LightGBM is not installed."""
+    with mock.patch("importlib.util.find_spec", return_value=None):
+        return make_arena_pipeline("boosting", n_jobs=2, random_state=0)
 
 
 def embedding():

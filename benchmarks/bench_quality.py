@@ -38,6 +38,7 @@ MODELS = {
     "svm": kind("svm"),
     "forest": kind("forest"),
     "boosting": kind("boosting"),
+    "boosting without LightGBM": _recipes.boosting_without_lightgbm,
     "kernel": kind("kernel"),
     "ensemble": kind("ensemble"),
     "embedding": _recipes.embedding,
