@@ -12,6 +12,7 @@ import time
 import joblib
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.dummy import DummyClassifier
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401 - for HalvingGridSearchCV
 from sklearn.linear_model import LogisticRegression
@@ -159,6 +160,19 @@ def test_a_cache_that_cannot_be_written_is_refused_before_any_fit(data, tmp_path
     with pytest.raises(OSError, match="inside"):
         GridSearchCV(model, ALPHAS, cv=PromptGroupKFold(2), **OPTIONS).fit(data.X, data.y)
     assert log.read_text() == ""
+
+
+@pytest.mark.slow
+def test_the_same_search_runs_unchanged_on_a_cluster(data, tmp_path):
+    distributed = pytest.importorskip("distributed", reason="pip install distributed")
+    linear = make_arena_pipeline("linear")
+    cached = make_pipeline(CachedTransformer(linear[:-1], memory=tmp_path), linear[-1])
+    search = GridSearchCV(linear, ALPHAS, cv=PromptGroupKFold(2), **OPTIONS)
+    expected = search.fit(data.X, data.y).cv_results_["mean_test_score"]
+    with local_cluster(distributed), joblib.parallel_config("dask"):
+        for model in (linear, cached):
+            found = clone(search).set_params(estimator=model).fit(data.X, data.y)
+            np.testing.assert_array_equal(found.cv_results_["mean_test_score"], expected)
 
 
 @pytest.mark.slow
