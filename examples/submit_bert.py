@@ -23,6 +23,7 @@ from submit_files import (
     check_writable,
     one_line,
     parse,
+    positive,
     read_test,
     read_train,
     rehearse,
@@ -41,7 +42,10 @@ MADE_MODEL, MADE_LENGTH = "models/made_bert.joblib", 64  # never taken for one o
 def read_model(path):
     """Read a model that was trained before."""
     say(f"The model in {path} is used; delete it to train anew.")
-    model = joblib.load(path)
+    try:
+        model = joblib.load(path)
+    except Exception as error:  # pickle's errors are of many kinds
+        raise SystemExit(f"{path} is no model that can be read: {error!r}") from None
     if not isinstance(model, BertPairClassifier):
         raise SystemExit(f"{path} holds a {type(model).__name__}; expected a BertPairClassifier.")
     with one_line(f"{path}: "):
@@ -96,13 +100,13 @@ def parse_arguments(argv):
     parser.add_argument("--architecture", choices=["siamese", "cross"])
     parser.add_argument("--max-length", type=at_least(1), help="tokens of a sequence")
     parser.add_argument("--n-epochs", type=at_least(1))
-    parser.add_argument("--learning-rate", type=float)
+    parser.add_argument("--learning-rate", type=positive)
     parser.add_argument(
         "--lora-rank", type=at_least(1), help="train adapters instead of all weights"
     )
     parser.add_argument("--batch-tokens", type=at_least(1), help="halve it when memory runs out")
     parser.add_argument("--accumulate", type=at_least(1), help="and double this")
-    parser.add_argument("--random-state", type=int, default=0)
+    parser.add_argument("--random-state", type=at_least(0), default=0)
     args = vars(parse(parser, argv, N_TRAIN))
     files = {name: args.pop(name) for name in ("train", "test", "out", "model")}
     parameters = {name: value for name, value in args.items() if value is not None}

@@ -35,6 +35,13 @@ def at_least(least):
     return number
 
 
+def positive(text):
+    """Read a number above 0."""
+    if not 0 < float(text) < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
+    return float(text)
+
+
 def n_jobs(text):
     """Read `--n-jobs`, which is no zero."""
     if int(text) == 0:

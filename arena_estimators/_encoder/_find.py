@@ -1,6 +1,7 @@
 """Find the folder of an encoder, from a path, an installed package, the cache or the network."""
 
 import importlib.util
+import json
 import pathlib
 
 from arena_estimators.exceptions import ResourceNotFoundError
@@ -73,8 +74,16 @@ def _is_whole(folder):
 
 
 def _has_weights(folder):
-    files = [path.name for path in pathlib.Path(folder).iterdir()]
-    return any(name.endswith((".safetensors", ".bin")) for name in files)
+    """Tell whether all weights are there; of a download that was killed, some parts may not be."""
+    for kind in ("model.safetensors", "pytorch_model.bin"):
+        index = pathlib.Path(folder, f"{kind}.index.json")
+        if pathlib.Path(folder, kind).is_file():
+            return True
+        if index.is_file():
+            parts = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+            if all(pathlib.Path(folder, part).is_file() for part in parts):
+                return True
+    return False
 
 
 def _fetch(name):

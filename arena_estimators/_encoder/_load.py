@@ -13,11 +13,13 @@ from arena_estimators._encoder import _attention
 from arena_estimators.exceptions import ArenaError, ResourceNotFoundError
 
 _T5 = ("t5", "mt5", "umt5")  # of these only the encoder is read
+_LEAKY = ("convbert", "fnet", "nystromformer")  # these let padding into their results
+# pooling: its name in newer files of sentence-transformers, and its flag in older ones
 _SAID_POOLING = {
-    "pooling_mode_cls_token": "cls",
-    "pooling_mode_lasttoken": "last",
-    "pooling_mode_max_tokens": "max",
-    "pooling_mode_mean_tokens": "mean",
+    "cls": ("cls", "pooling_mode_cls_token"),
+    "last": ("lasttoken", "pooling_mode_lasttoken"),
+    "max": ("max", "pooling_mode_max_tokens"),
+    "mean": ("mean", "pooling_mode_mean_tokens"),
 }
 
 
@@ -77,6 +79,11 @@ def load_encoder(folder, *, attention="auto", dtype=None):
         If the folder holds no model of a kind that can be read, or not all of its weights.
     """
     config = load_config(folder)
+    if config.model_type in _LEAKY:
+        raise ArenaError(
+            f"{folder!r} holds an encoder of the family {config.model_type!r}, which lets padding "
+            "into its results: predictions would depend on the batch. Take another encoder."
+        )
     if config.is_encoder_decoder and config.model_type not in _T5:
         raise ArenaError(
             f"{folder!r} holds an encoder with a decoder of the family {config.model_type!r}; of "
@@ -124,8 +131,10 @@ def default_pooling(config, folder=None):
     said = pathlib.Path(folder, "1_Pooling", "config.json") if folder else None
     if said and said.is_file():
         modes = json.loads(said.read_text(encoding="utf-8"))
-        for mode, pooling in _SAID_POOLING.items():
-            if modes.get(mode):
+        names = modes.get("pooling_mode") or []
+        names = [names] if isinstance(names, str) else names
+        for pooling, (name, flag) in _SAID_POOLING.items():
+            if name in names or modes.get(flag):
                 return pooling
     return "last" if is_decoder(config) else "mean"
 

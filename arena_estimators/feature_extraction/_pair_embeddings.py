@@ -34,8 +34,9 @@ class PairEmbeddings(TransformerMixin, BaseEstimator):
         A folder, or a name on the Hugging Face hub. The default is found without a network where
         the extra `minilm` is installed.
     pooling : {"auto", "mean", "cls", "last", "max"}, default="auto"
-        How the vectors of the tokens become one. "auto" takes what the encoder was made for: the
-        last token for one that reads from left to right, else the mean.
+        How the vectors of the tokens become one. "auto" takes what the encoder was made for: what
+        a sentence encoder says in its folder, else the last token for one that reads from left to
+        right, else the mean.
     blocks : str, or list or tuple of str, default="difference"
         What to give, in this order:
 
@@ -72,7 +73,7 @@ class PairEmbeddings(TransformerMixin, BaseEstimator):
     Attributes
     ----------
     fingerprint_ : str
-        Of the encoder's files. `transform` refuses another encoder under the same name.
+        Of the encoder's weights. `transform` refuses another encoder under the same name.
     width_ : int
         Number of columns of one vector.
     n_features_in_ : int

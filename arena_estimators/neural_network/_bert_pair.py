@@ -21,6 +21,7 @@ from arena_estimators.neural_network._checkpoint import (
     identify,
     make_folder,
 )
+from arena_estimators.neural_network._device import own_randomness
 from arena_estimators.neural_network._distributed import join_workers, refuse_parallel_jobs
 from arena_estimators.neural_network._module import build_module
 from arena_estimators.neural_network._parameters import CONSTRAINTS, check_together, find_callbacks
@@ -47,8 +48,8 @@ class BertPairClassifier(PairPredictorMixin, ClassifierMixin, BaseEstimator):
     architecture : {"siamese", "cross"}, default="siamese"
         Whether responses are read on their own or together.
     pooling : {"auto", "mean", "cls", "last", "max"}, default="auto"
-        How a sequence's tokens become one vector; "auto" is the last token of a decoder (GPT-2,
-        Qwen, Llama, Gemma) and otherwise the mean.
+        How a sequence's tokens become one vector; "auto" is what a sentence encoder says in its
+        folder, else the last token of a decoder (GPT-2, Qwen, Llama, Gemma), else the mean.
     style_features : bool, default=True
         Whether the heads read the style of the responses beside the text.
     max_length : int, default=512
@@ -301,8 +302,7 @@ class BertPairClassifier(PairPredictorMixin, ClassifierMixin, BaseEstimator):
         checkpoint, resume = self._find_checkpoint(data, workers)
         seed = resume["seed"] if resume else seed
         split = _training.split_by_prompt(X, target, self.validation_fraction, seed)
-        devices = [workers.device] if workers.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):
+        with own_randomness(workers.device):
             torch.manual_seed(seed)
             self._shape = {
                 "architecture": self.architecture,

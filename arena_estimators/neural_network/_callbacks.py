@@ -52,10 +52,7 @@ class Progress(Callback):
 
 
 class KeepBest(Callback):
-    """Stop when the validation loss has not improved for a while, and restore the best epoch."""
-
-    def __init__(self, patience=None):
-        self.patience = patience
+    """Remember the best epoch; before all others, which may end the training."""
 
     def on_train_begin(self, net, **kwargs):
         """Begin with what a checkpoint knew, or with nothing."""
@@ -74,17 +71,26 @@ class KeepBest(Callback):
                 "logits": torch.from_numpy(np.array(net.valid_logits_)),
                 "parameters": trainable(net) if row["epoch"] < net.max_epochs else {},
             }
-        elif self.patience and row["epoch"] - self.best_["epoch"] >= self.patience:
+
+
+class StopEarly(Callback):
+    """Stop when the validation loss has not improved for a while, and restore the best epoch."""
+
+    def __init__(self, keep_best, patience=None):
+        self.keep_best, self.patience = keep_best, patience
+
+    def on_epoch_end(self, net, **kwargs):
+        """Stop if the best epoch is too long ago."""
+        row, best = net.history[-1], self.keep_best.best_
+        if "valid_loss" in row and self.patience and row["epoch"] - best["epoch"] >= self.patience:
             raise EarlyStop
 
     def on_train_end(self, net, **kwargs):
         """Put the best weights back."""
-        named = dict(net.module_.named_parameters())
-        if self.best_["epoch"] >= 0 and (
-            net.interrupted_ or net.history[-1]["epoch"] != self.best_["epoch"]
-        ):
+        named, best = dict(net.module_.named_parameters()), self.keep_best.best_
+        if best["epoch"] >= 0 and (net.interrupted_ or net.history[-1]["epoch"] != best["epoch"]):
             with torch.no_grad():
-                for name, value in self.best_["parameters"].items():
+                for name, value in best["parameters"].items():
                     named[name].copy_(value)
 
 

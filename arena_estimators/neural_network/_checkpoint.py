@@ -52,7 +52,7 @@ class Checkpoint:
         """Write the state; who is killed meanwhile keeps the checkpoint before."""
         make_folder(self.path.parent)
         readable = {name: state.pop(name) for name in ("history", "batches")}
-        text = json.dumps(readable, default=lambda value: value.item())
+        text = json.dumps(readable, default=_plain)
         partial = self.path.with_suffix(".partial")
         with open(partial, "wb") as file:
             torch.save({**state, "json": text}, file)
@@ -156,6 +156,11 @@ def check_dealing(state, dealt):
         "would be trained twice and others never. Continue it on a machine and with a number of "
         "processes like the first, or delete the file to begin anew."
     )
+
+
+def _plain(value):
+    """Give what JSON can write; callbacks may put anything into the history."""
+    return value.tolist() if hasattr(value, "tolist") else repr(value)
 
 
 def _text(value):

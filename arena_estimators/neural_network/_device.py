@@ -4,6 +4,7 @@ import contextlib
 import importlib.util
 import os
 import shutil
+import threading
 import warnings
 
 import torch
@@ -15,6 +16,7 @@ from arena_estimators.exceptions import ArenaError, ArenaWarning
 _CACHED = 2048
 _SHAPES = 1000
 _SMALL = 1024  # rows of an embedding that is cheaper as a product with one-hot rows
+_RANDOMNESS = threading.RLock()
 
 # cuBLAS reads this before its first product, and adds up in a fixed order only then.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -23,6 +25,14 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 def tokens_at_once(batch_tokens, device):
     """Give how many tokens to compute in one go; on a CPU, few enough for its caches."""
     return min(batch_tokens, _CACHED) if device.type == "cpu" else batch_tokens
+
+
+@contextlib.contextmanager
+def own_randomness(device):
+    """Leave torch's random state as it was; threads share it, so that they come one by one."""
+    devices = [device] if device.type == "cuda" else []
+    with _RANDOMNESS, torch.random.fork_rng(devices=devices):
+        yield
 
 
 @contextlib.contextmanager

@@ -97,8 +97,8 @@ def depths(encoder):
     """
     found = {name: _LAYER.search(name) for name, _ in encoder.named_parameters()}
     layers = {name: int(match.group(1)) + 1 for name, match in found.items() if match}
-    last = max(layers.values(), default=0)
-    deep, seen = {}, False
+    last = max(layers.values(), default=1)
+    deep, seen = {}, not layers  # ALBERT's and XLM's have no number: all are one layer
     for name in found:
         seen = seen or name in layers
         before = not seen or "embed" in name or name.startswith(("wte", "wpe"))

@@ -5,6 +5,7 @@ import pathlib
 import tempfile
 
 import safetensors.torch
+import torch
 
 from arena_estimators._encoder._load import load_tokenizer
 from arena_estimators.neural_network._module import build_module
@@ -52,7 +53,8 @@ def unpack_network(files, history):
             path = pathlib.Path(folder, name)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        module = build_module(folder, **json.loads(files[_SHAPE]))
+        with torch.random.fork_rng(devices=[]):  # the new heads' weights, soon replaced
+            module = build_module(folder, **json.loads(files[_SHAPE]))
         tokenizer = load_tokenizer(folder)
     module.heads.load_state_dict(safetensors.torch.load(files[_HEADS]))
     net = make_net(module)

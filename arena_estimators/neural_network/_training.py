@@ -15,7 +15,12 @@ from arena_estimators._encoder._run import free, resolve_precision
 from arena_estimators.exceptions import ArenaError, ArenaWarning
 from arena_estimators.model_selection import PromptGroupShuffleSplit, prompt_groups
 from arena_estimators.neural_network import _calibration
-from arena_estimators.neural_network._callbacks import KeepBest, Progress, SaveCheckpoints
+from arena_estimators.neural_network._callbacks import (
+    KeepBest,
+    Progress,
+    SaveCheckpoints,
+    StopEarly,
+)
 from arena_estimators.neural_network._data import Dealing, Steps
 from arena_estimators.neural_network._device import (
     can_compile,
@@ -212,8 +217,8 @@ def _rates(p):
 
 
 def _callbacks(p, n_battles, workers, checkpoint):
-    best = KeepBest(patience=p.patience)
-    made = list(p.callbacks or []) + [("keep_best", best)]
+    best = KeepBest()
+    made = [("keep_best", best), *(p.callbacks or []), ("stop_early", StopEarly(best, p.patience))]
     if checkpoint is not None:
         made.append(("checkpoints", SaveCheckpoints(checkpoint, best)))
     if p.verbose and workers.is_main:
@@ -240,6 +245,9 @@ def _say(verbose, device, dtype, packed, compiled):
 def _clear(net, module, device):
     """Leave nothing on the device."""
     module.forget_compiled()
+    if getattr(net, "optimizer_", None) is not None:  # a callback such as LRScheduler may keep it
+        net.optimizer_.state.clear()
+        net.optimizer_.param_groups.clear()
     net.optimizer_ = None
     module.zero_grad(set_to_none=True)
     module.to("cpu").eval()

@@ -1,4 +1,5 @@
 import contextlib
+import json
 import shutil
 import socket
 import subprocess
@@ -63,6 +64,22 @@ def test_a_snapshot_without_weights_does_not_count(hub, tiny):
     (refs / "main").write_text("0123abcd")
     with pytest.raises(ResourceNotFoundError):
         find_encoder(NAME)
+
+
+def test_a_snapshot_that_lacks_a_part_of_the_weights_does_not_count(hub, tiny):
+    snapshot = hub / "models--someone--some-encoder" / "snapshots" / "0123abcd"
+    shutil.copytree(tiny("bert"), snapshot, ignore=shutil.ignore_patterns("*.safetensors"))
+    refs = hub / "models--someone--some-encoder" / "refs"
+    refs.mkdir()
+    (refs / "main").write_text("0123abcd")
+    parts = [f"model-0000{number}-of-00002.safetensors" for number in (1, 2)]
+    index = {"weight_map": dict(zip("ab", parts, strict=True))}
+    (snapshot / "model.safetensors.index.json").write_text(json.dumps(index))
+    (snapshot / parts[0]).touch()
+    with pytest.raises(ResourceNotFoundError):
+        find_encoder(NAME)
+    (snapshot / parts[1]).touch()
+    assert find_encoder(NAME) == str(snapshot)
 
 
 @pytest.mark.parametrize("name", [NAME, "no such name!", "./no/such/folder"])

@@ -9,8 +9,11 @@ from tiny_encoders import FAMILIES
 from transformers import (
     BartConfig,
     BertConfig,
+    ConvBertConfig,
     DebertaV2Config,
+    FNetConfig,
     LlamaConfig,
+    NystromformerConfig,
     RobertaConfig,
     T5Config,
     XLNetConfig,
@@ -66,12 +69,28 @@ def test_every_weight_is_used(tiny, family, sequences):
     assert unused == []
 
 
-def test_a_sentence_encoder_says_its_pooling(tiny, tmp_path):
-    folder = shutil.copytree(tiny("bert"), tmp_path / "cls")
+@pytest.mark.parametrize(
+    ("said", "pooling"),
+    [
+        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, "cls"),
+        ({"pooling_mode": "cls", "include_prompt": True}, "cls"),  # of newer files
+        ({"pooling_mode": "lasttoken"}, "last"),
+        ({"pooling_mode": ["max", "mean"]}, "max"),
+        ({"pooling_mode": "weightedmean"}, "mean"),
+    ],
+)
+def test_a_sentence_encoder_says_its_pooling(tiny, tmp_path, said, pooling):
+    folder = shutil.copytree(tiny("bert"), tmp_path / "said")
     (folder / "1_Pooling").mkdir()
-    said = {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}
     (folder / "1_Pooling" / "config.json").write_text(json.dumps(said))
-    assert default_pooling(load_config(folder), folder) == "cls"
+    assert default_pooling(load_config(folder), folder) == pooling
+
+
+@pytest.mark.parametrize("kind", [ConvBertConfig, FNetConfig, NystromformerConfig])
+def test_families_that_read_padding_are_refused(tmp_path, kind):
+    kind().save_pretrained(tmp_path)
+    with pytest.raises(ArenaError, match="predictions would depend on the batch"):
+        load_encoder(str(tmp_path))
 
 
 def test_longest_input():

@@ -300,6 +300,15 @@ def test_early_stopping_of_skorch_is_no_interruption(small, learnable, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_last_epoch_counts_when_a_callback_stops_after_it(small, learnable):
+    kept, stop = KeepWeights(), EarlyStopping(threshold=10.0, threshold_mode="abs", patience=1)
+    model = small(callbacks=[kept, stop], n_epochs=4).fit(*learnable)
+    first, second = model.history_.valid_loss
+    assert second < first
+    for name, value in model.net_.module_.named_parameters():
+        assert torch.equal(value, kept.epochs[1][name])
+
+
 def test_verbose_shows_progress(small, learnable, capsys):
     model = small(verbose=1).fit(*learnable)
     said = capsys.readouterr()

@@ -1,3 +1,4 @@
+import datetime
 import pathlib
 
 import numpy as np
@@ -129,6 +130,18 @@ def test_folds_share_a_folder(tiny, learnable, tmp_path, always_due):
     again = _make(tiny, n_epochs=1, checkpoint_dir=tmp_path)
     np.testing.assert_array_equal(cross_val_score(again, X, y, **scores), expected)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_callbacks_may_put_anything_into_the_history(tiny, learnable, whole, tmp_path, always_due):
+    class Record(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            net.history.record("confusion", np.eye(3))
+            net.history.record("when", datetime.datetime.now())
+
+    second_epoch = Kill(len(whole.loss_curve_) // 3 + 1)
+    with pytest.raises(Killed):
+        _make(tiny, checkpoint_dir=tmp_path, callbacks=[Record(), second_epoch]).fit(*learnable)
+    _assert_same(_make(tiny, checkpoint_dir=tmp_path).fit(*learnable), whole)
 
 
 @pytest.mark.parametrize(

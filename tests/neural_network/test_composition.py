@@ -46,6 +46,14 @@ def test_a_search_in_two_processes_equals_one(small, learnable):
     np.testing.assert_allclose(two.predict_proba(X), one.predict_proba(X), atol=1e-5)
 
 
+def test_threads_do_not_disturb_each_other(small, learnable):
+    X, y = learnable
+    expected = small().fit(X, y).predict_proba(X)
+    fits = [joblib.delayed(small().fit)(X, y) for _ in range(3)]
+    for model in joblib.Parallel(n_jobs=2, backend="threading")(fits):
+        np.testing.assert_array_equal(model.predict_proba(X), expected)
+
+
 def test_parallel_jobs_on_a_gpu_are_refused_with_advice():
     said = joblib.Parallel(n_jobs=2)(joblib.delayed(_refusal)(d) for d in ("cuda", "cpu"))
     assert "n_jobs=1" in said[0]

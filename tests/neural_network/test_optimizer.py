@@ -1,5 +1,6 @@
 import pytest
 import torch
+from transformers import AlbertConfig, AutoModel, XLMConfig
 
 from arena_estimators.neural_network._module import build_module, depths, freeze
 from arena_estimators.neural_network._optimizer import parameter_groups, rate_at
@@ -19,6 +20,15 @@ def test_layers_are_found_in_every_family(tiny, family):
     embeddings = encoder.get_input_embeddings().weight
     names = {name for name, parameter in encoder.named_parameters() if parameter is embeddings}
     assert {of[name] for name in names} == {0}
+
+
+@pytest.mark.parametrize("kind", [AlbertConfig, XLMConfig])
+def test_layers_without_a_number_are_one(kind):
+    encoder = AutoModel.from_config(kind(hidden_size=32, num_attention_heads=2, n_layers=2))
+    freeze(encoder, "embeddings")
+    of = depths(encoder)
+    assert set(of.values()) == {0, 1}
+    assert {of[name] for name, p in encoder.named_parameters() if p.requires_grad} == {1}
 
 
 def test_rates_fall_from_layer_to_layer_and_vectors_do_not_decay(tiny):

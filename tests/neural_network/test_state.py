@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from skorch.callbacks import LRScheduler
 from tiny_encoders import FAMILIES
 from transformers.pytorch_utils import Conv1D
 
@@ -97,3 +98,18 @@ def test_nothing_of_the_training_is_left(small, learnable):
     parameters = list(net.module_.parameters())
     assert all(p.device.type == "cpu" and p.grad is None for p in parameters)
     assert not net.module_.training
+
+
+def test_a_scheduler_keeps_no_optimizer(small, learnable):
+    settings = {"schedule": "constant", "warmup": 0.0}
+    plain = small(**settings).fit(*learnable)
+    scheduler = LRScheduler("StepLR", step_size=1)
+    model = small(**settings, callbacks=[scheduler]).fit(*learnable)
+    assert not scheduler.lr_scheduler_.optimizer.state
+    assert len(pickle.dumps(model)) < 1.01 * len(pickle.dumps(plain))
+
+
+def test_copies_leave_the_global_random_state_alone(lora):
+    before = torch.random.get_rng_state()
+    copy.deepcopy(lora)
+    assert torch.equal(torch.random.get_rng_state(), before)

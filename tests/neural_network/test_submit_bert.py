@@ -71,6 +71,16 @@ def test_errors_of_the_encoder_and_of_another_model_take_one_line(main, tmp_path
     joblib.dump("text", "m.joblib")
     with pytest.raises(SystemExit, match="m.joblib holds a str; expected a BertPairClassifier"):
         main(["--model", "m.joblib"])
+    pathlib.Path("broken.joblib").touch()
+    with pytest.raises(SystemExit, match="broken.joblib is no model that can be read: EOFError"):
+        main(["--model", "broken.joblib"])
+
+
+@pytest.mark.parametrize(("option", "value"), [("--learning-rate", "0"), ("--random-state", "-1")])
+def test_numbers_out_of_range_are_refused_at_once(main, capsys, option, value):
+    with pytest.raises(SystemExit):
+        main([option, value])
+    assert f"argument {option}: expected" in capsys.readouterr().err
 
 
 def test_an_interrupted_run_is_continued_and_not_submitted(main, tiny, capsys, monkeypatch):
