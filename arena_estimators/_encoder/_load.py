@@ -48,8 +48,24 @@ def load_tokenizer(folder):
 
 
 def load_config(folder):
-    """Load the configuration of a folder, set for reading whole texts in one go."""
+    """Load the configuration of a folder, set for reading whole texts in one go.
+
+    Raises
+    ------
+    ArenaError
+        If the folder holds no model of a kind that can be read.
+    """
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    if config.is_encoder_decoder and config.model_type not in _T5:
+        raise ArenaError(
+            f"{folder!r} holds an encoder with a decoder of the family {config.model_type!r}; of "
+            f"that kind only {', '.join(_T5)} can be read. Take an encoder or a decoder."
+        )
+    if config.model_type in _LEAKY:
+        raise ArenaError(
+            f"{folder!r} holds an encoder of the family {config.model_type!r}, which lets padding "
+            "into its results: predictions would depend on the batch. Take another encoder."
+        )
     if hasattr(config, "reference_compile"):
         config.reference_compile = False
     config.use_cache = False
@@ -79,16 +95,6 @@ def load_encoder(folder, *, attention="auto", dtype=None):
         If the folder holds no model of a kind that can be read, or not all of its weights.
     """
     config = load_config(folder)
-    if config.model_type in _LEAKY:
-        raise ArenaError(
-            f"{folder!r} holds an encoder of the family {config.model_type!r}, which lets padding "
-            "into its results: predictions would depend on the batch. Take another encoder."
-        )
-    if config.is_encoder_decoder and config.model_type not in _T5:
-        raise ArenaError(
-            f"{folder!r} holds an encoder with a decoder of the family {config.model_type!r}; of "
-            f"that kind only {', '.join(_T5)} can be read. Take an encoder or a decoder."
-        )
     kind = AutoModelForTextEncoding if config.model_type in _T5 else AutoModel
     with _quiet():
         model, info = kind.from_pretrained(

@@ -8,7 +8,7 @@ from transformers.pytorch_utils import Conv1D
 
 from arena_estimators._encoder import _run
 from arena_estimators._encoder._load import default_pooling, load_encoder
-from arena_estimators.exceptions import ArenaError, MissingExtraError
+from arena_estimators.exceptions import ArenaError
 from arena_estimators.neural_network._heads import CrossHeads, SiameseHeads
 
 # bert.encoder.layer.3., gpt2 h.3., t5 block.3., llama layers.3.
@@ -124,13 +124,9 @@ def add_lora(encoder, rank, alpha):
     LoraModel
         Its `merge_and_unload()` folds the adapters into the weights again.
     """
-    try:
-        from peft import LoraConfig
-        from peft.tuners.lora import LoraModel
-    except ImportError as error:
-        raise MissingExtraError(
-            "lora_rank needs peft: pip install 'arena-estimators[lora]'"
-        ) from error
+    from peft import LoraConfig
+    from peft.tuners.lora import LoraModel
+
     config = LoraConfig(
         r=rank,
         lora_alpha=alpha,

@@ -1,13 +1,13 @@
 """What BertPairClassifier's parameters may be, each alone and together."""
 
+import importlib.util
 import os
 
 from skorch.callbacks import BatchScoring, EpochScoring
-from transformers import AutoConfig
 
-from arena_estimators._encoder._load import longest_input
+from arena_estimators._encoder._load import load_config, longest_input
 from arena_estimators._validation import Integral, Interval, Real, StrOptions
-from arena_estimators.exceptions import ArenaError
+from arena_estimators.exceptions import ArenaError, MissingExtraError
 
 _POSITIVE = Interval(Real, 0, None, closed="neither")
 _COUNT = Interval(Integral, 1, None, closed="left")
@@ -59,12 +59,14 @@ def check_together(p, folder):
     folder : str
         The encoder's.
     """
-    check_length(p.max_length, AutoConfig.from_pretrained(folder, local_files_only=True))
+    check_length(p.max_length, load_config(folder))
     _refuse_scorers(p.callbacks)
     if p.lora_rank and p.freeze is not None:
         raise ArenaError(
             f"lora_rank={p.lora_rank} already fixes the encoder's own weights; pass freeze=None."
         )
+    if p.lora_rank and importlib.util.find_spec("peft") is None:
+        raise MissingExtraError("lora_rank needs peft: pip install 'arena-estimators[lora]'")
 
 
 def check_length(max_length, config):

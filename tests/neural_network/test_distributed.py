@@ -119,8 +119,10 @@ def test_processes_that_do_not_find_each_other_are_refused(monkeypatch, device, 
 
 def test_lora_without_peft_says_what_to_install(small, learnable, monkeypatch):
     monkeypatch.setitem(sys.modules, "peft", None)
+    model = small(lora_rank=2)
+    monkeypatch.setattr(model, "_read", lambda *_, **__: pytest.fail("texts were read first"))
     with pytest.raises(MissingExtraError, match=r"arena-estimators\[lora\]"):
-        small(lora_rank=2).fit(*learnable)
+        model.fit(*learnable)
 
 
 def test_one_process_is_the_default():
