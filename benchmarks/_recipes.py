@@ -142,6 +142,13 @@ def ensemble_with_minilm():
     return BlendingClassifier([("ensemble", ensemble), ("bert", bert)], cv=cv)
 
 
+def ensemble_beside_minilm():
+    """Average the log probabilities of "ensemble" and "bert", each with its own temperature."""
+    ensemble = make_arena_pipeline("ensemble", n_jobs=2, random_state=0)
+    members = [("ensemble", ensemble), ("bert", minilm())]
+    return BlendingClassifier(members, weights=[0.5, 0.5], temperature=1.0)
+
+
 def character_dimensions():
     """Compose latent dimensions of the difference of characters, an odd block."""
     tfidf = PairTfidfVectorizer(

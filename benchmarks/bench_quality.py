@@ -44,8 +44,9 @@ MODELS = {
     "embedding": _recipes.embedding,
     "bert": _recipes.minilm,
     "ensemble with MiniLM": _recipes.ensemble_with_minilm,
+    "ensemble and bert, equal weights": _recipes.ensemble_beside_minilm,
 }
-ENCODERS = ("embedding", "bert", "ensemble with MiniLM")
+ENCODERS = ("embedding", "bert", "ensemble with MiniLM", "ensemble and bert, equal weights")
 
 
 def evaluate(name, options):
