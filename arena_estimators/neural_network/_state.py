@@ -53,7 +53,9 @@ def unpack_network(files, history):
             path = pathlib.Path(folder, name)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        with torch.random.fork_rng(devices=[]):  # the new heads' weights, soon replaced
+        # New weights are drawn, soon to be replaced; not by own_randomness, since who loads a model
+        # must not wait for a fit in another thread.
+        with torch.random.fork_rng(devices=[]):
             module = build_module(folder, **json.loads(files[_SHAPE]))
         tokenizer = load_tokenizer(folder)
     module.heads.load_state_dict(safetensors.torch.load(files[_HEADS]))

@@ -47,31 +47,28 @@ def test_finding_the_default_loads_no_torch():
     assert done.returncode == 0, done.stderr
 
 
-def test_the_cache_of_the_hub_is_used(hub, tiny):
-    snapshot = hub / "models--someone--some-encoder" / "snapshots" / "0123abcd"
+@pytest.fixture
+def snapshot(hub):
+    """The folder, not made yet, where the hub's cache keeps the encoder NAME."""
+    encoder = hub / "models--someone--some-encoder"
+    (encoder / "refs").mkdir(parents=True)
+    (encoder / "refs" / "main").write_text("0123abcd")
+    return encoder / "snapshots" / "0123abcd"
+
+
+def test_the_cache_of_the_hub_is_used(snapshot, tiny):
     shutil.copytree(tiny("bert"), snapshot)
-    refs = hub / "models--someone--some-encoder" / "refs"
-    refs.mkdir()
-    (refs / "main").write_text("0123abcd")
     assert find_encoder(NAME) == str(snapshot)
 
 
-def test_a_snapshot_without_weights_does_not_count(hub, tiny):
-    snapshot = hub / "models--someone--some-encoder" / "snapshots" / "0123abcd"
+def test_a_snapshot_without_weights_does_not_count(snapshot, tiny):
     shutil.copytree(tiny("bert"), snapshot, ignore=shutil.ignore_patterns("*.safetensors"))
-    refs = hub / "models--someone--some-encoder" / "refs"
-    refs.mkdir()
-    (refs / "main").write_text("0123abcd")
     with pytest.raises(ResourceNotFoundError):
         find_encoder(NAME)
 
 
-def test_a_snapshot_that_lacks_a_part_of_the_weights_does_not_count(hub, tiny):
-    snapshot = hub / "models--someone--some-encoder" / "snapshots" / "0123abcd"
+def test_a_snapshot_that_lacks_a_part_of_the_weights_does_not_count(snapshot, tiny):
     shutil.copytree(tiny("bert"), snapshot, ignore=shutil.ignore_patterns("*.safetensors"))
-    refs = hub / "models--someone--some-encoder" / "refs"
-    refs.mkdir()
-    (refs / "main").write_text("0123abcd")
     parts = [f"model-0000{number}-of-00002.safetensors" for number in (1, 2)]
     index = {"weight_map": dict(zip("ab", parts, strict=True))}
     (snapshot / "model.safetensors.index.json").write_text(json.dumps(index))
