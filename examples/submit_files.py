@@ -5,7 +5,7 @@ import os
 import pathlib
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import joblib
 from sklearn.dummy import DummyClassifier
@@ -154,12 +154,21 @@ def step(what):
 
 
 def save(model, path):
-    """Save a fitted model whole or not at all, in a folder that is made if need be."""
+    """Save a fitted model whole or not at all, in a folder that is made if need be.
+
+    Where that fails, on a full disk say, the model is still there to predict with.
+    """
     path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.tmp")
-    joblib.dump(model, unfinished)
-    os.replace(unfinished, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        joblib.dump(model, unfinished)
+        os.replace(unfinished, path)
+    except OSError as error:
+        with suppress(OSError):
+            unfinished.unlink()
+        print(f"The model is NOT saved in {path}: {error}. It is used all the same.", flush=True)
+        return
     print(f"The fitted model is in {path}: joblib.load reads it back.", flush=True)
 
 

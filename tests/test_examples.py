@@ -221,6 +221,18 @@ def test_the_model_is_kept_when_the_submission_cannot_be_written(example, monkey
     assert joblib.load("m/linear.joblib").classes_.tolist() == ["model_a", "model_b", "tie"]
 
 
+def test_the_submission_is_written_when_the_model_cannot_be_kept(example, monkeypatch, capsys):
+    def fill_the_disk(model, path):
+        path.write_bytes(b"half of it")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(joblib, "dump", fill_the_disk)
+    example("submit_baseline", "--model", "m/linear.joblib")
+    assert "The model is NOT saved in m/linear.joblib: disk full." in capsys.readouterr().out
+    assert list(pathlib.Path("m").iterdir()) == []
+    check_submission("submission.csv", 100)
+
+
 def test_optuna_search(example, capsys):
     pytest.importorskip("optuna", reason="pip install optuna")
     example("optuna_search", "--trials", 2)
@@ -248,13 +260,13 @@ def test_the_ensemble_takes_the_competitions_files_and_is_saved(example, tmp_pat
     assert swap_inconsistency(model, test.X) == 0
 
 
-def test_the_ensemble_is_blended_with_minilm(example):
+def test_the_ensemble_is_averaged_with_minilm(example):
     make = runpy.run_path(str(EXAMPLES / "submit_ensemble.py"))["make_ensemble"]
     blend = make(folds=4, minilm=True)
-    assert isinstance(blend.cv, PromptGroupShuffleSplit)
+    assert blend.weights == [0.5, 0.5]
     members = dict(blend.estimators)
     assert list(members) == ["ensemble", "minilm"]
-    assert members["minilm"].temperature == 1.0
+    assert members["minilm"].temperature == "fit"
     assert str(members["ensemble"]) == str(make(folds=4))
     assert isinstance(members["minilm"], BertPairClassifier)
 

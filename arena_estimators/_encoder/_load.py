@@ -1,6 +1,7 @@
 """Load a tokenizer and an encoder of any supported family from a folder."""
 
 import contextlib
+import inspect
 import json
 import pathlib
 
@@ -111,8 +112,8 @@ def load_encoder(folder, *, attention="auto", dtype=None):
             f"The weights in {folder!r} lack {len(missing)} of the encoder's tensors "
             f"({missing[0]!r}, ...): they belong to another kind of model."
         )
-    if getattr(model, "pooler", None) is not None:
-        model.pooler = None
+    if "add_pooling_layer" in inspect.signature(type(model)).parameters:
+        model.pooler = None  # the others compute theirs in any case
     if model.config.pad_token_id is None:
         model.config.pad_token_id = load_tokenizer(folder).pad_token_id
     if attention in ("auto", "packed"):

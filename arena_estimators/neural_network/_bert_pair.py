@@ -27,6 +27,8 @@ from arena_estimators.neural_network._module import build_module
 from arena_estimators.neural_network._parameters import CONSTRAINTS, check_together, find_callbacks
 from arena_estimators.neural_network._predictor import PairPredictorMixin
 
+_LIGHTEST = 1e-30  # of sample weights, the largest being 1: what float32 can still divide by
+
 
 class BertPairClassifier(PairPredictorMixin, ClassifierMixin, BaseEstimator):
     """Fine-tune any Hugging Face encoder to predict which response a person prefers.
@@ -288,7 +290,8 @@ class BertPairClassifier(PairPredictorMixin, ClassifierMixin, BaseEstimator):
         target = np.eye(len(classes))[target] if target.ndim == 1 else target
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         used = weight > 0
-        X, target, weight = X[used], target[used], weight[used]
+        X, target = X[used], target[used]
+        weight = np.maximum(weight[used] / weight.max(), _LIGHTEST)  # their scale does not matter
         folder = self._check_settings()
         workers = join_workers(self.device)
         refuse_parallel_jobs(workers.device)

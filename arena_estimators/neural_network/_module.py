@@ -7,7 +7,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from arena_estimators._encoder import _run
-from arena_estimators._encoder._load import default_pooling, load_encoder
+from arena_estimators._encoder._load import default_pooling, load_encoder, width_of
 from arena_estimators.exceptions import ArenaError
 from arena_estimators.neural_network._heads import CrossHeads, SiameseHeads
 
@@ -80,11 +80,6 @@ def build_module(folder, *, architecture, pooling, attention, n_odd, n_even, n_c
         pooling = default_pooling(encoder.config, folder)
     heads = HEADS[architecture](width_of(encoder.config), n_odd, n_even, n_classes)
     return PairModule(encoder, heads, pooling).eval()
-
-
-def width_of(config):
-    """Give the size of an encoder's vectors."""
-    return getattr(config, "hidden_size", None) or config.d_model
 
 
 def depths(encoder):

@@ -87,6 +87,13 @@ class PairNet(NeuralNet):
         except KeyboardInterrupt as error:
             self.interrupted_ = not _is_skorch_stopping(error)
             self.read_losses()
+        except KeyError as error:
+            if "valid_loss" not in str(error) or len(self.valid_):
+                raise
+            raise ArenaError(
+                "A callback reads 'valid_loss', but no battles are held out: validation_fraction "
+                "is 0, or the prompts are too few to be split. Let it monitor 'train_loss'."
+            ) from error
         return self
 
     def train_step(self, batch, **fit_params):

@@ -7,6 +7,7 @@ import pytest
 import torch
 from tiny_encoders import FAMILIES
 from transformers import (
+    AutoModel,
     BartConfig,
     BertConfig,
     ConvBertConfig,
@@ -15,6 +16,7 @@ from transformers import (
     LlamaConfig,
     NystromformerConfig,
     RobertaConfig,
+    SqueezeBertConfig,
     T5Config,
     XLNetConfig,
 )
@@ -44,6 +46,18 @@ def test_every_family_loads(tiny, family, capfd):
     ]
     assert width_of(load_config(tiny(family))) == 32
     assert capfd.readouterr().err == ""
+
+
+def test_a_family_that_cannot_do_without_its_pooler_keeps_it(tiny, tmp_path, sequences):
+    folder = shutil.copytree(tiny("bert"), tmp_path / "squeezebert")
+    sizes = {"hidden_size": 32, "embedding_size": 32, "num_hidden_layers": 1}
+    sizes |= {"num_attention_heads": 4, "intermediate_size": 64}
+    config = SqueezeBertConfig(vocab_size=load_config(folder).vocab_size, **sizes)
+    AutoModel.from_config(config).save_pretrained(folder)
+    inputs = pad(sequences, range(len(sequences)))
+    vectors = forward(load_encoder(str(folder)), inputs, pooling="mean")
+    assert vectors.shape == (len(sequences), 32)
+    assert torch.isfinite(vectors).all()
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -132,6 +132,22 @@ def test_weight_zero_leaves_a_battle_out(small, learnable):
         small().fit(X, y, sample_weight=np.zeros(80))
 
 
+@pytest.mark.parametrize("scale", [2.0**-300, 2.0**300])
+def test_the_scale_of_weights_does_not_matter(small, learnable, scale):
+    X, y = learnable
+    weight = np.where(y == "tie", 4.0, 1.0)
+    model = small().fit(X, y, sample_weight=weight * scale)
+    expected = small().fit(X, y, sample_weight=weight)
+    np.testing.assert_array_equal(model.predict_proba(X), expected.predict_proba(X))
+
+
+def test_weights_may_differ_by_more_than_float32_holds(small, learnable):
+    X, y = learnable
+    weight = np.where(np.arange(80) < 70, 1e-100, 1e100)
+    proba = small().fit(X, y, sample_weight=weight).predict_proba(X)
+    assert np.isfinite(proba).all()
+
+
 def test_weights_matter(small, learnable):
     X, y = learnable
     weight = np.where(y == "tie", 5.0, 1.0)
@@ -190,6 +206,13 @@ def test_an_epoch_without_improvement_stops_and_the_best_weights_return(small, l
         assert torch.equal(value, kept.epochs[best][name])
         if name == "heads.prefer.1.weight":
             assert not torch.equal(value, kept.epochs[best + 1][name])
+
+
+def test_a_callback_that_reads_what_is_not_there_is_told_why(small, learnable):
+    with pytest.raises(ArenaError, match="no battles are held out"):
+        small(callbacks=[EarlyStopping()], validation_fraction=0.0).fit(*learnable)
+    with pytest.raises(KeyError, match="accuracy"):
+        small(callbacks=[EarlyStopping(monitor="accuracy")]).fit(*learnable)
 
 
 # Shuffled labels teach nothing that lasts: whether the fit beats the prior by them is chance.
