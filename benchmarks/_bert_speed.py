@@ -15,14 +15,19 @@ from arena_estimators._encoder._tokenise import tokenise
 from benchmarks._harness import forget_peak, peak_memory
 
 MAX_LENGTH = 512
-WARM_UP = 8  # steps that are not timed
+GPU = torch.cuda.is_available()
+WARM_UP = 8 if GPU else 1  # steps that are not timed
+# What people set when the Trainer should be fast.
+BEST = {"bf16": True, "optim": "adamw_torch_fused"}
+BEST |= {"torch_compile": True} if GPU else {"train_sampling_strategy": "group_by_length"}
+# Steps of the Trainer that are measured, and battles of each: at its best, at its defaults.
+N_STEPS = {True: (32, 128), False: (120, 8)} if GPU else {True: (20, 8), False: (12, 8)}
 
 
 def matmul_rate():
     """Measure the operations a second of a matrix product: bf16 on a GPU, fp32 on a CPU."""
-    gpu = torch.cuda.is_available()
     rounds = 30
-    size, dtype = (8192, torch.bfloat16) if gpu else (1024, torch.float32)
+    size, dtype = (8192, torch.bfloat16) if GPU else (1024, torch.float32)
     a, b = (torch.randn(size, size, device=_where(), dtype=dtype) for _ in range(2))
     for _ in range(5):
         a @ b
@@ -35,11 +40,11 @@ def matmul_rate():
 
 
 def _where():
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    return "cuda" if GPU else "cpu"
 
 
 def _wait():
-    if torch.cuda.is_available():
+    if GPU:
         torch.cuda.synchronize()
 
 
@@ -126,7 +131,7 @@ def _lengths(part):
     return every[part["rows"].flatten().unique()].numpy()
 
 
-def train_ours(folder, X, y, *, compile=True, batch_tokens=65536, profile=False, seed=None):
+def train_ours(folder, X, y, *, profile=False, **parameters):
     """Train in both orders with the estimator; give pairs, tokens, operations and seconds."""
     clock = Clock(profile)
     model = BertPairClassifier(
@@ -135,10 +140,8 @@ def train_ours(folder, X, y, *, compile=True, batch_tokens=65536, profile=False,
         max_length=MAX_LENGTH,
         style_features=False,
         validation_fraction=0.0,
-        batch_tokens=batch_tokens,
-        compile=compile,
         callbacks=[clock],
-        random_state=seed,
+        **parameters,
     )
     model.fit(X, y)
     lengths = np.concatenate(clock.lengths)
@@ -162,42 +165,56 @@ class _TrainerClock(transformers.TrainerCallback):
         self.seconds = time.perf_counter() - self.start
 
 
-def train_with_trainer(folder, X, y, *, best):
-    """Train a sequence classifier on the same sequences, padded to 512, with transformers."""
-    tokenised = tokenise(X, load_tokenizer(folder), layout="cross", max_length=MAX_LENGTH)
+def train_with_trainer(folder, X, y, *, best, home):
+    """Train a sequence classifier on the same sequences with transformers.
+
+    They are padded to 512 tokens; at the best setting on a CPU, which has no shapes to compile for,
+    those of similar length meet and are padded to the longest of them.
+    """
+    tokenizer = load_tokenizer(folder)
+    tokenised = tokenise(X, tokenizer, layout="cross", max_length=MAX_LENGTH)
     place = {"model_a": 0, "model_b": 1, "tie": 2}
     labels = np.array([place[label] for label in y])
-    n_steps, batch = (32, 128) if best else (120, 8)
+    n_steps, batch = N_STEPS[best]
     rows = tokenised.rows.ravel()[: batch * n_steps]
     labels = np.column_stack([labels, np.array([1, 0, 2])[labels]]).ravel()[: len(rows)]
-    inputs = pad(tokenised.sequences, rows)
-    short = MAX_LENGTH - inputs["input_ids"].shape[1]
-    inputs = {k: torch.nn.functional.pad(v, (0, short)) for k, v in inputs.items()}
+    fixed = GPU or not best
     examples = [
-        {**{k: v[i] for k, v in inputs.items()}, "labels": int(labels[i])} for i in range(len(rows))
+        {"labels": int(label), **_example(tokenised.sequences, row, MAX_LENGTH if fixed else 0)}
+        for row, label in zip(rows, labels, strict=True)
     ]
     model = transformers.AutoModelForSequenceClassification.from_pretrained(folder, num_labels=3)
     clock = _TrainerClock()
-    better = {"bf16": True, "torch_compile": True, "optim": "adamw_torch_fused"} if best else {}
     arguments = transformers.TrainingArguments(
-        output_dir=f"{folder}/trainer",
+        output_dir=f"{home}/trainer",
         per_device_train_batch_size=batch,
         max_steps=n_steps,
         save_strategy="no",
         logging_strategy="no",
         report_to=[],
+        use_cpu=not GPU,
         disable_tqdm=True,
-        **better,
+        **(BEST if best else {}),
     )
-    transformers.Trainer(model, arguments, train_dataset=examples, callbacks=[clock]).train()
-    timed = slice(WARM_UP * batch, None)
-    lengths = tokenised.sequences.lengths[rows][timed]
+    trainer = transformers.Trainer(model, arguments, train_dataset=examples, callbacks=[clock])
+    if not fixed:
+        trainer.data_collator = transformers.DataCollatorWithPadding(tokenizer)
+    trainer.train()
+    lengths = tokenised.sequences.lengths[rows]
+    lengths = lengths[: len(lengths) - WARM_UP * batch]  # about those of the steps that are timed
     return {
         "pairs": len(lengths),
         "tokens": lengths.sum(),
         "flops": operations(lengths, model.config),
         "seconds": clock.seconds,
     }
+
+
+def _example(sequences, row, length):
+    """Give one sequence as tensors, padded to a length."""
+    inputs = {name: tensor[0] for name, tensor in pad(sequences, [row]).items()}
+    short = max(0, length - len(inputs["input_ids"]))
+    return {name: torch.nn.functional.pad(v, (0, short)) for name, v in inputs.items()}
 
 
 def encode_in_given_order(encoder, X, layout, *, rounds, batch_size=32):
@@ -211,8 +228,7 @@ def encode_in_given_order(encoder, X, layout, *, rounds, batch_size=32):
     distinct, given = np.unique(read.ravel(), return_inverse=True)
     sequences = tokenised.sequences.take(distinct)
     model = load_encoder(folder).to(_where())
-    gpu = torch.cuda.is_available()
-    precision, budget = ("bf16", 65536) if gpu else ("fp32", 2048)
+    precision, budget = ("bf16", 65536) if GPU else ("fp32", 2048)
 
     def ours():
         options = {"device": _where(), "precision": precision, "batch_tokens": budget}
@@ -220,7 +236,7 @@ def encode_in_given_order(encoder, X, layout, *, rounds, batch_size=32):
 
     def padded():
         made = []
-        half = torch.autocast(_where(), dtype=torch.bfloat16, enabled=gpu)
+        half = torch.autocast(_where(), dtype=torch.bfloat16, enabled=GPU)
         with torch.inference_mode(), half:
             for start in range(0, len(given), batch_size):
                 inputs = pad(sequences, given[start : start + batch_size])
@@ -231,16 +247,16 @@ def encode_in_given_order(encoder, X, layout, *, rounds, batch_size=32):
     ways = {"by budget, each text once": ours, f"padded, {batch_size} as they come": padded}
     encoded = dict(zip(ways, (sequences.lengths, sequences.lengths[given]), strict=True))
     seconds, peaks, vectors = {name: [] for name in ways}, {}, {}
-    if gpu:
+    if GPU:
         for way in ways.values():
             way()  # compiles
     for _ in range(rounds):
         for name, way in ways.items():
-            _forget_peak()
+            forget_peak_memory()
             start = time.perf_counter()
             vectors[name] = way()
             seconds[name].append(time.perf_counter() - start)
-            peaks[name] = _peak()
+            peaks[name] = peak_mib()
     rate = matmul_rate()
     ours_, padded_ = vectors.values()
     padded_seconds = list(seconds.values())[1]
@@ -259,15 +275,16 @@ def encode_in_given_order(encoder, X, layout, *, rounds, batch_size=32):
     }
 
 
-def _forget_peak():
-    if torch.cuda.is_available():
+def forget_peak_memory():
+    """Begin to watch the peak memory anew."""
+    if GPU:
         torch.cuda.reset_peak_memory_stats()
     else:
         forget_peak()
 
 
-def _peak():
-    """Give the peak memory since `_forget_peak` in MiB: of the GPU, or this process's."""
-    if torch.cuda.is_available():
+def peak_mib():
+    """Give the peak memory since `forget_peak_memory` in MiB: of the GPU, or this process's."""
+    if GPU:
         return torch.cuda.max_memory_allocated() / 2**20
     return peak_memory()

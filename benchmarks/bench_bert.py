@@ -3,15 +3,16 @@
     python -m benchmarks.bench_bert --data FOLDER --only quality train predict
 
 `quality` fits the default (and each `--vary "name=value ..."`) on the first of five folds grouped
-by prompt, with several seeds. `train` trains a network of BERT-base's size with random weights on
-whole battles of 512 tokens, beside transformers' Trainer at its defaults and at its best setting.
-`predict` encodes battles of mixed length, as a siamese network and as a CrossEncoder reads them,
-beside padded batches in the order given. The first two need a GPU. No network is needed;
-`--encoder` is a folder or the default's name.
+by prompt, with several seeds; it needs a GPU. `train` trains a network of BERT-base's size with
+random weights (on a CPU: the encoder itself) on whole battles of 512 tokens, beside transformers'
+Trainer at its defaults and at its best setting. `predict` encodes battles of mixed length, as a
+siamese network and as a CrossEncoder reads them, beside padded batches in the order given. No
+network is needed; `--encoder` is a folder or the default's name.
 """
 
 import argparse
 import ast
+import functools
 import gc
 import os
 import pathlib
@@ -23,10 +24,14 @@ import pandas as pd
 import torch
 
 from arena_estimators import BertPairClassifier, load_arena
+from arena_estimators._encoder._find import find_encoder
 from benchmarks import _battles
 from benchmarks._bert_speed import (
+    GPU,
     encode_in_given_order,
+    forget_peak_memory,
     matmul_rate,
+    peak_mib,
     random_bert_base,
     train_ours,
     train_with_trainer,
@@ -82,25 +87,31 @@ def quality(folder, encoder, variants, seeds):
 
 
 def train_speed(folder, encoder, n_battles, profile):
-    """Train BERT-base's size on whole battles: ours, the Trainer at its defaults, at its best."""
+    """Train on whole battles: ours, the Trainer at its defaults, at its best."""
     X, y, *_ = first_fold(folder)
     X, y = X.iloc[:n_battles], y[:n_battles]
     rate = matmul_rate()
+    shared = {"batch_tokens": 65536, "compile": True} if GPU else {}
+    variants = [{}, {"random_state": 0}, {"compile": False}] if GPU else [{}, {"precision": "fp32"}]
     with tempfile.TemporaryDirectory() as home:
-        bert = random_bert_base(encoder, pathlib.Path(home) / "bert")
-        rows = []
+        bert = str(find_encoder(encoder))
+        if GPU:
+            bert = random_bert_base(encoder, pathlib.Path(home) / "bert")
         if profile:
-            train_ours(bert, X[: n_battles // 2], y[: n_battles // 2], profile=True)
-        for name, run in {
-            "BertPairClassifier": lambda: train_ours(bert, X, y),
-            "BertPairClassifier(random_state=0)": lambda: train_ours(bert, X, y, seed=0),
-            "BertPairClassifier(compile=False)": lambda: train_ours(bert, X, y, compile=False),
-            "Trainer, best setting": lambda: train_with_trainer(bert, X, y, best=True),
-            "Trainer, defaults": lambda: train_with_trainer(bert, X, y, best=False),
-        }.items():
+            train_ours(bert, X[: n_battles // 2], y[: n_battles // 2], profile=True, **shared)
+        ways = {}
+        for parameters in variants:
+            written = ", ".join(f"{name}={value!r}" for name, value in parameters.items())
+            run = functools.partial(train_ours, bert, X, y, **shared | parameters)
+            ways[f"BertPairClassifier({written})"] = run
+        for name, best in {"Trainer, best setting": True, "Trainer, defaults": False}.items():
+            ways[name] = functools.partial(train_with_trainer, bert, X, y, best=best, home=home)
+        rows = []
+        for name, run in ways.items():
             gc.collect()
-            torch.cuda.empty_cache()
-            torch.cuda.reset_peak_memory_stats()
+            if GPU:
+                torch.cuda.empty_cache()
+            forget_peak_memory()
             found = run()
             rows.append(
                 {
@@ -108,14 +119,15 @@ def train_speed(folder, encoder, n_battles, profile):
                     "pairs/s": found["pairs"] / found["seconds"],
                     "tokens/s": found["tokens"] / found["seconds"],
                     "share of matrix rate": found["flops"] / found["seconds"] / rate,
-                    "peak GiB": torch.cuda.max_memory_allocated() / 2**30,
+                    "peak GiB": peak_mib() / 1024,
                 }
             )
             print(rows[-1], flush=True)
+    product = "bf16 product of 8192^3" if GPU else "fp32 product of 1024^3"
     note = (
         "A pair is one battle read in one order, 512 tokens at most; steady steps, without the "
-        f"first ones and compiling. A bf16 product of 8192^3 runs at {rate / 1e12:.0f} TFLOP/s "
-        f"here; tokens are real ones, without padding. {_device()}."
+        f"first ones and compiling. A {product} runs at {rate / 1e12:.2g} TFLOP/s here; tokens are "
+        f"real ones, without padding. {'BERT-base' if GPU else encoder}; {_device()}."
     )
     report("bench_bert_train", rows, note)
     return rows
@@ -140,7 +152,7 @@ def predict_speed(folder, encoder, n_texts, rounds=3):
 
 
 def _device():
-    if torch.cuda.is_available():
+    if GPU:
         return torch.cuda.get_device_name()
     return f"CPU, {torch.get_num_threads()} threads"
 
@@ -165,20 +177,20 @@ def main(argv=None):
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--vary", action="append", type=_variant, default=[], metavar="PARAMETERS")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--profile", action="store_true", help="say what the GPU does in training")
+    parser.add_argument("--profile", action="store_true", help="say what a GPU does in training")
     args = parser.parse_args(argv)
     if not args.data:
         print("Skipped: set ARENA_DATA or pass --data to the folder with judge_unique.parquet.")
         return
-    folder, gpu = pathlib.Path(args.data), torch.cuda.is_available()
-    if not gpu and {"quality", "train"} & set(args.only):
-        print("No GPU: only the speed of prediction is measured.")
-    if "quality" in args.only and gpu:
+    folder = pathlib.Path(args.data)
+    if not GPU and "quality" in args.only:
+        print("No GPU: only speed is measured.")
+    if "quality" in args.only and GPU:
         quality(folder, args.encoder, {"defaults": {}, **dict(args.vary)}, args.seeds)
-    if "train" in args.only and gpu:
-        train_speed(folder, args.encoder, n_battles=4000, profile=args.profile)
+    if "train" in args.only:
+        train_speed(folder, args.encoder, n_battles=4000 if GPU else 200, profile=args.profile)
     if "predict" in args.only:
-        predict_speed(folder, args.encoder, n_texts=4000 if gpu else 300)
+        predict_speed(folder, args.encoder, n_texts=4000 if GPU else 300)
 
 
 if __name__ == "__main__":

@@ -195,14 +195,20 @@ def _is_here(device, here):
         return False
 
 
-def resolve_precision(precision, device):
+def resolve_precision(precision, device, *, training=False):
     """Give the type to compute in; the weights are float32 in any case."""
     if precision != "auto":
         return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-    if device.type != "cuda":
-        return torch.float32
-    native = torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.bfloat16 if native else torch.float16
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if native else torch.float16
+    return torch.bfloat16 if training and _cpu_has_bf16(device) else torch.float32
+
+
+def _cpu_has_bf16(device):
+    """Tell whether a device is a CPU with instructions for bfloat16, not one that emulates it."""
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # older torch does not tell
+    return device.type == "cpu" and capabilities.get("avx512_bf16", False)
 
 
 def encode(

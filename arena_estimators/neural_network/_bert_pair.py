@@ -39,8 +39,9 @@ class BertPairClassifier(PairPredictorMixin, ClassifierMixin, BaseEstimator):
     once. "cross" reads prompt, a and b at once, in both orders within each optimizer step. Beside
     the text, the heads read the style of the responses (`PairStyleFeatures`).
 
-    The encoder is loaded in `fit`. Half precision is used on a GPU, on float32 weights. After `fit`
-    and after each prediction the network is on the CPU, and the GPU's memory is free.
+    The encoder is loaded in `fit`. Half precision is used on a GPU, and to train on a CPU that has
+    it, on float32 weights. After `fit` and after each prediction the network is on the CPU, and the
+    GPU's memory is free.
 
     Parameters
     ----------
@@ -94,8 +95,8 @@ class BertPairClassifier(PairPredictorMixin, ClassifierMixin, BaseEstimator):
     gradient_checkpointing : bool, default=False
         Compute activations again in the backward pass: slower, in a fraction of the memory.
     precision : {"auto", "fp32", "bf16", "fp16"}, default="auto"
-        What to compute in. "auto" is float32 on a CPU, else bfloat16 or, on GPUs without it,
-        float16.
+        What to compute in. "auto" is bfloat16 on a GPU or, without it there, float16. On a CPU it
+        is float32, but training is in bfloat16 if the CPU has AVX-512 instructions for it.
     compile : bool or "auto", default="auto"
         Whether to compile the encoder for training where sequences are packed; elsewhere it is
         not. "auto" does so when the training is long and the machine has Triton and a C compiler.

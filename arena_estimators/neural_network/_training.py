@@ -100,7 +100,7 @@ def train(module, data, train_rows, valid_rows, *, settings, workers, seed, chec
         The temperature, and the probability from which a single reading is sure.
     """
     p, device = settings, workers.device
-    dtype = resolve_precision(p.precision, device)
+    dtype = resolve_precision(p.precision, device, training=True)
     packed = p.attention in PACKING and _attention.can_pack(module.encoder, device, dtype)
     lora = _prepare(module, p)
     train_data, valid_data = data.take(train_rows), data.take(valid_rows)

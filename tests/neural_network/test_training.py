@@ -69,6 +69,26 @@ def test_precision_suits_the_device(monkeypatch):
         assert _training.resolve_precision("auto", gpu) == expected
 
 
+@pytest.mark.parametrize(
+    ("capabilities", "dtype"),
+    [
+        (lambda: {"avx512_bf16": True}, torch.bfloat16),
+        (lambda: {"avx512_bf16": False}, torch.float32),
+        (lambda: {"architecture": "arm64"}, torch.float32),
+        (None, torch.float32),  # older torch
+    ],
+)
+def test_a_cpu_trains_in_half_precision_if_it_can(monkeypatch, capabilities, dtype):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", capabilities, raising=False)
+    if capabilities is None:
+        monkeypatch.delattr(torch.cpu, "get_capabilities")
+    cpu = torch.device("cpu")
+    assert _training.resolve_precision("auto", cpu, training=True) == dtype
+    assert _training.resolve_precision("auto", cpu) == torch.float32
+    assert _training.resolve_precision("fp32", cpu, training=True) == torch.float32
+    assert _training.resolve_precision("auto", torch.device("mps"), training=True) == torch.float32
+
+
 def test_packed_and_padded_batches_train_alike(small, learnable, monkeypatch, without_dropout):
     """On the CPU packing runs the reference kernel."""
     X, y = learnable
