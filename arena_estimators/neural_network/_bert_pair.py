@@ -166,8 +166,8 @@ class BertPairClassifier(PairPredictorMixin, ClassifierMixin, BaseEstimator):
     Warns
     -----
     ArenaWarning
-        If the fit is no better than predicting the class shares, was interrupted, or continues
-        from a checkpoint with an `LRScheduler`.
+        If the fit is no better than predicting the class shares, was interrupted, has no room for
+        a checkpoint, or continues from one with an `LRScheduler`.
 
     See Also
     --------

@@ -4,12 +4,13 @@ import hashlib
 import json
 import os
 import pathlib
+import warnings
 from numbers import Integral
 
 import numpy as np
 import torch
 
-from arena_estimators.exceptions import ArenaError
+from arena_estimators.exceptions import ArenaError, ArenaWarning
 
 NAME = "bert_pair-{}.checkpoint"
 # What may differ between the fit that wrote a checkpoint and the one that takes it up.
@@ -49,16 +50,25 @@ class Checkpoint:
         return len(set(self.path.parent.glob(NAME.format("*"))) - {self.path})
 
     def save(self, state):
-        """Write the state; who is killed meanwhile keeps the checkpoint before."""
+        """Write the state; who is killed meanwhile, or has no room, keeps the checkpoint before."""
         make_folder(self.path.parent)
         readable = {name: state.pop(name) for name in ("history", "batches")}
         text = json.dumps(readable, default=_plain)
         partial = self.path.with_suffix(".partial")
-        with open(partial, "wb") as file:
-            torch.save({**state, "json": text}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, self.path)
+        try:
+            with open(partial, "wb") as file:
+                torch.save({**state, "json": text}, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, self.path)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            warnings.warn(
+                f"No checkpoint could be written to {self.path} ({error}). The training goes on; "
+                "if it is killed, it continues from the checkpoint before, if there is one.",
+                ArenaWarning,
+                stacklevel=2,
+            )
 
     def remove(self):
         """Delete the file: the fit is complete."""

@@ -238,6 +238,27 @@ def test_who_dies_while_writing_keeps_the_checkpoint_before(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_full_disk_does_not_stop_the_training(
+    tiny, learnable, whole, tmp_path, always_due, monkeypatch
+):
+    save, calls = torch.save, []
+
+    def fill(content, file):
+        calls.append(1)
+        if len(calls) > 1:
+            file.write(b"half of it")
+            raise OSError(28, "No space left on device")
+        save(content, file)
+
+    monkeypatch.setattr(torch, "save", fill)
+    with pytest.raises(Killed), pytest.warns(ArenaWarning, match="No space left on device"):
+        _make(tiny, checkpoint_dir=tmp_path, callbacks=[Kill(3)]).fit(*learnable)
+    assert len(calls) > 2
+    assert [path.suffix for path in tmp_path.iterdir()] == [".checkpoint"]
+    monkeypatch.undo()
+    _assert_same(_make(tiny, checkpoint_dir=tmp_path).fit(*learnable), whole)
+
+
 def test_checkpoints_are_not_written_all_the_time(tiny, learnable, tmp_path, monkeypatch):
     saved = []
     monkeypatch.setattr(_callbacks, "_SHARE", 1e9)
