@@ -16,6 +16,7 @@ from benchmarks._harness import forget_peak, peak_memory
 
 MAX_LENGTH = 512
 GPU = torch.cuda.is_available()
+SIZE = 8192 if GPU else 1024
 WARM_UP = 8 if GPU else 1  # steps that are not timed
 # What people set when the Trainer should be fast.
 BEST = {"bf16": True, "optim": "adamw_torch_fused"}
@@ -24,10 +25,9 @@ BEST |= {"torch_compile": True} if GPU else {"train_sampling_strategy": "group_b
 N_STEPS = {True: (32, 128), False: (120, 8)} if GPU else {True: (20, 8), False: (12, 8)}
 
 
-def matmul_rate():
-    """Measure the operations a second of a matrix product: bf16 on a GPU, fp32 on a CPU."""
-    rounds = 30
-    size, dtype = (8192, torch.bfloat16) if GPU else (1024, torch.float32)
+def matmul_rate(dtype):
+    """Measure the operations a second of a matrix product of `SIZE` cubed."""
+    rounds, size = 30, SIZE
     a, b = (torch.randn(size, size, device=_where(), dtype=dtype) for _ in range(2))
     for _ in range(5):
         a @ b
@@ -257,7 +257,7 @@ def encode_in_given_order(encoder, X, layout, *, rounds, batch_size=32):
             vectors[name] = way()
             seconds[name].append(time.perf_counter() - start)
             peaks[name] = peak_mib()
-    rate = matmul_rate()
+    rate = matmul_rate(torch.bfloat16 if GPU else torch.float32)
     ours_, padded_ = vectors.values()
     padded_seconds = list(seconds.values())[1]
     return {

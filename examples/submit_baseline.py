@@ -58,9 +58,10 @@ def run(train, test, out, model_path=None, n_jobs=None):
     print()
     with step(f"Fitting on all {len(train.X):,} battles"):
         model = models["linear"].fit(train.X, train.y)
-    if model_path:
-        save(model, model_path)
+    unsaved = save(model, model_path) if model_path else None
     submit(model, test, out)
+    if unsaved:
+        raise SystemExit(unsaved)
     return losses
 
 

@@ -54,7 +54,7 @@ def read_model(path):
 
 
 def train_model(path, battles, parameters):
-    """Train a model, with checkpoints beside it, and save it."""
+    """Train a model, with checkpoints beside it; give it, and why it is not saved if it is not."""
     checkpoints = path.with_suffix(".checkpoints")
     say(f"Fine-tuning on {len(battles.X):,} battles; checkpoints are in {checkpoints}.")
     start = time.perf_counter()
@@ -65,9 +65,7 @@ def train_model(path, battles, parameters):
         raise SystemExit("Interrupted. The same command continues from the last checkpoint.")
     say(f"Trained in {time.perf_counter() - start:.0f} s.")
     say(model.history_.to_string(index=False))
-    if is_main():
-        save(model, path)
-    return model
+    return model, save(model, path) if is_main() else None
 
 
 def project(model, X):
@@ -122,19 +120,21 @@ def main(argv=None):
     path = pathlib.Path(files["model"])
     trained = path.is_file()
     if trained:
-        model = read_model(path)
+        model, unsaved = read_model(path), None
     else:
         check_writable("--model", path)
         battles = read_train(files["train"], N_TRAIN)
     test = read_test(files["test"])
     if not trained:
-        model = train_model(path, battles, parameters)
+        model, unsaved = train_model(path, battles, parameters)
     model.set_params(verbose=0)
     project(model, test.X)
     frame = make_submission(model.set_params(verbose=1), test.X, test.id)
     if is_main():
         write_submission(frame, files["out"])
         say(f"{len(frame):,} predictions in {files['out']}.")
+    if unsaved:
+        raise SystemExit(unsaved)
 
 
 if __name__ == "__main__":

@@ -5,10 +5,12 @@
 Without --train and --test it writes its own battles. Every member is fitted on each fold, grouped
 by prompt, and then on all battles; the folds give the log loss to expect, the weights and the
 temperature. With --minilm the ensemble is averaged with a fine-tuned MiniLM, which wants a GPU or
-some hours, and is fitted once: the weights of both are given, not learned.
+some hours: both weigh the same and MiniLM is fitted once, so that nothing measures the average.
+That fit can be stopped, and the same command continues it from its checkpoint.
 """
 
 import argparse
+import pathlib
 
 from blend import print_blend
 from submit_bert import project
@@ -16,18 +18,22 @@ from submit_files import at_least, n_jobs, parse, read_test, read_train, save, s
 
 from arena_estimators import BlendingClassifier, make_arena_pipeline
 
+MODEL, CHECKPOINTS = "models/ensemble.joblib", ".checkpoints"
 N_TRAIN = 800  # half of them, in both orders, are enough for the kernel's 1,000 battles
 
 
-def make_ensemble(n_jobs=None, folds=3, minilm=False):
-    """Compose the blend, or the equal blend of it and a fine-tuned encoder."""
-    ensemble = make_arena_pipeline("ensemble", n_jobs=n_jobs, random_state=0)
-    ensemble.set_params(cv=folds, verbose=True)
-    if not minilm:
-        return ensemble
-    bert = make_arena_pipeline("bert", random_state=0).set_params(verbose=True)
+def make_ensemble(n_jobs=None, folds=3):
+    """Compose the blend."""
+    model = make_arena_pipeline("ensemble", n_jobs=n_jobs, random_state=0)
+    return model.set_params(cv=folds, verbose=True)
+
+
+def beside_minilm(ensemble, checkpoints=None):
+    """Compose the average of the blend and a fine-tuned encoder."""
+    bert = make_arena_pipeline("bert", random_state=0)
+    bert.set_params(verbose=True, checkpoint_dir=checkpoints)
     members = [("ensemble", ensemble), ("minilm", bert)]
-    return BlendingClassifier(members, weights=[0.5, 0.5], temperature=1.0, verbose=True)
+    return BlendingClassifier(members, weights=[0.5, 0.5], temperature=1.0)
 
 
 def main(argv=None):
@@ -40,18 +46,26 @@ def main(argv=None):
     args = parse(parser, argv, N_TRAIN, model=True)
     train, test = read_train(args.train, N_TRAIN), read_test(args.test)
 
-    model = make_ensemble(args.n_jobs, args.folds, args.minilm)
-    ensemble = dict(model.estimators).get("ensemble", model)
+    model = ensemble = make_ensemble(args.n_jobs, args.folds)
     members = ", ".join(name for name, _ in ensemble.estimators)
-    and_minilm = ", and MiniLM" if args.minilm else ""
-    folds = f"on {args.folds} folds, and on all{and_minilm}"
-    with step(f"Fitting {members} on {len(train.X):,} battles: {folds}"):
+    fitting = f"Fitting {members} on {len(train.X):,} battles: on {args.folds} folds, and on all"
+    if args.minilm:
+        fitting += "; then MiniLM on all"
+        model = beside_minilm(ensemble, pathlib.Path(args.model or MODEL).with_suffix(CHECKPOINTS))
+    with step(fitting):
         model.fit(train.X, train.y)
-    if args.model:
-        save(model, args.model)
-    print_blend(model.named_estimators_.get("ensemble", model), train.y)
+    if args.minilm:
+        ensemble = model.named_estimators_["ensemble"]
+        if model.named_estimators_["minilm"].net_.interrupted_:
+            raise SystemExit("Interrupted. The same command continues from the last checkpoint.")
+    unsaved = save(model, args.model) if args.model else None
+    if args.minilm:
+        print("\nThe ensemble without MiniLM:", end="")
+    print_blend(ensemble, train.y)
     project(model, test.X)
     submit(model, test, args.out)
+    if unsaved:
+        raise SystemExit(unsaved)
 
 
 if __name__ == "__main__":

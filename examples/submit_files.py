@@ -156,7 +156,8 @@ def step(what):
 def save(model, path):
     """Save a fitted model whole or not at all, in a folder that is made if need be.
 
-    Where that fails, on a full disk say, the model is still there to predict with.
+    If that fails, on a full disk say, the model is still there to predict with: gives what to end
+    with after that, else None.
     """
     path = pathlib.Path(path)
     unfinished = path.with_name(f".{path.name}.tmp")
@@ -167,9 +168,10 @@ def save(model, path):
     except OSError as error:
         with suppress(OSError):
             unfinished.unlink()
-        print(f"The model is NOT saved in {path}: {error}. It is used all the same.", flush=True)
-        return
+        print(f"The model cannot be saved ({error}); it predicts all the same.", flush=True)
+        return f"The model is not saved in {path}: {error}"
     print(f"The fitted model is in {path}: joblib.load reads it back.", flush=True)
+    return None
 
 
 def submit(model, test, out):

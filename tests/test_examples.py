@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from competition_files import write_competition_files
+from skorch.callbacks import Callback
+from tiny_encoders import make_tiny_encoder
 
 import arena_estimators
 from arena_estimators import (
@@ -20,6 +22,7 @@ from arena_estimators import (
     make_battles,
     swap_inconsistency,
 )
+from arena_estimators.exceptions import ArenaWarning
 
 EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
 COLUMNS = ["id", "winner_model_a", "winner_model_b", "winner_tie"]
@@ -227,8 +230,9 @@ def test_the_submission_is_written_when_the_model_cannot_be_kept(example, monkey
         raise OSError("disk full")
 
     monkeypatch.setattr(joblib, "dump", fill_the_disk)
-    example("submit_baseline", "--model", "m/linear.joblib")
-    assert "The model is NOT saved in m/linear.joblib: disk full." in capsys.readouterr().out
+    with pytest.raises(SystemExit, match=r"not saved in m/linear\.joblib: disk full"):
+        example("submit_baseline", "--model", "m/linear.joblib")
+    assert "it predicts all the same" in capsys.readouterr().out
     assert list(pathlib.Path("m").iterdir()) == []
     check_submission("submission.csv", 100)
 
@@ -260,15 +264,44 @@ def test_the_ensemble_takes_the_competitions_files_and_is_saved(example, tmp_pat
     assert swap_inconsistency(model, test.X) == 0
 
 
-def test_the_ensemble_is_averaged_with_minilm(example):
-    make = runpy.run_path(str(EXAMPLES / "submit_ensemble.py"))["make_ensemble"]
-    blend = make(folds=4, minilm=True)
-    assert blend.weights == [0.5, 0.5]
-    members = dict(blend.estimators)
-    assert list(members) == ["ensemble", "minilm"]
-    assert members["minilm"].temperature == "fit"
-    assert str(members["ensemble"]) == str(make(folds=4))
-    assert isinstance(members["minilm"], BertPairClassifier)
+@pytest.fixture
+def tiny_minilm(monkeypatch, tmp_path):
+    """Let "bert" take a tiny encoder."""
+    folder = make_tiny_encoder("bert", tmp_path / "tiny")
+    monkeypatch.setattr(BertPairClassifier.__init__, "__defaults__", (folder,))
+    monkeypatch.setitem(BertPairClassifier.__init__.__kwdefaults__, "batch_tokens", 1024)
+    return folder
+
+
+def test_the_ensemble_is_averaged_with_minilm(example, tiny_minilm, capsys):
+    example("submit_ensemble", "--minilm", "--folds", 2, "--model", "m/both.joblib")
+    check_submission("submission.csv", 100)
+    said = capsys.readouterr().out
+    assert "on 2 folds, and on all; then MiniLM on all" in said
+    model = joblib.load("m/both.joblib")
+    ensemble, minilm = model.estimators_
+    assert "The ensemble without MiniLM:" in said
+    assert f"blend        log loss {ensemble.oof_log_loss_['blend']:.4f}" in said
+    assert model.weights_.tolist() == [0.5, 0.5]
+    assert minilm.encoder == tiny_minilm
+    assert list(pathlib.Path("m/both.checkpoints").iterdir()) == []
+
+
+def test_an_interrupted_minilm_is_continued_and_not_submitted(example, tiny_minilm, monkeypatch):
+    def interrupt(self, net, training=None, **options):
+        if training and net.step_ == 3:
+            raise KeyboardInterrupt
+
+    arguments = ["submit_ensemble", "--minilm", "--folds", 2, "--model", "m/both.joblib"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Callback, "on_batch_end", interrupt)
+        with pytest.raises(SystemExit, match="continues"), pytest.warns(ArenaWarning):
+            example(*arguments)
+    assert not pathlib.Path("submission.csv").exists()
+    assert not pathlib.Path("m/both.joblib").exists()
+    assert len(list(pathlib.Path("m/both.checkpoints").iterdir())) == 1
+    example(*arguments)
+    check_submission("submission.csv", 100)
 
 
 @pytest.mark.parametrize(

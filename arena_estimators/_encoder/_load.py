@@ -88,7 +88,8 @@ def load_encoder(folder, *, attention="auto", dtype=None):
     Returns
     -------
     torch.nn.Module
-        The bare encoder without pooler or head; its forward gives `last_hidden_state`.
+        The bare encoder without head, and without pooler where the family allows it; its forward
+        gives `last_hidden_state`.
 
     Raises
     ------

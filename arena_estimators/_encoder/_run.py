@@ -9,6 +9,7 @@ import torch
 
 from arena_estimators._encoder import _attention
 from arena_estimators._encoder._batches import batches
+from arena_estimators._encoder._load import width_of
 from arena_estimators.exceptions import ArenaError
 
 POOLINGS = ("mean", "cls", "last", "max")
@@ -273,7 +274,7 @@ def encode(
             bar.update(len(batch))
     model.train(was_training)
     if not vectors:
-        return np.empty((0, model.config.hidden_size), dtype=np.float32)
+        return np.empty((0, width_of(model.config)), dtype=np.float32)
     pooled = torch.cat(vectors).cpu().numpy()
     result = np.empty_like(pooled)
     result[order[np.concatenate(dealt)]] = pooled

@@ -180,9 +180,8 @@ class PairEmbeddings(TransformerMixin, BaseEstimator):
             Itself.
         """
         validate_battles(self, X, y)
-        self._check_settings()
-        self.blocks_ = _check_blocks(self.blocks)
-        found = _open_encoder(self.encoder)
+        self.blocks_, folder = self._check_settings()
+        found = _open_encoder(folder)
         self.fingerprint_, self.width_ = found.fingerprint, found.width
         self._found = found
         return self
@@ -201,6 +200,7 @@ class PairEmbeddings(TransformerMixin, BaseEstimator):
             The blocks side by side, in the order of `get_feature_names_out`.
         """
         check_is_fitted(self)
+        self._validate_params()  # some may be set after fit
         validate_battles(self, X, reset=False)
         a, b = self._pooled(X)
         make = {
@@ -232,10 +232,11 @@ class PairEmbeddings(TransformerMixin, BaseEstimator):
         return np.array(names, dtype=object)
 
     def _check_settings(self):
-        _check_blocks(self.blocks)
+        """Refuse what cannot work before anything is computed; give blocks and encoder's folder."""
+        blocks = _check_blocks(self.blocks)
         if self.cache_dir is not None:
             VectorCache(self.cache_dir)
-        find_encoder(self.encoder)
+        return blocks, find_encoder(self.encoder)
 
     def _pooled(self, X):
         """Give the vectors of a and of b, each of shape (n_battles, width_)."""
@@ -253,7 +254,7 @@ class PairEmbeddings(TransformerMixin, BaseEstimator):
     def _find_again(self):
         """Give the encoder seen in `fit`; after unpickling, look for it and check that it is it."""
         if "_found" not in self.__dict__:
-            found = _open_encoder(self.encoder)
+            found = _open_encoder(find_encoder(self.encoder))
             if found.fingerprint != self.fingerprint_:
                 raise ArenaError(
                     f"The encoder found as {self.encoder!r} ({found.folder}) has other weights "
@@ -310,10 +311,10 @@ class PairEmbeddings(TransformerMixin, BaseEstimator):
         return tags
 
 
-def _open_encoder(name):
+def _open_encoder(folder):
     from arena_estimators._encoder._frozen import FrozenEncoder
 
-    return FrozenEncoder(find_encoder(name))
+    return FrozenEncoder(folder)
 
 
 def _check_blocks(blocks):

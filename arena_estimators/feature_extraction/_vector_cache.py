@@ -69,6 +69,7 @@ class VectorCache:
         unique = uuid.uuid4().hex
         unfinished = self.folder / f"{unique}.unfinished"
         with self._explained():
+            self.folder.mkdir(parents=True, exist_ok=True)  # it may have been deleted meanwhile
             try:
                 with open(unfinished, "wb") as file:
                     np.save(file, records, allow_pickle=False)

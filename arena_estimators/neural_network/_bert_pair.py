@@ -27,8 +27,6 @@ from arena_estimators.neural_network._module import build_module
 from arena_estimators.neural_network._parameters import CONSTRAINTS, check_together, find_callbacks
 from arena_estimators.neural_network._predictor import PairPredictorMixin
 
-_LIGHTEST = 1e-30  # of sample weights, the largest being 1: what float32 can still divide by
-
 
 class BertPairClassifier(PairPredictorMixin, ClassifierMixin, BaseEstimator):
     """Fine-tune any Hugging Face encoder to predict which response a person prefers.
@@ -96,7 +94,8 @@ class BertPairClassifier(PairPredictorMixin, ClassifierMixin, BaseEstimator):
         Compute activations again in the backward pass: slower, in a fraction of the memory.
     precision : {"auto", "fp32", "bf16", "fp16"}, default="auto"
         What to compute in. "auto" is bfloat16 on a GPU or, without it there, float16. On a CPU it
-        is float32, but training is in bfloat16 if the CPU has AVX-512 instructions for it.
+        is float32, but training is in bfloat16 if torch finds AVX-512 instructions for it, and the
+        weights then depend a little on the number of threads.
     compile : bool or "auto", default="auto"
         Whether to compile the encoder for training where sequences are packed; elsewhere it is
         not. "auto" does so when the training is long and the machine has Triton and a C compiler.
@@ -279,7 +278,7 @@ class BertPairClassifier(PairPredictorMixin, ClassifierMixin, BaseEstimator):
         y : array-like of shape (n_battles,) or (n_battles, n_classes)
             Labels, or soft labels; see `check_labels`.
         sample_weight : array-like of shape (n_battles,), default=None
-            Battles of weight 0 are left out.
+            Battles of weight 0 are left out. The scale of the others does not matter.
 
         Returns
         -------
@@ -290,9 +289,9 @@ class BertPairClassifier(PairPredictorMixin, ClassifierMixin, BaseEstimator):
         classes, target = check_labels(y, n_battles=len(X))
         target = np.eye(len(classes))[target] if target.ndim == 1 else target
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        weight = weight / weight.max()  # so that float32 holds them
         used = weight > 0
-        X, target = X[used], target[used]
-        weight = np.maximum(weight[used] / weight.max(), _LIGHTEST)  # their scale does not matter
+        X, target, weight = X[used], target[used], weight[used]
         folder = self._check_settings()
         workers = join_workers(self.device)
         refuse_parallel_jobs(workers.device)

@@ -149,7 +149,7 @@ def check_dealing(state, dealt):
     state : dict
         From `Checkpoint.load`.
     dealt : dict
-        From `Steps.describe`.
+        From `Steps.describe`, and the `precision` of the computation.
     """
     found = state["dealt"]
     if found == dealt:
@@ -159,11 +159,13 @@ def check_dealing(state, dealt):
         why = f"the number of processes was {found['processes']} and is {dealt['processes']}"
     elif found["packed"] != dealt["packed"]:
         why = f"sequences were {ways[found['packed']]} and are {ways[dealt['packed']]}"
-    else:
+    elif found["steps"] != dealt["steps"]:
         why = "its optimizer steps hold other battles"
+    else:
+        why = f"it was computed in {found['precision']}, not in {dealt['precision']}"
     raise ArenaError(
-        f"The checkpoint {state['path']} cannot be continued here: {why}, so that some battles "
-        "would be trained twice and others never. Continue it on a machine and with a number of "
+        f"The checkpoint {state['path']} cannot be continued here: {why}. The weights would not be "
+        "those of a fit without interruption. Continue it on a machine and with a number of "
         "processes like the first, or delete the file to begin anew."
     )
 

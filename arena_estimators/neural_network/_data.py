@@ -142,10 +142,12 @@ class Steps:
 
     def _make(self, number):
         group = self.plans[self.epoch][number]
-        total = float(sum(self.data.weight[positions].sum() for positions, _ in group))
+        n_battles = sum(len(positions) for positions, _ in group)
+        weight = float(sum(self.data.weight[positions].sum() for positions, _ in group))
+        total = n_battles * float(self.data.weight.mean())  # so that light steps count less
         mine = group[self.dealing.rank :: self.dealing.size]
         parts = [self._batch(positions, seed, total) for positions, seed in mine]
-        return Step(parts, sum(len(positions) for positions, _ in group), total)
+        return Step(parts, n_battles, weight)
 
     def _batch(self, positions, seed, total):
         data = self.data

@@ -33,9 +33,6 @@ class Workers:
     def sum_gradients(self, parameters):
         """Add up the gradients over all processes, in place."""
 
-    def wait(self):
-        """Wait until every process is here."""
-
 
 class _Several(Workers):
     def __init__(self, accelerator):
@@ -67,9 +64,6 @@ class _Several(Workers):
         flat = self._accelerator.reduce(torch.cat([t.flatten() for t in tensors]), "sum")
         for tensor, part in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
             tensor.copy_(part.view_as(tensor))
-
-    def wait(self):
-        self._accelerator.wait_for_everyone()
 
 
 def join_workers(device):

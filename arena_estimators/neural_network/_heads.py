@@ -99,8 +99,9 @@ class StyleHeads(nn.Module):
 class PairLoss(nn.Module):
     """Cross-entropy against soft labels, summed over battles by weight, averaged over readings.
 
-    Division by the weight of the whole optimizer step, of which a batch may be a part, makes the
-    sum over parts the mean of the step.
+    `total` is the number of battles of the whole optimizer step, of which a batch may be a part,
+    times their mean weight in all steps: the sum over the parts of a step is its share of the
+    weighted mean over all battles.
     """
 
     def __init__(self, label_smoothing=0.0):

@@ -73,7 +73,8 @@ class PairNet(NeuralNet):
             sets = {"dataset_train": train, "dataset_valid": valid}
             steps = self.get_iterator(train, training=True)
             checks = self.get_iterator(valid, training=False) if valid is not None else None
-            self.n_steps_, self.dealt_ = steps.n_steps, steps.describe()
+            self.n_steps_ = steps.n_steps
+            self.dealt_ = {**steps.describe(), "precision": str(self.run_.dtype)}
             first = self._resume(steps)
             for steps.epoch in range(first, self.max_epochs):
                 self.notify("on_epoch_begin", **sets)
@@ -88,7 +89,7 @@ class PairNet(NeuralNet):
             self.interrupted_ = not _is_skorch_stopping(error)
             self.read_losses()
         except KeyError as error:
-            if "valid_loss" not in str(error) or len(self.valid_):
+            if "'valid_loss'" not in str(error) or len(self.valid_):
                 raise
             raise ArenaError(
                 "A callback reads 'valid_loss', but no battles are held out: validation_fraction "

@@ -30,7 +30,6 @@ class PairPredictorMixin:
         ndarray of shape (n_battles, n_classes), float64
             In the order of `classes_`.
         """
-        check_is_fitted(self)
         data = self._read(X)
         if self.net_.module_.n_readings == 1 or self.predict_order == "average":
             return self._probabilities(data, *self._vectors(data, data.rows))
@@ -88,16 +87,17 @@ class PairPredictorMixin:
         ndarray of shape (n_battles, 2, width), float32
             Siamese: of (prompt, a) and of (prompt, b). Cross: of both orders.
         """
-        check_is_fitted(self)
         data = self._read(X)
         vectors, rows = self._vectors(data, data.rows)
         return vectors[rows]
 
     def _read(self, X, *, fit=False):
         """Turn battles into tokens and style features; predictions keep the fitted layout."""
-        validate_battles(self, X, reset=False)
         if not fit:
+            check_is_fitted(self)
+            self._validate_params()  # some may be set after fit
             check_length(self.max_length, self.net_.module_.encoder.config)
+        validate_battles(self, X, reset=False)
         tokenised = tokenise(
             X,
             self.tokenizer_,

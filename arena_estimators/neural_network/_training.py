@@ -296,9 +296,11 @@ def _late_loss(history, epoch):
     halves = []
     for row in list(history)[epoch - 1 : epoch + 1] if epoch > 0 else history[-1:]:
         steps = [step for step in row["batches"] if "train_loss" in step]
-        steps = steps[len(steps) // 2 :]
-        losses, weights = ([step[k] for step in steps] for k in ("train_loss", "train_weight"))
-        halves.append(np.average(losses, weights=weights))
+        columns = ("train_loss", "train_batch_size", "train_weight")
+        losses, sizes, weights = np.array([[step[k] for k in columns] for step in steps]).T
+        late = slice(len(steps) // 2, None)
+        summed = losses[late] @ sizes[late] * weights.sum() / sizes.sum()  # see PairLoss
+        halves.append(summed / weights[late].sum())
     return min(halves)
 
 

@@ -9,6 +9,7 @@ import torch
 from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
+from sklearn.utils._param_validation import InvalidParameterError
 from tiny_encoders import make_tiny_encoder
 
 from arena_estimators import DavidsonClassifier, swap
@@ -247,6 +248,11 @@ class TestCache:
         (tmp_path / "file").write_text("in the way")
         with pytest.raises(ArenaError, match="cache_dir=None"):
             PairEmbeddings(folder, cache_dir=str(tmp_path / "file")).fit(battles)
+
+    def test_parameters_set_after_fit_are_checked(self, folder, battles):
+        model = PairEmbeddings(folder).fit(battles)
+        with pytest.raises(InvalidParameterError, match="pooling"):
+            model.set_params(pooling="MAX").transform(battles)
 
     def test_a_folder_deleted_after_fit(self, folder, battles, tmp_path):
         model = PairEmbeddings(folder, cache_dir=str(tmp_path / "cache")).fit(battles)

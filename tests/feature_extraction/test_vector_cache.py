@@ -1,3 +1,4 @@
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -86,6 +87,12 @@ def test_an_unfinished_file_is_not_read_and_not_left(cache, monkeypatch):
     with pytest.raises(ArenaError, match="No space left on device"):
         cache.store(KEYS, VECTORS)
     assert files(cache) == []
+
+
+def test_a_folder_deleted_meanwhile_is_made_again(cache):
+    shutil.rmtree(cache.folder)
+    cache.store(KEYS, VECTORS)
+    assert len(cache.load(KEYS)) == len(KEYS)
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):

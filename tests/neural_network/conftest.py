@@ -67,6 +67,7 @@ def small(tiny):
             "batch_tokens": 1024,
             "n_epochs": 2,
             "learning_rate": 1e-3,
+            "precision": "fp32",  # the same on every CPU and in any number of threads
             "random_state": 0,
         }
         return BertPairClassifier(tiny(family), **(settings | parameters))

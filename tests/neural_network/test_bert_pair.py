@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy.special import softmax
 from sklearn.metrics import log_loss
+from sklearn.utils._param_validation import InvalidParameterError
 from skorch.callbacks import BatchScoring, Callback, EarlyStopping, EpochScoring
 from tiny_encoders import FAMILIES
 
@@ -102,6 +103,14 @@ def test_a_fitted_network_predicts_as_it_was_fitted(small, learnable):
         model.set_params(max_length=4000).predict_proba(X)
 
 
+def test_a_misspelt_parameter_set_after_fit_is_refused(small, learnable):
+    X, y = learnable
+    model = small(architecture="cross").fit(X, y).set_params(predict_order="averaged")
+    for use in (model.predict_proba, model.encode, model.decision_function):
+        with pytest.raises(InvalidParameterError, match="predict_order"):
+            use(X)
+
+
 def test_two_classes(small, learnable):
     X, y = learnable
     decided = y != "tie"
@@ -146,6 +155,14 @@ def test_weights_may_differ_by_more_than_float32_holds(small, learnable):
     weight = np.where(np.arange(80) < 70, 1e-100, 1e100)
     proba = small().fit(X, y, sample_weight=weight).predict_proba(X)
     assert np.isfinite(proba).all()
+
+
+def test_light_battles_count_less_even_where_they_are_alone_in_a_step(small, learnable):
+    X, y = learnable
+    light = y != "tie"
+    weight = np.where(light, 1e-6, 1.0)
+    ties = small(batch_tokens=1, n_epochs=1).fit(X, y, sample_weight=weight).predict_proba(X)[:, 2]
+    assert ties.mean() > 0.8
 
 
 def test_weights_matter(small, learnable):

@@ -59,7 +59,7 @@ def whole(tiny, learnable):
 
 def _make(tiny, **parameters):
     settings = {"max_length": 64, "batch_tokens": 1024, "n_epochs": 3, "patience": None}
-    settings |= {"learning_rate": 1e-3, "random_state": 0}
+    settings |= {"learning_rate": 1e-3, "random_state": 0, "precision": "fp32"}
     return BertPairClassifier(tiny(), **(settings | parameters))
 
 
@@ -160,6 +160,16 @@ def test_other_steps_are_refused(tiny, learnable, tmp_path, always_due, monkeypa
     with pytest.raises(ArenaError, match=f"{file.name} cannot be continued here: .*{match}"):
         _make(tiny, checkpoint_dir=tmp_path).fit(*learnable)
     assert file.exists()
+
+
+def test_a_machine_that_computes_otherwise_is_refused(
+    tiny, learnable, tmp_path, always_due, monkeypatch
+):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict, raising=False)
+    _kill(tiny, learnable, tmp_path, 2, precision="auto")
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    with pytest.raises(ArenaError, match=r"computed in torch\.float32, not in torch\.bfloat16"):
+        _make(tiny, checkpoint_dir=tmp_path, precision="auto").fit(*learnable)
 
 
 def test_what_training_does_not_read_may_change(tiny, learnable, whole, tmp_path, always_due):

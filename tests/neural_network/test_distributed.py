@@ -64,7 +64,7 @@ def test_two_processes_equal_one(in_two, tiny, learnable, tmp_path):
 
     X, y = learnable
     parameters = {"encoder": tiny(), "max_length": 64, "batch_tokens": 512, "n_epochs": 2}
-    parameters |= {"learning_rate": 1e-3, "random_state": 0, "patience": None}
+    parameters |= {"learning_rate": 1e-3, "random_state": 0, "patience": None, "precision": "fp32"}
     (tmp_path / "script.py").write_text(textwrap.dedent(SCRIPT))
     (tmp_path / "battles.pkl").write_bytes(pickle.dumps((X, y)))
     (tmp_path / "parameters.json").write_text(json.dumps(parameters))

@@ -124,16 +124,22 @@ def _checkpointing(encoder):
 
 @pytest.mark.parametrize(
     ("precision", "dtype"),
-    [("bf16", torch.bfloat16), ("fp16", torch.float16), ("fp32", False)],
+    [("bf16", torch.bfloat16), ("fp16", torch.float16), ("auto", torch.bfloat16)],
 )
-def test_half_precision_trains_too(small, learnable, without_dropout, precision, dtype):
+def test_half_precision_trains_too(
+    small, learnable, without_dropout, monkeypatch, precision, dtype
+):
     X, y = learnable
     look = Look(_autocast)
+    full = small(callbacks=[look]).fit(X, y)
+    assert look.seen == {False}
+    look = Look(_autocast)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
     half = small(precision=precision, callbacks=[look]).fit(X, y)
     assert look.seen == {dtype}
     assert half.net_.module_.encoder.dtype == torch.float32
-    full = small().fit(X, y)
     np.testing.assert_allclose(half.loss_curve_, full.loss_curve_, atol=0.02)
+    assert np.abs(half.loss_curve_ - full.loss_curve_).max() > 1e-7
 
 
 def test_gradient_checkpointing_changes_nothing_but_the_time(small, learnable):
@@ -241,7 +247,19 @@ def test_smoothed_labels_are_no_reason_to_warn(small, learnable):
 
 
 def test_the_warning_looks_at_the_epoch_that_was_restored():
-    rows = [{"batches": [{"train_loss": loss, "train_weight": 1.0}]} for loss in (1.2, 1.0, 2.0)]
+    rows = [{"batches": [_step(loss, 4, 4.0)]} for loss in (1.2, 1.0, 2.0)]
     assert _training._late_loss(rows, 1) == 1.0
     assert _training._late_loss(rows, 2) == 1.0
     assert _training._late_loss(rows, 3) == _training._late_loss(rows, -1) == 2.0
+
+
+def test_the_late_loss_is_that_of_its_own_battles():
+    """A step of light battles has a small loss, since it is divided by the mean weight of all."""
+    steps = [_step(1.0, 2, 2.0), _step(0.25 * 0.8, 2, 0.5), _step(1.75 * 1.2, 2, 3.5)]
+    late = (2 * 0.25 * 0.8 + 2 * 1.75 * 1.2) / (0.5 + 3.5)
+    assert _training._late_loss([{"batches": steps}], 1) == pytest.approx(late)
+    assert late == pytest.approx((0.5 * 0.8 + 3.5 * 1.2) / 4)
+
+
+def _step(loss, n_battles, weight):
+    return {"train_loss": loss, "train_batch_size": n_battles, "train_weight": weight}
