@@ -41,7 +41,8 @@ def validate_battles(estimator, X, y=None, *, columns=COLUMNS, reset=True):
     if reset and any(look_like_json(X[column]) for column in columns):
         warnings.warn(
             "The cells look like JSON lists of turns, as in the competition's files, and would be "
-            "read as they stand, with brackets and escapes. Read the file with load_arena.",
+            "read as they stand, with brackets and escapes. Read the file, or the frame, with "
+            "load_arena.",
             ArenaWarning,
             stacklevel=4,
         )

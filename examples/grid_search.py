@@ -1,4 +1,4 @@
-"""Search the regularisation of the linear pipeline, making each feature matrix once.
+"""Search the regularisation of the linear pipeline around its default, making features once.
 
     python examples/grid_search.py --train train.csv --test test.csv --out submission.csv
 
@@ -18,10 +18,16 @@ from submit_files import check_writable, n_jobs, parse, read_test, read_train, s
 from arena_estimators import CachedTransformer, PromptGroupKFold, make_arena_pipeline
 
 N_TRAIN = 1500
-GRID = {
-    "davidsonclassifier__alpha": [3e-3, 1e-2, 3e-2, 1e-1],
-    "davidsonclassifier__tie_alpha": [1e-3, 1e-2, 1e-1],
-}
+ALPHA, TIE_ALPHA = "davidsonclassifier__alpha", "davidsonclassifier__tie_alpha"
+
+
+def make_grid(n_battles):
+    """Give strengths around the default, which the more battles there are, the smaller is."""
+    around = {ALPHA: [30, 300], TIE_ALPHA: [300, 3000]}
+    return {
+        name: ["auto", *(float(f"{strength / n_battles:.2g}") for strength in strengths)]
+        for name, strengths in around.items()
+    }
 
 
 def search(train, cache, n_jobs=None):
@@ -30,7 +36,7 @@ def search(train, cache, n_jobs=None):
     features = CachedTransformer(linear[:-1], memory=cache, bytes_limit="4G")
     return GridSearchCV(
         make_pipeline(features, linear[-1]),
-        GRID,
+        make_grid(len(train.X)),
         cv=PromptGroupKFold(3, shuffle=True, random_state=0),
         scoring="neg_log_loss",
         n_jobs=n_jobs,
@@ -58,11 +64,12 @@ def main(argv=None):
 
 
 def print_points(found):
-    """Print the log loss of each point of the grid, and the best."""
+    """Print the log loss of each point of the grid, and the best; "auto" is the default."""
     points = found.cv_results_
     for params, score in zip(points["params"], points["mean_test_score"], strict=True):
-        alpha, tie_alpha = (params[name] for name in GRID)
-        print(f"alpha {alpha:<6g} tie_alpha {tie_alpha:<6g} log loss {-score:.4f}")
+        print(
+            f"alpha {params[ALPHA]!s:<7} tie_alpha {params[TIE_ALPHA]!s:<7} log loss {-score:.4f}"
+        )
     print(f"best: {found.best_params_}, log loss {-found.best_score_:.4f}")
 
 

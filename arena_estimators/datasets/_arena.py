@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from arena_estimators._validation import Interval, StrOptions, validate_params
 from arena_estimators.battles import COLUMNS
-from arena_estimators.datasets._readers import find_reader, read_batches
+from arena_estimators.datasets._readers import find_reader, name_of, read_batches
 from arena_estimators.datasets._schemas import KNOWN, SAMPLE_ROWS, Schema, guess_cells
 
 _BATCH_ROWS = 2000  # a few megabytes of text: what is read is decoded while in the cache
@@ -23,9 +23,12 @@ _OPTIONS = {
 }
 
 
-@validate_params({**_OPTIONS, "verbose": ["boolean"]}, prefer_skip_nested_validation=True)
+@validate_params(
+    {**_OPTIONS, "path": [*_OPTIONS["path"], pd.DataFrame], "verbose": ["boolean"]},
+    prefer_skip_nested_validation=True,
+)
 def load_arena(path, *, cells="auto", non_text="raise", verbose=False):
-    """Load battles from a file.
+    """Load battles from a file, or from a frame that pandas has read.
 
     Three schemas are known by their columns. Other columns are ignored.
 
@@ -41,8 +44,9 @@ def load_arena(path, *, cells="auto", non_text="raise", verbose=False):
 
     Parameters
     ----------
-    path : str or path-like
-        A local file whose name ends in .csv, .csv.gz, .parquet, .jsonl or .jsonl.gz, in UTF-8.
+    path : str, path-like or DataFrame
+        A local file whose name ends in .csv, .csv.gz, .parquet, .jsonl or .jsonl.gz, in UTF-8; or
+        its rows, all or some, as `pandas.read_csv` and its like give them.
     cells : {"auto", "json", "text"}, default="auto"
         What text in the columns `prompt`, `response_a` and `response_b` is: a JSON list of turns,
         or just text. "auto" takes JSON if most cells in the first 100 rows look like a list.
@@ -59,15 +63,15 @@ def load_arena(path, *, cells="auto", non_text="raise", verbose=False):
 
         X : DataFrame of shape (n_battles, 3)
             The columns prompt, response_a and response_b. A cell is text or None, or a list of
-            turns, each text or None.
+            turns, each text or None. The index is that of the frame, or counts from 0.
         y : ndarray of shape (n_battles,) or None
             "model_a", "model_b" or "tie"; None if the file has no labels.
         id : ndarray of shape (n_battles,) or None
             The column `id` (or `question_id`), as integers if they are integers.
         model_a, model_b : ndarray of shape (n_battles,) or None
             The names of the models, if the file has them.
-        filename : str
-            The path.
+        filename : str or None
+            The path; None of a frame.
 
     Raises
     ------
@@ -97,7 +101,7 @@ def load_arena(path, *, cells="auto", non_text="raise", verbose=False):
         total=1.0,
         delay=2,
         disable=not verbose,
-        desc=f"Loading {os.path.basename(path)}",
+        desc=f"Loading {os.path.basename(name_of(path))}",
         bar_format="{l_bar}{bar}| {elapsed}",
     )
     with _without_garbage_collection(), bar:
@@ -108,7 +112,9 @@ def load_arena(path, *, cells="auto", non_text="raise", verbose=False):
                 else:
                     parts.setdefault(name, []).extend(values)
             bar.update(share - bar.n)
-        return _bunch(parts, 0, path)
+        counted = pd.RangeIndex(len(parts["prompt"]))
+        index = path.index if isinstance(path, pd.DataFrame) else counted
+        return _bunch(parts, index, path)
 
 
 @validate_params(
@@ -155,7 +161,7 @@ def iter_arena(path, chunk_rows=10_000, *, cells="auto", non_text="raise"):
     """
     find_reader(path)
     return (
-        _bunch(battles, first_row, path)
+        _bunch(battles, pd.RangeIndex(first_row, first_row + len(battles["prompt"])), path)
         for battles, first_row, _ in _battles(path, cells, non_text, chunk_rows)
     )
 
@@ -168,14 +174,13 @@ def _battles(path, cells, non_text, batch_rows):
     schema, first_row = None, 0
     batches = read_batches(path, KNOWN, batch_rows, json_cells=cells != "text")
     for names, columns, share in batches:
-        schema = schema or Schema(path, names, cells, non_text)
+        schema = schema or Schema(name_of(path), names, cells, non_text)
         battles = schema(columns, first_row)
         yield battles, first_row, share
         first_row += len(battles["prompt"])
 
 
-def _bunch(battles, first_row, path):
-    index = pd.RangeIndex(first_row, first_row + len(battles["prompt"]))
+def _bunch(battles, index, path):
     columns = {
         name: pd.Series(battles[name], index=index, dtype=object, copy=False) for name in COLUMNS
     }
@@ -187,7 +192,7 @@ def _bunch(battles, first_row, path):
         id=None if battles["id"] is None else _ids(battles["id"]),
         model_a=None if names[0] is None else np.array(names[0], dtype=object),
         model_b=None if names[1] is None else np.array(names[1], dtype=object),
-        filename=os.fspath(path),
+        filename=None if isinstance(path, pd.DataFrame) else os.fspath(path),
     )
 
 

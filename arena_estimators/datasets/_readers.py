@@ -1,4 +1,4 @@
-"""Read a file in batches of columns of Python values; what they mean is not known here.
+"""Read a file or a frame in batches of columns of Python values, whatever they mean.
 
 A reader yields triples: the names of all columns, a batch as a dict of lists of the `wanted`
 columns, and the share of the file that is done.
@@ -9,6 +9,7 @@ import json
 import os
 import zlib
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
@@ -25,16 +26,28 @@ def find_reader(path):
     for ending, reader in _READERS.items():
         if os.fspath(path).lower().endswith(ending):
             return reader
-    raise FileFormatError(f"{path}: unknown format. Expected a name that ends in {_ENDINGS}.")
+    unpack = " Unzip it first." if os.fspath(path).lower().endswith(".zip") else ""
+    raise FileFormatError(
+        f"{path}: unknown format. Expected a name that ends in {_ENDINGS}.{unpack}"
+    )
+
+
+def name_of(source):
+    """Call a file by its path, in errors; a frame has no name."""
+    return "The DataFrame" if isinstance(source, pd.DataFrame) else source
 
 
 def read_batches(path, wanted, batch_rows, *, json_cells):
     """Yield the batches of a file; what is wrong with the file as such is a FileFormatError.
 
-    `json_cells` says that long cells may be JSON.
+    `json_cells` says that long cells may be JSON. In the place of a path there may be a frame.
     """
-    reader, empty = find_reader(path), True
-    os.stat(path)  # raises if there is no such file; pandas would try to download some names
+    if isinstance(path, pd.DataFrame):
+        reader = _read_frame
+    else:
+        reader = find_reader(path)
+        os.stat(path)  # raises if there is no such file; pandas would try to download some names
+    empty = True
     try:
         for batch in reader(path, wanted, batch_rows, json_cells):
             empty = False
@@ -50,7 +63,7 @@ def read_batches(path, wanted, batch_rows, *, json_cells):
         message = str(error).strip()
         raise FileFormatError(f"{path}: cannot be read: {message}.{hint}") from None
     if empty:
-        raise FileFormatError(f"{path}: the file has no battles.")
+        raise FileFormatError(f"{name_of(path)}: there are no battles.")
 
 
 def _check_names(path, names):
@@ -154,6 +167,21 @@ def _read_parquet(path, wanted, batch_rows, json_cells):
         for batch in file.iter_batches(batch_rows, columns=columns):
             done += batch.num_rows
             yield names, {name: batch[name].to_pylist() for name in columns}, done / total
+
+
+def _read_frame(frame, wanted, batch_rows, json_cells):
+    names = list(frame.columns)
+    _check_names(name_of(frame), names)
+    for start in range(0, len(frame), batch_rows):
+        part = frame.iloc[start : start + batch_rows]
+        columns = {name: _plain_cells(part[name]) for name in names if name in wanted}
+        yield names, columns, min(1.0, (start + batch_rows) / len(frame))
+
+
+def _plain_cells(column):
+    """Give the cells of a column: None for missing ones, lists for arrays, as parquet's are."""
+    cells = column.astype(object).where(column.notna(), None).tolist()
+    return [cell.tolist() if isinstance(cell, np.ndarray) else cell for cell in cells]
 
 
 _READERS = {

@@ -1,6 +1,7 @@
 """Give columns of raw values their meaning: cells, labels, ids and models of battles."""
 
 import json
+import warnings
 from collections import Counter
 from itertools import chain
 from types import NoneType
@@ -8,7 +9,7 @@ from types import NoneType
 import orjson
 
 from arena_estimators.battles import COLUMNS
-from arena_estimators.exceptions import FileFormatError
+from arena_estimators.exceptions import ArenaWarning, FileFormatError
 
 CONVERSATIONS = ("conversation_a", "conversation_b")
 WINNERS = ("winner_model_a", "winner_model_b", "winner_tie")
@@ -20,6 +21,7 @@ _LABELS = {"model_a": "model_a", "model_b": "model_b", "tie": "tie", "tie (bothb
 _BITS = {"0": "0", "0.0": "0", "false": "0", "1": "1", "1.0": "1", "true": "1"}
 _ONE_HOT = {("1", "0", "0"): "model_a", ("0", "1", "0"): "model_b", ("0", "0", "1"): "tie"}
 SAMPLE_ROWS = 100
+_LISTS_BY_CHANCE = 10  # of the first cells, which battles of plain text may well hold
 _DECODER = json.JSONDecoder(strict=False)
 
 
@@ -174,7 +176,17 @@ def guess_cells(columns):
     cells = chain.from_iterable(columns.get(name, ()) for name in COLUMNS)
     texts = [cell.strip() for cell in cells if isinstance(cell, str)]
     shapes = Counter(text[0] + text[-1] == "[]" for text in texts if text)
-    return "json" if shapes[True] > shapes[False] else "text"
+    if shapes[True] > shapes[False]:
+        return "json"
+    if shapes[True] >= _LISTS_BY_CHANCE:
+        warnings.warn(
+            f"{shapes[True]} of the first {shapes.total()} cells look like lists of turns, the "
+            "others do not: all are read as text. If they are turns, write every cell as a list "
+            "with json.dumps; if not, pass cells='text'.",
+            ArenaWarning,
+            stacklevel=2,
+        )
+    return "text"
 
 
 def _decode_lists(cells):

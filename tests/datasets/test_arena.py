@@ -1,7 +1,9 @@
 """load_arena and iter_arena: every schema, every quirk, and what is said about a broken file."""
 
+import functools
 import gzip
 import json
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 
 from arena_estimators import check_battles, iter_arena, load_arena, make_battles
 from arena_estimators.battles import COLUMNS
+from arena_estimators.datasets._schemas import CONVERSATIONS
 from arena_estimators.exceptions import FileFormatError
 
 HEADER = (
@@ -313,6 +316,7 @@ BROKEN = {
         "line 2 and line 1 differ in the keys response_b",
     ),
     "battles.xlsx": (b"", "unknown format.*jsonl"),
+    "train.csv.zip": (b"", "unknown format.*Unzip it first"),
 }
 
 
@@ -473,3 +477,71 @@ def test_a_trailing_comma_makes_a_column_without_a_name(tmp_path):
     path = tmp_path / "battles.csv"
     path.write_text("prompt,response_a,response_b,\nwhy,so,because,\n")
     assert load_arena(path).X.loc[0].tolist() == ["why", "so", "because"]
+
+
+@pytest.mark.parametrize("n_lists", [5, 10])
+def test_lists_among_texts_are_said(tmp_path, n_lists):
+    cells = ["['Hi', 'Why?']"] * n_lists + ["Hello"] * (30 - n_lists)
+    frame = pd.DataFrame(np.reshape(cells, (10, 3)), columns=COLUMNS)
+    frame.to_csv(tmp_path / "battles.csv", index=False)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        X = load_arena(tmp_path / "battles.csv").X
+        assert load_arena(tmp_path / "battles.csv", cells="text").X.equals(X)
+    assert X.to_numpy().ravel().tolist() == cells
+    said = [str(warning.message) for warning in caught]
+    assert len(said) == (n_lists == 10)
+    assert all("10 of the first 30 cells look like lists of turns" in text for text in said)
+
+
+READ = {
+    "battles.csv": functools.partial(pd.read_csv, keep_default_na=False),
+    "battles.parquet": pd.read_parquet,
+    "battles.jsonl": functools.partial(pd.read_json, lines=True, dtype=False),
+}
+
+
+@pytest.mark.parametrize("kind", ["competition", "lists", "arena", "text"])
+@pytest.mark.parametrize("name", READ)
+def test_a_frame_is_read_like_its_file(tmp_path, kind, name):
+    frame = ARENA if kind == "arena" else _raw(json_cells=kind == "competition")
+    frame = frame[frame.iloc[:, 0] != 100]  # half a character, which pandas loses
+    if kind == "text":
+        frame = frame.assign(prompt="Hi", response_a=["", "NA", "[1]", "x", "y"], response_b="b")
+    elif name == "battles.csv" and kind != "competition":
+        long = [column for column in (*COLUMNS, *CONVERSATIONS) if column in frame]
+        frame = frame.assign(**frame[long].map(json.dumps))
+    path = _write(frame, tmp_path / name)
+    expected = load_arena(path)
+    for found in (load_arena(READ[name](path)), load_arena(frame)):
+        assert found.X.to_numpy().tolist() == expected.X.to_numpy().tolist()
+        for part in ("y", "id", "model_a", "model_b"):
+            assert found[part].tolist() == expected[part].tolist()
+        assert found.filename is None
+
+
+def test_a_part_of_a_frame_keeps_its_index():
+    frame = _raw().set_index(pd.Index(list("uvwxyz")))
+    part = load_arena(frame[frame["winner_tie"] == 1])
+    assert part.X.index.tolist() == ["w", "x", "y"]
+    assert part.X.response_a.tolist() == CELLS["response_a"][2:5]
+    assert part.y.tolist() == ["tie"] * 3
+
+
+def test_missing_cells_of_a_frame_are_none():
+    frame = pd.DataFrame({"prompt": ["a", np.nan], "response_a": ["b", "c"], "response_b": "d"})
+    assert load_arena(frame).X.prompt.tolist() == ["a", None]
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda frame: frame.iloc[:0], "The DataFrame: there are no battles"),
+        (lambda frame: frame.drop(columns="prompt"), "The DataFrame has no column 'prompt'"),
+        (lambda frame: frame.assign(winner_tie=1), r"The DataFrame: row 0 \(id 7\)"),
+        (lambda frame: frame.set_axis(["id"] * 9, axis=1), "more than one column is named id"),
+    ],
+)
+def test_what_is_wrong_with_a_frame_is_told(change, match):
+    with pytest.raises(FileFormatError, match=match):
+        load_arena(change(_raw()))
