@@ -14,7 +14,17 @@ import pathlib
 
 from blend import print_blend
 from submit_bert import project
-from submit_files import at_least, n_jobs, parse, read_test, read_train, save, step, submit
+from submit_files import (
+    at_least,
+    n_jobs,
+    one_line,
+    parse,
+    read_test,
+    read_train,
+    save,
+    step,
+    submit,
+)
 
 from arena_estimators import BlendingClassifier, make_arena_pipeline
 
@@ -52,7 +62,7 @@ def main(argv=None):
     if args.minilm:
         fitting += "; then MiniLM on all"
         model = beside_minilm(ensemble, pathlib.Path(args.model or MODEL).with_suffix(CHECKPOINTS))
-    with step(fitting):
+    with one_line(), step(fitting):
         model.fit(train.X, train.y)
     if args.minilm:
         ensemble = model.named_estimators_["ensemble"]

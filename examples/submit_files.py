@@ -165,7 +165,7 @@ def save(model, path):
         path.parent.mkdir(parents=True, exist_ok=True)
         joblib.dump(model, unfinished)
         os.replace(unfinished, path)
-    except OSError as error:
+    except Exception as error:  # a full disk has errors of many kinds
         with suppress(OSError):
             unfinished.unlink()
         print(f"The model cannot be saved ({error}); it predicts all the same.", flush=True)

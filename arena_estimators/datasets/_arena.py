@@ -46,7 +46,8 @@ def load_arena(path, *, cells="auto", non_text="raise", verbose=False):
     ----------
     path : str, path-like or DataFrame
         A local file whose name ends in .csv, .csv.gz, .parquet, .jsonl or .jsonl.gz, in UTF-8; or
-        its rows, all or some, as `pandas.read_csv` and its like give them.
+        its rows, all or some, as `pandas.read_csv` and its like give them; of plain text they keep
+        "NA" and "007" only with `dtype=str, keep_default_na=False`.
     cells : {"auto", "json", "text"}, default="auto"
         What text in the columns `prompt`, `response_a` and `response_b` is: a JSON list of turns,
         or just text. "auto" takes JSON if most cells in the first 100 rows look like a list.

@@ -8,6 +8,7 @@ import gzip
 import json
 import os
 import zlib
+from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -67,7 +68,7 @@ def read_batches(path, wanted, batch_rows, *, json_cells):
 
 
 def _check_names(path, names):
-    repeated = sorted({str(name) for name in names if list(names).count(name) > 1})
+    repeated = sorted(str(name) for name, count in Counter(names).items() if count > 1)
     if repeated:
         raise FileFormatError(f"{path}: more than one column is named {', '.join(repeated)}.")
 
@@ -179,8 +180,9 @@ def _read_frame(frame, wanted, batch_rows, json_cells):
 
 
 def _plain_cells(column):
-    """Give the cells of a column: None for missing ones, lists for arrays, as parquet's are."""
+    """Give the cells of a column: None for missing ones, lists for tuples and parquet's arrays."""
     cells = column.astype(object).where(column.notna(), None).tolist()
+    cells = [list(cell) if isinstance(cell, tuple) else cell for cell in cells]
     return [cell.tolist() if isinstance(cell, np.ndarray) else cell for cell in cells]
 
 

@@ -289,7 +289,6 @@ class BertPairClassifier(PairPredictorMixin, ClassifierMixin, BaseEstimator):
         classes, target = check_labels(y, n_battles=len(X))
         target = np.eye(len(classes))[target] if target.ndim == 1 else target
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        weight = weight / weight.max()  # so that float32 holds them
         used = weight > 0
         X, target, weight = X[used], target[used], weight[used]
         folder = self._check_settings()

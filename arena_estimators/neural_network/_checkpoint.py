@@ -1,5 +1,6 @@
 """Checkpoints of a training on disk: written whole or not at all, one file a fit."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -51,29 +52,35 @@ class Checkpoint:
 
     def save(self, state):
         """Write the state; who is killed meanwhile, or has no room, keeps the checkpoint before."""
-        make_folder(self.path.parent)
         readable = {name: state.pop(name) for name in ("history", "batches")}
         text = json.dumps(readable, default=_plain)
         partial = self.path.with_suffix(".partial")
         try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             with open(partial, "wb") as file:
                 torch.save({**state, "json": text}, file)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(partial, self.path)
-        except OSError as error:
-            partial.unlink(missing_ok=True)
+        except (OSError, RuntimeError) as error:
+            # torch hides a full disk behind an error of its own.
+            reason = error if isinstance(error, OSError) else error.__context__
+            if not isinstance(reason, OSError):
+                raise
+            with contextlib.suppress(OSError):
+                partial.unlink()
             warnings.warn(
-                f"No checkpoint could be written to {self.path} ({error}). The training goes on; "
+                f"No checkpoint could be written to {self.path} ({reason}). The training goes on; "
                 "if it is killed, it continues from the checkpoint before, if there is one.",
                 ArenaWarning,
                 stacklevel=2,
             )
 
     def remove(self):
-        """Delete the file: the fit is complete."""
-        self.path.unlink(missing_ok=True)
-        self.path.with_suffix(".partial").unlink(missing_ok=True)
+        """Delete the file, where that is possible: the fit is complete."""
+        for path in (self.path, self.path.with_suffix(".partial")):
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def identify(parameters, data):
@@ -162,7 +169,7 @@ def check_dealing(state, dealt):
     elif found["steps"] != dealt["steps"]:
         why = "its optimizer steps hold other battles"
     else:
-        why = f"it was computed in {found['precision']}, not in {dealt['precision']}"
+        why = f"it was computed in {found.get('precision')}, not in {dealt['precision']}"
     raise ArenaError(
         f"The checkpoint {state['path']} cannot be continued here: {why}. The weights would not be "
         "those of a fit without interruption. Continue it on a machine and with a number of "

@@ -104,6 +104,8 @@ def train(module, data, train_rows, valid_rows, *, settings, workers, seed, chec
     packed = p.attention in PACKING and _attention.can_pack(module.encoder, device, dtype)
     lora = _prepare(module, p)
     train_data, valid_data = data.take(train_rows), data.take(valid_rows)
+    for part in (train_data, valid_data):  # their scale does not matter, and float32 must hold them
+        part.weight = part.weight / part.weight.max(initial=0.0)
     begin_at_shares(module.heads, train_data.target, train_data.weight)
     compiled = packed and _worth_compiling(p.compile, module, train_data, p.n_epochs)
     dealing = Dealing(

@@ -19,7 +19,7 @@ from arena_estimators.exceptions import (
     ArenaWarning,
     ResourceNotFoundError,
 )
-from arena_estimators.neural_network import _prediction
+from arena_estimators.neural_network import _prediction, _training
 
 
 class KeepWeights(Callback):
@@ -155,6 +155,20 @@ def test_weights_may_differ_by_more_than_float32_holds(small, learnable):
     weight = np.where(np.arange(80) < 70, 1e-100, 1e100)
     proba = small().fit(X, y, sample_weight=weight).predict_proba(X)
     assert np.isfinite(proba).all()
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+def test_each_side_of_the_split_has_a_scale_of_its_own(small, learnable, held_out):
+    X, y = learnable
+    model = small().fit(X, y)
+    target = (y[:, None] == model.classes_).astype(float)
+    seed = int(np.random.RandomState(0).randint(np.iinfo(np.int32).max))
+    sides = _training.split_by_prompt(X, target, 0.1, seed)
+    weight = np.ones(len(X))
+    weight[sides[held_out]] = 1e-320
+    light = small().fit(X, y, sample_weight=weight)
+    np.testing.assert_array_equal(light.predict_proba(X), model.predict_proba(X))
+    assert light.temperature_ == model.temperature_
 
 
 def test_light_battles_count_less_even_where_they_are_alone_in_a_step(small, learnable):
