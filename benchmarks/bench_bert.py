@@ -95,9 +95,8 @@ def train_speed(folder, encoder, n_battles, profile):
     shared = {"batch_tokens": 65536, "compile": True} if GPU else {}
     variants = [{}, {"random_state": 0}, {"compile": False}] if GPU else [{}, {"precision": "fp32"}]
     with tempfile.TemporaryDirectory() as home:
-        bert = str(find_encoder(encoder))
-        if GPU:
-            bert = random_bert_base(encoder, pathlib.Path(home) / "bert")
+        random = pathlib.Path(home) / "bert"
+        bert = random_bert_base(encoder, random) if GPU else find_encoder(encoder)
         if profile and GPU:
             train_ours(bert, X[: n_battles // 2], y[: n_battles // 2], profile=True, **shared)
         ways = {}

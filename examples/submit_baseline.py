@@ -59,9 +59,7 @@ def run(train, test, out, model_path=None, n_jobs=None):
     with step(f"Fitting on all {len(train.X):,} battles"):
         model = models["linear"].fit(train.X, train.y)
     unsaved = save(model, model_path) if model_path else None
-    submit(model, test, out)
-    if unsaved:
-        raise SystemExit(unsaved)
+    submit(model, test, out, unsaved)
     return losses
 
 

@@ -73,9 +73,7 @@ def main(argv=None):
         print("\nThe ensemble without MiniLM:", end="")
     print_blend(ensemble, train.y)
     project(model, test.X)
-    submit(model, test, args.out)
-    if unsaved:
-        raise SystemExit(unsaved)
+    submit(model, test, args.out, unsaved)
 
 
 if __name__ == "__main__":

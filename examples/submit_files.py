@@ -174,9 +174,11 @@ def save(model, path):
     return None
 
 
-def submit(model, test, out):
-    """Predict the battles and write the submission."""
+def submit(model, test, out, unsaved=None):
+    """Predict the battles, write the submission, and end with an error if the model is unsaved."""
     with step(f"Predicting {len(test.X):,} battles"):
         frame = make_submission(model, test.X, test.id)
     write_submission(frame, out)
     print(f"{len(frame):,} predictions in {out}")
+    if unsaved:
+        raise SystemExit(unsaved)

@@ -113,9 +113,9 @@ def load_arena(path, *, cells="auto", non_text="raise", verbose=False):
                 else:
                     parts.setdefault(name, []).extend(values)
             bar.update(share - bar.n)
-        counted = pd.RangeIndex(len(parts["prompt"]))
-        index = path.index if isinstance(path, pd.DataFrame) else counted
-        return _bunch(parts, index, path)
+        if isinstance(path, pd.DataFrame):
+            return _bunch(parts, path.index, None)
+        return _bunch(parts, pd.RangeIndex(len(parts["prompt"])), os.fspath(path))
 
 
 @validate_params(
@@ -162,8 +162,8 @@ def iter_arena(path, chunk_rows=10_000, *, cells="auto", non_text="raise"):
     """
     find_reader(path)
     return (
-        _bunch(battles, pd.RangeIndex(first_row, first_row + len(battles["prompt"])), path)
-        for battles, first_row, _ in _battles(path, cells, non_text, chunk_rows)
+        _bunch(battles, pd.RangeIndex(first, first + len(battles["prompt"])), os.fspath(path))
+        for battles, first, _ in _battles(path, cells, non_text, chunk_rows)
     )
 
 
@@ -181,7 +181,7 @@ def _battles(path, cells, non_text, batch_rows):
         first_row += len(battles["prompt"])
 
 
-def _bunch(battles, index, path):
+def _bunch(battles, index, filename):
     columns = {
         name: pd.Series(battles[name], index=index, dtype=object, copy=False) for name in COLUMNS
     }
@@ -193,7 +193,7 @@ def _bunch(battles, index, path):
         id=None if battles["id"] is None else _ids(battles["id"]),
         model_a=None if names[0] is None else np.array(names[0], dtype=object),
         model_b=None if names[1] is None else np.array(names[1], dtype=object),
-        filename=None if isinstance(path, pd.DataFrame) else os.fspath(path),
+        filename=filename,
     )
 
 
