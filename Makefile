@@ -3,13 +3,17 @@ PYTHON ?= python3
 BIN := .venv/bin
 DATA ?= $(ARENA_DATA)
 
-.PHONY: demo test lint bench docs clean
+.PHONY: demo test test-oldest lint bench docs clean
 
 demo: .venv/installed
 	$(BIN)/python examples/demo.py
 
 test: .venv/installed-test
 	$(BIN)/python -m pytest
+
+# With the oldest releases that pyproject.toml allows.
+test-oldest: .venv-oldest/installed
+	.venv-oldest/bin/python -m pytest
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
@@ -22,7 +26,7 @@ docs: .venv/installed-docs
 	$(BIN)/python -m sphinx -W --keep-going docs docs/_build/html
 
 clean:
-	rm -rf .venv models submission.csv docs/_build docs/generated
+	rm -rf .venv .venv-oldest models submission.csv docs/_build docs/generated
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -34,3 +38,10 @@ clean:
 .venv/installed-%: .venv/bin/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable ".[$*]"
 	touch $@ .venv/installed
+
+.venv-oldest/installed: pyproject.toml
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet uv
+	.venv-oldest/bin/uv pip install --quiet --python .venv-oldest/bin/python \
+		--resolution lowest-direct --editable ".[test]"
+	touch $@

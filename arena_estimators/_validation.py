@@ -33,12 +33,13 @@ def validate_battles(estimator, X, y=None, *, columns=COLUMNS, reset=True):
 
     With `reset=True` (in `fit`) the names of `columns`, in the frame's order, are recorded in
     `feature_names_in_`; with `reset=False` a frame that orders them otherwise is refused. Other
-    columns are ignored, so that a test file may lack what the training file had.
+    columns are ignored, so that a test file may lack what the training file had. Cells that look
+    like JSON are warned of at every turn: often it is the test file alone that was read otherwise.
     """
     check_battles(X, columns=columns)
     if y is not None:
         check_labels(y, n_battles=len(X))
-    if reset and any(look_like_json(X[column]) for column in columns):
+    if any(look_like_json(X[column]) for column in columns):
         warnings.warn(
             "The cells look like JSON lists of turns, as in the competition's files, and would be "
             "read as they stand, with brackets and escapes. Read the file, or the frame, with "

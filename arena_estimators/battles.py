@@ -21,7 +21,9 @@ def swap(X):
     Parameters
     ----------
     X : DataFrame of shape (n_battles, n_columns)
-        Battles. Columns other than the two responses are kept as they are.
+        Battles. Of columns of your own, those whose names end in `_a` and `_b` and are the same
+        before that, such as `words_a` and `words_b`, are exchanged too; others are kept as they
+        are, so a difference of the two sides must not be stored in one.
 
     Returns
     -------
@@ -37,7 +39,13 @@ def swap(X):
     ['Go away.']
     """
     _check_columns(X, (RESPONSE_A, RESPONSE_B))
-    return X.assign(**{RESPONSE_A: X[RESPONSE_B], RESPONSE_B: X[RESPONSE_A]})
+    names = [name for name in X.columns if isinstance(name, str)]
+    pairs = [(name, name[:-1] + "b") for name in names if name.endswith("_a")]
+    exchanged = {}
+    for a, b in [pair for pair in pairs if pair[1] in names]:
+        _check_columns(X, (a, b))
+        exchanged |= {a: X[b], b: X[a]}
+    return X.assign(**exchanged)
 
 
 def swap_proba(P):
@@ -118,7 +126,7 @@ def check_battles(X, *, columns=COLUMNS, name="X"):
                 raise BattlesError(
                     f"{name} has {found} in column {column!r}, row {position} "
                     f"(index {X.index.tolist()[position]!r}). Expected text, None, or a list or "
-                    "tuple of turns, each text or None."
+                    "tuple of turns, each text or None. load_arena reads frames of other kinds."
                 )
     return X
 
@@ -166,7 +174,10 @@ def check_labels(y, *, n_battles=None):
     if values.ndim == 2 and values.shape[1] > 1:
         return np.array(CLASSES[: values.shape[1]]), _check_soft_labels(values)
     if values.ndim != 1:
-        raise LabelsError(f"y must have one or two dimensions, got shape {values.shape}.")
+        raise LabelsError(
+            f"y has the shape {values.shape}. Expected one label a battle, of shape (n_battles,), "
+            "or soft labels of shape (n_battles, 3) or (n_battles, 2)."
+        )
     if values.dtype.kind in "iuf":
         known = np.arange(3)
         codes = np.where(np.isin(values, known), values, -1).astype(np.intp)
@@ -177,7 +188,8 @@ def check_labels(y, *, n_battles=None):
         row = int(np.flatnonzero(codes < 0)[0])
         raise LabelsError(
             f"Unknown label {values.tolist()[row]!r} in y, row {row}. Expected 'model_a', "
-            "'model_b' or 'tie', or the integers 0, 1, 2 that mean the same."
+            "'model_b' or 'tie', or the integers 0, 1, 2 that mean the same. load_arena reads the "
+            "labels of the competition's and the arena's files."
         )
     present = np.unique(codes)
     if present.tolist() not in ([0, 1], [0, 1, 2]):
@@ -274,8 +286,9 @@ def _named_soft_labels(y):
     expected = CLASSES[: max(len(names), 2)]
     if sorted(names) != sorted(expected):
         raise LabelsError(
-            f"Soft labels have the columns {list(y.columns)}; expected {list(CLASSES)} (or the "
-            "first two), with or without the prefix 'winner_'."
+            f"y is a DataFrame with the columns {list(y.columns)}. Expected soft labels in the "
+            f"columns {list(CLASSES)} (or the first two), with or without the prefix 'winner_'; "
+            "of a column of labels pass the column, as in y['winner']."
         )
     return y.to_numpy()[:, [names.index(column) for column in expected]]
 

@@ -167,12 +167,18 @@ def _linear_features(n_jobs):
     words = PairTfidfVectorizer(ngram_range=(1, 2), min_df=10, sublinear_tf=True, n_jobs=n_jobs)
     style = make_pipeline(PairStyleFeatures(_ODD), StandardScaler(with_mean=False))
     # The weight sets how strongly words are penalised beside style.
-    return FeatureUnion([("words", words), ("style", style)], transformer_weights={"words": 10})
+    weights = {"words": 10}
+    return _union(("words", words), ("style", style), transformer_weights=weights)
 
 
-def _tree_features(n_jobs, random_state):
+def _tree_features(n_jobs, random_state, *more):
     topics = _dimensions(48, n_jobs, random_state)
-    return FeatureUnion([("style", PairStyleFeatures(_ALL)), ("topics", topics)])
+    return _union(("style", PairStyleFeatures(_ALL)), ("topics", topics), *more)
+
+
+def _union(*named, **options):
+    # TF-IDF is sparse, which cannot be the pandas output somebody may have configured for all.
+    return FeatureUnion(list(named), **options).set_output(transform="default")
 
 
 def _dimensions(n_components, n_jobs, random_state, **options):
@@ -187,10 +193,9 @@ def _linear(n_jobs, random_state):
 
 
 def _boosting(n_jobs, random_state):
-    features = _tree_features(n_jobs, random_state)
     trigrams = {"analyzer": "char_wb", "ngram_range": (3, 3), "max_features": 20_000}
     characters = _dimensions(32, n_jobs, random_state, **trigrams)
-    features.transformer_list.append(("characters", characters))
+    features = _tree_features(n_jobs, random_state, ("characters", characters))
     pipeline = make_pipeline(features, _booster(n_jobs, random_state))
     early = EarlyStoppingClassifier(pipeline, random_state=random_state)
     return SwapSymmetricClassifier(early)

@@ -29,6 +29,21 @@ def test_swap_exchanges_the_responses_and_nothing_else(battles):
     assert_frame_equal(swap(swapped), X)
 
 
+def test_swap_exchanges_own_columns_that_come_in_pairs(battles):
+    own = {"words_a": [1.0, 2.0], "words_b": [3, 4], "model_a": ["x", "y"], "model_b": ["z", "x"]}
+    kept = {"day": [5, 6], "only_a": [7, 8], 9: [0, 1]}
+    X = battles.iloc[:2].assign(**own).join(pd.DataFrame(kept, index=battles.index[:2]))
+    swapped = swap(X)
+    assert swapped.columns.equals(X.columns)
+    for a, b in [("words_a", "words_b"), ("model_a", "model_b"), ("response_a", "response_b")]:
+        assert swapped[a].tolist() == X[b].tolist()
+        assert swapped[b].tolist() == X[a].tolist()
+    pd.testing.assert_frame_equal(swapped[[*kept, "prompt"]], X[[*kept, "prompt"]])
+    pd.testing.assert_frame_equal(swap(swapped), X)
+    with pytest.raises(BattlesError, match="2 columns named 'words_b'"):
+        swap(X.rename(columns={"day": "words_b"}))
+
+
 def test_check_battles_returns_the_frame_itself(battles):
     assert check_battles(battles) is battles
 
@@ -117,6 +132,10 @@ def test_soft_labels_by_position_and_by_name():
     np.testing.assert_array_equal(check_labels(frame.iloc[:, ::-1])[1], soft)
     with pytest.raises(LabelsError, match="columns"):
         check_labels(frame.rename(columns={"winner_tie": "x"}))
+    with pytest.raises(LabelsError, match=r"y\['winner'\]"):
+        check_labels(pd.DataFrame({"winner": ["model_a", "model_b"]}))
+    with pytest.raises(LabelsError, match=r"shape \(2, 1\).*one label a battle"):
+        check_labels([["model_a"], ["model_b"]])
 
 
 @pytest.mark.parametrize("row", [[0.5, 0.6, 0.1], [-0.1, 0.6, 0.5], [np.nan, 0.5, 0.5]])
@@ -161,11 +180,13 @@ def test_cells_that_are_still_json_are_warned_of():
     raw = X.map(lambda cell: json.dumps([cell] if isinstance(cell, str) else cell))
     with pytest.warns(ArenaWarning, match="load_arena"):
         PairStyleFeatures().fit(raw)
-    PairStyleFeatures().fit(X)
+    model = PairStyleFeatures().fit(X)
+    with pytest.warns(ArenaWarning, match="load_arena"):
+        model.transform(raw)
 
 
 def test_missing_labels_are_explained():
     with pytest.raises(LabelsError, match="y is None; battles of a test file have no winners"):
         check_labels(None, n_battles=3)
-    with pytest.raises(LabelsError, match="one or two dimensions"):
+    with pytest.raises(LabelsError, match="one label a battle"):
         check_labels("tie", n_battles=3)

@@ -7,6 +7,7 @@ import textwrap
 import joblib
 import numpy as np
 import pytest
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.dummy import DummyClassifier
 from sklearn.metrics import log_loss
@@ -106,6 +107,17 @@ def test_the_same_seed_gives_the_same(kind, data, parts):
         for _ in range(2)
     ]
     np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize("kind", sorted({*WITHOUT_ENCODER} - {"ensemble"}))
+def test_a_kind_does_not_mind_pandas_output(kind, data, parts):
+    train, test = parts
+    X, y = data.X.iloc[train], data.y[train]
+    model = make_arena_pipeline(kind, random_state=0)
+    expected = clone(model).fit(X, y).predict_proba(data.X.iloc[test])
+    with config_context(transform_output="pandas"):
+        found = model.fit(X, y).predict_proba(data.X.iloc[test])
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 def test_boosting_needs_no_lightgbm(monkeypatch, data, parts):

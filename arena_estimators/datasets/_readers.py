@@ -85,8 +85,8 @@ def _read_csv(path, wanted, batch_rows, json_cells):
     options["dtype"] = {name: str for name in names if name not in long}
     options["compression"] = "gzip" if _is_packed(path) else None
     size, checked = os.path.getsize(path), False
-    with open(path, "rb") as file:
-        for frame in pd.read_csv(file, chunksize=batch_rows, **options):
+    with open(path, "rb") as file, pd.read_csv(file, chunksize=batch_rows, **options) as frames:
+        for frame in frames:
             if len(frame) == 0:
                 break  # a header alone
             if not isinstance(frame.index, pd.RangeIndex):

@@ -6,6 +6,7 @@ from collections import Counter
 from itertools import chain
 from types import NoneType
 
+import numpy as np
 import orjson
 
 from arena_estimators.battles import COLUMNS
@@ -17,7 +18,13 @@ IDS = ("id", "question_id")
 MODELS = ("model_a", "model_b")
 KNOWN = frozenset((*IDS, *MODELS, *COLUMNS, *CONVERSATIONS, *WINNERS, "winner"))
 
-_LABELS = {"model_a": "model_a", "model_b": "model_b", "tie": "tie", "tie (bothbad)": "tie"}
+_LABELS = {
+    "model_a": "model_a",
+    "model_b": "model_b",
+    "tie": "tie",
+    "tie (bothbad)": "tie",
+    "both_bad": "tie",
+}
 _BITS = {"0": "0", "0.0": "0", "false": "0", "1": "1", "1.0": "1", "true": "1"}
 _ONE_HOT = {("1", "0", "0"): "model_a", ("0", "1", "0"): "model_b", ("0", "0", "1"): "tie"}
 SAMPLE_ROWS = 100
@@ -131,7 +138,7 @@ class Schema:
         for message in messages:
             if not (isinstance(message, dict) and {"role", "content"} <= message.keys()):
                 raise _CellError(f"{message!r:.60}. Expected messages with role and content")
-            role, content = message["role"], self._turn(message["content"])
+            role, content = message["role"], self._content(message["content"])
             if role == "user":
                 answered += [None] * (len(asked) - len(answered))
                 asked.append(content)
@@ -145,6 +152,16 @@ class Schema:
                     "text of a system message into the first user's message"
                 )
         return asked, answered + [None] * (len(asked) - len(answered))
+
+    def _content(self, content):
+        """Give the text of a message, which may be in parts."""
+        if not isinstance(content, list | tuple | np.ndarray):
+            return self._turn(content)
+        texts = [part.get("text") if isinstance(part, dict) else None for part in content]
+        for part, text in zip(content, texts, strict=True):
+            if not isinstance(text, str):
+                raise _CellError(f"{part!r:.60}, which is not text. Expected parts with text")
+        return "\n".join(texts)
 
 
 class _Rows:

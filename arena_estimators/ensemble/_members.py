@@ -5,6 +5,7 @@ from numbers import Integral
 
 import numpy as np
 from joblib import Parallel, delayed
+from sklearn import config_context
 from sklearn.base import ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import check_cv
@@ -201,9 +202,14 @@ def _takes_weights(estimator, *, by_name):
 
 
 def fit_member(estimator, X, y, weight=None):
-    """Fit a clone of an estimator, with sample weights if there are any."""
-    params = {} if weight is None else {weight_name(estimator, "estimator"): weight}
-    return clone(estimator).fit(X, y, **params)
+    """Fit a clone of an estimator, with sample weights if there are any.
+
+    They go to the last step of a Pipeline by its name, which metadata routing does not know.
+    """
+    if weight is None:
+        return clone(estimator).fit(X, y)
+    with config_context(enable_metadata_routing=False):
+        return clone(estimator).fit(X, y, **{weight_name(estimator, "estimator"): weight})
 
 
 def takes_soft_labels(estimator):

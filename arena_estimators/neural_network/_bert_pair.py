@@ -290,6 +290,8 @@ class BertPairClassifier(PairPredictorMixin, ClassifierMixin, BaseEstimator):
         target = np.eye(len(classes))[target] if target.ndim == 1 else target
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         used = weight > 0
+        if not used.any():
+            raise ValueError("sample_weight is zero for every battle; at least one must count.")
         X, target, weight = X[used], target[used], weight[used]
         folder = self._check_settings()
         workers = join_workers(self.device)

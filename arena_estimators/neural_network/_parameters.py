@@ -61,6 +61,10 @@ def check_together(p, folder):
     """
     check_length(p.max_length, load_config(folder))
     _refuse_scorers(p.callbacks)
+    if p.freeze is True:
+        raise ArenaError(
+            "freeze=True: pass 'encoder' to train the head alone, or a number of layers."
+        )
     if p.lora_rank and p.freeze is not None:
         raise ArenaError(
             f"lora_rank={p.lora_rank} already fixes the encoder's own weights; pass freeze=None."

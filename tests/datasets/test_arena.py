@@ -179,6 +179,30 @@ ARENA = pd.DataFrame(
 )
 
 
+@pytest.mark.parametrize("name", ["battles.parquet", "battles.jsonl"])
+def test_arena_file_with_messages_in_parts(tmp_path, name):
+    """As in the arena's newer files, from the file itself or as pandas reads it."""
+
+    def parts(*texts):
+        return [{"type": "text", "text": text, "image": None} for text in texts]
+
+    frame = pd.DataFrame(
+        {
+            "conversation_a": [_conversation(("u", parts("Hi")), ("a", parts("Hello", "you")))] * 2,
+            "conversation_b": [_conversation(("u", parts("Hi")), ("a", parts()))] * 2,
+            "winner": ["both_bad", "model_b"],
+        }
+    )
+    path = _write(frame, tmp_path / name)
+    for source in (path, READ[name](path)):
+        data = load_arena(source)
+        assert data.X.loc[0].tolist() == [["Hi"], ["Hello\nyou"], [""]]
+        assert data.y.tolist() == ["tie", "model_b"]
+    frame.at[1, "conversation_a"][0]["content"] = [{"type": "image", "image": "x.png"}]
+    with pytest.raises(FileFormatError, match="conversation_a: .*image.*parts with text"):
+        load_arena(frame)
+
+
 def test_arena_file(path):
     frame = ARENA
     if ".csv" in path.name:

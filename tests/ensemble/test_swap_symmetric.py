@@ -1,14 +1,25 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn import config_context
 from sklearn.compose import ColumnTransformer
 from sklearn.dummy import DummyClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import get_scorer
+from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 
-from arena_estimators import SwapSymmetricClassifier, make_battles, swap, swap_inconsistency
+from arena_estimators import (
+    DavidsonClassifier,
+    PairStyleFeatures,
+    PromptGroupKFold,
+    SwapSymmetricClassifier,
+    make_battles,
+    swap,
+    swap_inconsistency,
+)
 from arena_estimators.battles import swap_labels
 from arena_estimators.exceptions import BattlesError, LabelsError
 
@@ -90,6 +101,29 @@ def test_weights_reach_the_last_step_of_a_pipeline(data):
     model = SwapSymmetricClassifier(by_columns())
     heavy = model.fit(data.X, data.y, sample_weight=weight).predict_proba(data.X)
     assert heavy[:, 2].mean() < model.fit(data.X, data.y).predict_proba(data.X)[:, 2].mean() / 2
+
+
+def test_weights_reach_a_pipeline_under_metadata_routing(data):
+    model = make_pipeline(PairStyleFeatures(), DavidsonClassifier())
+    model, weight = SwapSymmetricClassifier(model), np.arange(80.0)
+    expected = model.fit(data.X, data.y, sample_weight=weight).predict_proba(data.X)
+    with config_context(enable_metadata_routing=True):
+        search = GridSearchCV(
+            model.set_fit_request(sample_weight=True),
+            {"predict_order": ["average"]},
+            scoring=get_scorer("neg_log_loss").set_score_request(sample_weight=False),
+            cv=PromptGroupKFold(2),
+        ).fit(data.X, data.y, sample_weight=weight)
+    np.testing.assert_array_equal(search.predict_proba(data.X), expected)
+
+
+def test_own_columns_of_both_sides_are_exchanged(data):
+    strength = np.select([data.y == "model_a", data.y == "model_b"], [1.0, -1.0])
+    X = data.X.assign(rating_a=strength, rating_b=-strength)
+    columns = ColumnTransformer([("ratings", "passthrough", ["rating_a", "rating_b"])])
+    model = SwapSymmetricClassifier(make_pipeline(columns, LogisticRegression(C=100)))
+    assert model.fit(X, data.y).score(X, data.y) == 1
+    assert swap_inconsistency(model, X) == 0
 
 
 def test_soft_labels_are_exchanged_too(data):

@@ -115,7 +115,7 @@ def test_missing_texts_stay_missing(missing):
 
 @pytest.mark.parametrize("dtype", ["str", "string", "category", object])
 def test_text_types(dtype):
-    X = pd.DataFrame({"prompt": pd.Series(["The dogs", None, "", "Dogs!"]).astype(dtype)})
+    X = pd.DataFrame({"prompt": pd.Series(["The dogs", None, "", "Dogs!"], dtype=dtype)})
     result = NLTKCleaner(columns=("prompt",)).fit_transform(X).prompt
     assert result.dtype == (object if dtype == "category" else X.prompt.dtype)
     assert result.isna().tolist() == [False, True, False, False]
