@@ -7,7 +7,6 @@ cumulative lengths, and padded, where a mask is built and torch's own attention 
 import inspect
 
 import torch
-import transformers
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
@@ -30,7 +29,6 @@ _PACKING = frozenset(
     "bert roberta xlm-roberta camembert distilbert electra modernbert "
     "gpt2 qwen2 qwen3 llama mistral gemma".split()
 )
-_SINCE_5 = int(transformers.__version__.split(".")[0]) >= 5  # before, some did it all themselves
 _OFFSET_BY_PADDING = ("roberta", "xlm-roberta", "camembert", "mpnet")
 
 
@@ -42,7 +40,7 @@ def position_offset(config):
 def supports_packing(model):
     """Tell whether a loaded encoder gives the same result for packed and for padded input."""
     replaceable = getattr(model, "_supports_attention_backend", False)
-    return _SINCE_5 and replaceable and model.config.model_type in _PACKING
+    return replaceable and model.config.model_type in _PACKING
 
 
 def can_pack(model, device, dtype):
