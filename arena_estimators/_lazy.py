@@ -1,6 +1,6 @@
 """Public names that are imported when they are first used (PEP 562)."""
 
-import importlib
+import importlib.util
 import sys
 
 
@@ -22,6 +22,9 @@ def attach(package, module_of):
 
     def getattr_(name):
         if name not in module_of:
+            public = not name.startswith("_")
+            if public and importlib.util.find_spec(f"{package}.{name}") is not None:
+                return importlib.import_module(f"{package}.{name}")
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         value = getattr(importlib.import_module(f"{package}.{module_of[name]}"), name)
         setattr(sys.modules[package], name, value)

@@ -34,18 +34,20 @@ def validate_battles(estimator, X, y=None, *, columns=COLUMNS, reset=True):
     With `reset=True` (in `fit`) the names of `columns`, in the frame's order, are recorded in
     `feature_names_in_`; with `reset=False` a frame that orders them otherwise is refused. Other
     columns are ignored, so that a test file may lack what the training file had. Cells that look
-    like JSON are warned of at every turn: often it is the test file alone that was read otherwise.
+    like JSON are warned of: in `fit` those of any column, later, when a single row may well hold a
+    list and it is the test file that was read otherwise, those of all columns in several rows.
     """
     check_battles(X, columns=columns)
     if y is not None:
         check_labels(y, n_battles=len(X))
-    if any(look_like_json(X[column]) for column in columns):
+    like_json = [look_like_json(X[column]) for column in columns]
+    if any(like_json) if reset else len(X) > 1 and all(like_json):
         warnings.warn(
             "The cells look like JSON lists of turns, as in the competition's files, and would be "
             "read as they stand, with brackets and escapes. Read the file, or the frame, with "
             "load_arena.",
             ArenaWarning,
-            stacklevel=4,
+            stacklevel=4 if reset else 3,
         )
     text = X[[column for column in X.columns if column in columns]]
     validate_data(estimator, text, reset=reset, skip_check_array=True)

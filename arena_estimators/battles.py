@@ -22,8 +22,8 @@ def swap(X):
     ----------
     X : DataFrame of shape (n_battles, n_columns)
         Battles. Of columns of your own, those whose names end in `_a` and `_b` and are the same
-        before that, such as `words_a` and `words_b`, are exchanged too; others are kept as they
-        are, so a difference of the two sides must not be stored in one.
+        before that, such as `words_a` and `words_b`, are exchanged too, whatever they mean;
+        others are kept as they are, so a difference of the two sides must not be stored in one.
 
     Returns
     -------
@@ -44,7 +44,8 @@ def swap(X):
     exchanged = {}
     for a, b in [pair for pair in pairs if pair[1] in names]:
         _check_columns(X, (a, b))
-        exchanged |= {a: X[b], b: X[a]}
+        left, right = _of_one_type(X[a], X[b])
+        exchanged |= {a: right, b: left}
     return X.assign(**exchanged)
 
 
@@ -85,7 +86,7 @@ def swap_labels(y):
     -------
     ndarray of the same shape
     """
-    y = np.asarray(y)
+    y = _named_soft_labels(y) if isinstance(y, pd.DataFrame) else np.asarray(y)
     if y.ndim == 2:
         return swap_proba(y)
     classes, codes = check_labels(y)
@@ -178,6 +179,8 @@ def check_labels(y, *, n_battles=None):
             f"y has the shape {values.shape}. Expected one label a battle, of shape (n_battles,), "
             "or soft labels of shape (n_battles, 3) or (n_battles, 2)."
         )
+    if values.dtype == object and pd.api.types.infer_dtype(values) == "integer":
+        values = values.astype(np.int64)
     if values.dtype.kind in "iuf":
         known = np.arange(3)
         codes = np.where(np.isin(values, known), values, -1).astype(np.intp)
@@ -201,7 +204,7 @@ def check_labels(y, *, n_battles=None):
 
 
 def look_like_json(column):
-    """Tell whether the first cells of a column are the text of JSON lists of text.
+    """Tell whether the first cells of a column are the text of JSON lists, not all of them null.
 
     Parameters
     ----------
@@ -212,7 +215,8 @@ def look_like_json(column):
     bool
     """
     head = [cell.strip() for cell in column.iloc[:10] if isinstance(cell, str)]
-    return bool(head) and all(cell[:2] == '["' and cell[-2:] == '"]' for cell in head)
+    lists = all(cell[:1] == "[" and cell[-1:] == "]" for cell in head)
+    return lists and any(cell[:2] == '["' and cell[-2:] == '"]' for cell in head)
 
 
 def turns_of(cell):
@@ -247,6 +251,14 @@ def texts(column, separator="\n\n"):
     list of str
     """
     return [text_of(cell, separator) for cell in column]
+
+
+def _of_one_type(left, right):
+    """Give the two sides all categories of both, if they are categorical; else as they are."""
+    if not all(isinstance(side.dtype, pd.CategoricalDtype) for side in (left, right)):
+        return left, right
+    categories = left.cat.categories.union(right.cat.categories, sort=False)
+    return left.cat.set_categories(categories), right.cat.set_categories(categories)
 
 
 def _check_columns(X, columns, name="X"):

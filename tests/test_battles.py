@@ -40,6 +40,9 @@ def test_swap_exchanges_own_columns_that_come_in_pairs(battles):
         assert swapped[b].tolist() == X[a].tolist()
     pd.testing.assert_frame_equal(swapped[[*kept, "prompt"]], X[[*kept, "prompt"]])
     pd.testing.assert_frame_equal(swap(swapped), X)
+    kinds = X.assign(kind_a=pd.Categorical(["x", "y"]), kind_b=pd.Categorical(["z", "x"]))
+    assert swap(kinds)[["kind_a", "kind_b"]].to_numpy().tolist() == [["z", "x"], ["x", "y"]]
+    assert swap(kinds).kind_a.dtype == swap(kinds).kind_b.dtype == "category"
     with pytest.raises(BattlesError, match="2 columns named 'words_b'"):
         swap(X.rename(columns={"day": "words_b"}))
 
@@ -144,6 +147,13 @@ def test_soft_labels_must_be_probabilities(row):
         check_labels([[1, 0, 0], row])
 
 
+def test_integers_in_an_object_array_are_labels():
+    classes, codes = check_labels(np.array([0, 1, 2], dtype=object))
+    assert classes.tolist() == codes.tolist() == [0, 1, 2]
+    with pytest.raises(LabelsError, match="Unknown label 0"):
+        check_labels(np.array([0, "model_a", "model_b"], dtype=object))
+
+
 def test_swap_proba_and_swap_labels():
     P = np.array([[0.1, 0.2, 0.7]])
     np.testing.assert_array_equal(swap_proba(P), [[0.2, 0.1, 0.7]])
@@ -152,6 +162,8 @@ def test_swap_proba_and_swap_labels():
         swap_proba([0.1, 0.9])
     assert swap_labels(["model_a", "model_b", "tie"]).tolist() == ["model_b", "model_a", "tie"]
     assert swap_labels([0, 1]).tolist() == [1, 0]
+    named = pd.DataFrame({"tie": [0.2], "model_a": [0.7], "model_b": [0.1]})
+    assert swap_labels(named).tolist() == [[0.1, 0.7, 0.2]]
     np.testing.assert_array_equal(swap_labels(P), [[0.2, 0.1, 0.7]])
 
 
@@ -180,9 +192,14 @@ def test_cells_that_are_still_json_are_warned_of():
     raw = X.map(lambda cell: json.dumps([cell] if isinstance(cell, str) else cell))
     with pytest.warns(ArenaWarning, match="load_arena"):
         PairStyleFeatures().fit(raw)
-    model = PairStyleFeatures().fit(X)
     with pytest.warns(ArenaWarning, match="load_arena"):
-        model.transform(raw)
+        PairStyleFeatures().fit(X.assign(prompt=[*["[null]"] * 3, *raw.prompt[3:]]))
+    model = PairStyleFeatures().fit(X)
+    for some in (raw, raw[:2]):
+        with pytest.warns(ArenaWarning, match="load_arena"):
+            model.transform(some)
+    model.transform(raw[:1])  # one may well be a list
+    model.transform(X.assign(prompt=raw.prompt))
 
 
 def test_missing_labels_are_explained():

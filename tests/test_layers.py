@@ -152,6 +152,12 @@ def test_import_is_light():
     assert ratio < 1.5
 
 
+def test_public_modules_are_found_without_an_import():
+    for name in ("battles.texts", "metrics.swap_inconsistency", "linear_model.DavidsonClassifier"):
+        code = f"import arena_estimators; arena_estimators.{name}"
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
 def test_every_public_name_can_be_imported_and_listed():
     for name in arena_estimators.__all__:
         assert getattr(arena_estimators, name).__doc__

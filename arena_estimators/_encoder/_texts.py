@@ -3,13 +3,14 @@
 import hashlib
 import multiprocessing
 import os
+import sys
 import threading
 from collections import OrderedDict
 
 import numpy as np
 
 _CACHE = OrderedDict()  # (fingerprint of the tokenizer, text) -> token ids, oldest first
-_CACHE_TOKENS = 2**26  # 256 MiB of token ids
+_ROOM = 2**28  # bytes of texts and token ids
 _LOCK = threading.Lock()
 _CHUNK = 2048
 _held = 0
@@ -117,6 +118,12 @@ def _remember(mark, texts, found):
         for text in texts:
             if (mark, text) not in _CACHE:
                 _CACHE[mark, text] = found[text]
-                _held += len(found[text])
-        while _held > _CACHE_TOKENS:
-            _held -= len(_CACHE.popitem(last=False)[1])
+                _held += _size(text, found[text])
+        while _held > _ROOM:
+            (_, text), ids = _CACHE.popitem(last=False)
+            _held -= _size(text, ids)
+
+
+def _size(text, ids):
+    """Count the bytes of an entry: the key's tuple and the table take 200 more."""
+    return sys.getsizeof(text) + sys.getsizeof(ids) + 200

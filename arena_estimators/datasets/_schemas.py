@@ -157,11 +157,10 @@ class Schema:
         """Give the text of a message, which may be in parts."""
         if not isinstance(content, list | tuple | np.ndarray):
             return self._turn(content)
-        texts = [part.get("text") if isinstance(part, dict) else None for part in content]
-        for part, text in zip(content, texts, strict=True):
-            if not isinstance(text, str):
+        for part in content:
+            if not isinstance(part, dict) or part.get("text") is None:
                 raise _CellError(f"{part!r:.60}, which is not text. Expected parts with text")
-        return "\n".join(texts)
+        return "\n".join(self._turn(part["text"]) for part in content)
 
 
 class _Rows:

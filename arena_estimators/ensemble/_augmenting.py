@@ -45,6 +45,7 @@ class AugmentingClassifier(BattleClassifierMixin, BaseEstimator):
     Both responses are changed alike. Copies are made inside `fit` only, and those of other prompts
     bring a column `prompt_group`, so that none can get from the training part of a split into its
     test part, be the split made around `fit` or inside; predictions are made for battles as given.
+    The classifier must not read that column, as `ColumnTransformer(remainder="passthrough")` would.
 
     Parameters
     ----------

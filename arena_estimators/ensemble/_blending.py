@@ -196,6 +196,8 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
         self
         """
         named, weights = self._check_settings()
+        for earlier in ("oof_log_loss_", "leave_one_out_"):
+            vars(self).pop(earlier, None)
         validate_battles(self, X)
         classes, target = check_labels(y, n_battles=len(X))
         for name, member in named:

@@ -291,6 +291,7 @@ class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
 
     def _ask_teacher(self, X, y, sample_weight, names, *, refit):
         """Give the probabilities of a teacher that has not seen the battles."""
+        vars(self).pop("teacher_", None)
         if self.prefit:
             try:
                 check_is_fitted(self.teacher)

@@ -23,7 +23,8 @@ from arena_estimators.exceptions import LabelsError
 class SwapSymmetricClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     """Train a classifier on both orders of the responses and average its predictions over both.
 
-    Wrap the whole text pipeline, not its last step: what is exchanged are the responses.
+    Wrap the whole text pipeline, not its last step: what is exchanged are the responses, and
+    columns of your own that come in pairs, as `swap` does it.
 
     Parameters
     ----------
@@ -121,7 +122,8 @@ class SwapSymmetricClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator
         weight = None
         if sample_weight is not None:
             weight = _check_sample_weight(sample_weight, X)[rows % len(X)]
-        X_both = pd.concat([X, swap(X)], ignore_index=True)
+        swapped = swap(X)
+        X_both = pd.concat([swap(swapped), swapped], ignore_index=True)  # categories are the same
         y_both = np.concatenate([y, swap_labels(y)])
         self.estimator_ = fit_member(self.estimator, X_both.iloc[rows], y_both[rows], weight)
         if not np.array_equal(self.estimator_.classes_, classes):

@@ -7,6 +7,7 @@ import os
 import re
 
 import joblib
+from sklearn import get_config
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
@@ -125,7 +126,8 @@ class CachedTransformer(TransformerMixin, BaseEstimator):
         self._memory = writable_memory(self.memory)
         transformer = clone(self.transformer)
         version = importlib.import_module("arena_estimators").__version__
-        self._key = self._memory and joblib.hash((version, transformer, _digest(X), y))
+        output = get_config()["transform_output"]
+        self._key = self._memory and joblib.hash((version, output, transformer, _digest(X), y))
         features, self.transformer_ = self._keep(_fit_transform, transformer, X, y, self._key)
         return features
 
@@ -145,7 +147,8 @@ class CachedTransformer(TransformerMixin, BaseEstimator):
         validate_battles(self, X, reset=False)
         if self._memory is None:
             return self.transformer_.transform(X)
-        return self._keep(_transform, self.transformer_, X, (self._key, _digest(X)))
+        output = get_config()["transform_output"]
+        return self._keep(_transform, self.transformer_, X, (self._key, output, _digest(X)))
 
     def get_feature_names_out(self, input_features=None):
         """Name the columns as the transformer does.
@@ -187,7 +190,9 @@ class CachedTransformer(TransformerMixin, BaseEstimator):
 
 
 def _fit_transform(transformer, X, y, key):
-    return transformer.fit_transform(X, y), transformer
+    if hasattr(transformer, "fit_transform"):
+        return transformer.fit_transform(X, y), transformer
+    return transformer.fit(X, y).transform(X), transformer
 
 
 def _transform(transformer, X, key):
@@ -199,7 +204,8 @@ def _digest(X):
     digest = hashlib.blake2b(joblib.hash(X.index).encode())
     for column, cells in X.items():
         if column in COLUMNS:
-            key = json.dumps([column, cells.tolist()], default=str)
+            # Neither text nor turns: no cell is a dict.
+            key = json.dumps([column, cells.tolist()], default=lambda cell: {"": str(cell)})
         else:
             key = joblib.hash((column, str(cells.dtype), cells.tolist()))
         digest.update(key.encode())

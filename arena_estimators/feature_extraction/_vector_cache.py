@@ -1,6 +1,7 @@
 """Vectors on disk, found again by the content they were computed from."""
 
 import contextlib
+import functools
 import os
 import pathlib
 import uuid
@@ -52,11 +53,13 @@ class VectorCache:
         """
         wanted, found = set(keys), {}
         for path in sorted(self.folder.glob("*.npy")):
-            records = _open(path)
-            for row, key in enumerate(_keys_of(records)):
-                if key in wanted and key not in found:
-                    vector = np.array(records["vector"][row])
-                    if zlib.crc32(vector.tobytes()) == records["check"][row]:
+            with contextlib.suppress(OSError):  # deleted meanwhile
+                rows = _rows_of(path, path.stat().st_mtime_ns, path.stat().st_size)
+                here = (wanted - found.keys()).intersection(rows)
+                records = _open(path) if here else None
+                for key in here:
+                    vector = np.array(records["vector"][rows[key]])
+                    if zlib.crc32(vector.tobytes()) == records["check"][rows[key]]:
                         found[key] = vector
         return found
 
@@ -102,6 +105,9 @@ def _open(path):
     return records if known else np.empty(0, dtype=_dtype(1))
 
 
-def _keys_of(records):
-    raw = np.ascontiguousarray(records["key"]).tobytes()
-    return (raw[start : start + KEY_BYTES] for start in range(0, len(raw), KEY_BYTES))
+@functools.lru_cache(maxsize=4096)
+def _rows_of(path, _, __):
+    """Give the row of each key in a file, read once for each state of it."""
+    raw = np.ascontiguousarray(_open(path)["key"]).tobytes()
+    starts = range(0, len(raw), KEY_BYTES)
+    return {raw[start : start + KEY_BYTES]: row for row, start in enumerate(starts)}

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from arena_estimators._validation import Interval, StrOptions, fit_context, validate_data
 from arena_estimators.battles import CLASSES, COLUMNS, check_labels
-from arena_estimators.exceptions import BattlesError
+from arena_estimators.exceptions import ArenaWarning, BattlesError
 
 
 class DavidsonClassifier(ClassifierMixin, BaseEstimator):
@@ -35,8 +35,10 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
         Strength of the penalty on `coef_`. "auto" is 100 / n_battles: the same normal prior, with
         a standard deviation of 0.1, for any number of battles. It is meant for columns of unit
         variance, such as scaled style features; the default is meant for TF-IDF differences.
+        With sample weights their sum counts, as if a battle of weight 2 stood there twice, so
+        "auto" wants weights with a mean near one.
     tie_alpha : float or "auto", default=1e-4
-        Strength of the penalty on `tie_coef_`. "auto" is 1000 / n_battles.
+        Strength of the penalty on `tie_coef_`. "auto" is 1000 / n_battles, counted likewise.
     fit_intercept : bool, default=True
         Whether the tie term has a constant `c`. The strength gap never has one: that would prefer
         a side.
@@ -162,6 +164,14 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
         if not weight.sum() > 0:
             raise ValueError("sample_weight is zero for every battle; at least one must count.")
         total = weight.sum()
+        if "auto" in (self.alpha, self.tie_alpha) and total < np.count_nonzero(weight) / 10:
+            warnings.warn(
+                f"The sample weights of {np.count_nonzero(weight)} battles sum to {total:.4g}, and "
+                "'auto' takes that for the number of battles: almost nothing will be learnt. "
+                "Divide the weights by their mean.",
+                ArenaWarning,
+                stacklevel=3,
+            )
         alpha = 100 / total if self.alpha == "auto" else self.alpha
         tie_alpha = 1000 / total if self.tie_alpha == "auto" else self.tie_alpha
         loss = _DavidsonLoss(D, Y, weight / total, alpha, tie_alpha, self.fit_intercept)

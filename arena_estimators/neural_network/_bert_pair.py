@@ -10,6 +10,7 @@ from sklearn.utils.validation import _check_sample_weight
 from skorch.callbacks import LRScheduler
 
 from arena_estimators._encoder._find import DEFAULT_ENCODER, find_encoder
+from arena_estimators._encoder._frozen import FrozenEncoder
 from arena_estimators._encoder._load import load_tokenizer
 from arena_estimators._validation import fit_context, validate_battles
 from arena_estimators.battles import check_labels
@@ -303,7 +304,7 @@ class BertPairClassifier(PairPredictorMixin, ClassifierMixin, BaseEstimator):
         self.tokenizer_ = load_tokenizer(folder)
         data = self._read(X, fit=True)
         data.target, data.weight = target, weight
-        checkpoint, resume = self._find_checkpoint(data, workers)
+        checkpoint, resume = self._find_checkpoint(folder, data, workers)
         seed = resume["seed"] if resume else seed
         split = _training.split_by_prompt(X, target, self.validation_fraction, seed)
         with own_randomness(workers.device):
@@ -342,11 +343,12 @@ class BertPairClassifier(PairPredictorMixin, ClassifierMixin, BaseEstimator):
         check_together(self, folder)
         return folder
 
-    def _find_checkpoint(self, data, workers):
+    def _find_checkpoint(self, folder, data, workers):
         """Give the checkpoint file, if one is wanted, and what it holds, if anything."""
         if self.checkpoint_dir is None:
             return None, None
-        checkpoint = Checkpoint(self.checkpoint_dir, identify(self.get_params(), data))
+        identity = identify(self.get_params(), data, FrozenEncoder(folder).fingerprint)
+        checkpoint = Checkpoint(self.checkpoint_dir, identity)
         resume = checkpoint.load()
         check_shared(checkpoint, resume, workers)
         if resume and find_callbacks(self.callbacks, LRScheduler):

@@ -83,8 +83,8 @@ class Checkpoint:
                 path.unlink()
 
 
-def identify(parameters, data):
-    """Describe a fit by its parameters and a digest of its data.
+def identify(parameters, data, fingerprint):
+    """Describe a fit by its parameters, its encoder's weights and a digest of its data.
 
     Parameters
     ----------
@@ -92,6 +92,8 @@ def identify(parameters, data):
         The estimator's.
     data : PairData
         All battles of the fit.
+    fingerprint : str
+        The encoder's.
 
     Returns
     -------
@@ -106,7 +108,7 @@ def identify(parameters, data):
     kept = {name: _text(value) for name, value in parameters.items() if name not in _FREE}
     if not isinstance(parameters["random_state"], Integral):
         kept["random_state"] = "any"  # the checkpoint's seed decides
-    return {"data": digest.hexdigest(), **kept}
+    return {"data": digest.hexdigest(), "weights": fingerprint, **kept}
 
 
 def make_folder(folder):

@@ -148,6 +148,7 @@ class NLTKCleaner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         """
         _engine.engine(*self._settings())
         validate_battles(self, X, y, columns=tuple(self.columns))
+        self._names_out = X.columns.to_numpy(dtype=object)
         return self
 
     def transform(self, X):
@@ -176,7 +177,7 @@ class NLTKCleaner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         return result
 
     def get_feature_names_out(self, input_features=None):
-        """Give the names of the cleaned columns.
+        """Give the names of all columns of the frame seen in `fit`, cleaned or not.
 
         Parameters
         ----------
@@ -188,7 +189,7 @@ class NLTKCleaner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         ndarray of shape (n_columns,) of object
         """
         check_is_fitted(self)
-        return self.feature_names_in_
+        return self._names_out
 
     def set_output(self, *, transform=None):
         """Accept scikit-learn's choice of output; it is a pandas DataFrame in any case.

@@ -1,5 +1,6 @@
 import pickle
 import re
+import sys
 
 import numpy as np
 import pandas as pd
@@ -304,11 +305,12 @@ def test_another_tokenizer_has_its_own_texts(tiny, battles):
 
 def test_the_memory_is_bounded(bert, monkeypatch):
     _texts.clear_cache()
-    monkeypatch.setattr(_texts, "_CACHE_TOKENS", 100)
+    monkeypatch.setattr(_texts, "_ROOM", 20_000)
     texts = [f"hello {number}" for number in range(300)]
     found = _texts.tokenise_texts(texts, bert)
     assert len(found) == 300
-    assert sum(map(len, _texts._CACHE.values())) == _texts._held <= 100
+    sizes = [sys.getsizeof(text) + sys.getsizeof(ids) for (_, text), ids in _texts._CACHE.items()]
+    assert 10_000 < sum(sizes) + 200 * len(sizes) == _texts._held <= 20_000
     assert (_texts.fingerprint(bert), texts[-1]) in _texts._CACHE
     _texts.clear_cache()
 

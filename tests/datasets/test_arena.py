@@ -198,6 +198,10 @@ def test_arena_file_with_messages_in_parts(tmp_path, name):
         data = load_arena(source)
         assert data.X.loc[0].tolist() == [["Hi"], ["Hello\nyou"], [""]]
         assert data.y.tolist() == ["tie", "model_b"]
+    frame.at[1, "conversation_b"][1]["content"] = [{"type": "text", "text": 5}]
+    with pytest.raises(FileFormatError, match="conversation_b: 5, which is not text.*non_text"):
+        load_arena(frame)
+    assert load_arena(frame, non_text="json").X.response_b[1] == ["5"]
     frame.at[1, "conversation_a"][0]["content"] = [{"type": "image", "image": "x.png"}]
     with pytest.raises(FileFormatError, match="conversation_a: .*image.*parts with text"):
         load_arena(frame)

@@ -1,9 +1,12 @@
+import copy
+import operator
 import pickle
 import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import (
@@ -20,7 +23,7 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import LinearSVC
 
 from arena_estimators import (
@@ -246,6 +249,24 @@ def test_given_weights_and_temperature_need_no_folds(data, monkeypatch):
     assert not hasattr(model, "oof_log_loss_")
     voting = VotingClassifier(MEMBERS, voting="soft", weights=[0.25, 0.75]).fit(data.X, data.y)
     np.testing.assert_allclose(proba, voting.predict_proba(data.X))
+
+
+def test_nothing_is_left_of_an_earlier_fit(data, fitted):
+    model = copy.deepcopy(fitted)
+    model.set_params(weights=[0.5, 0.5], temperature=1.0).fit(data.X, data.y)
+    assert not hasattr(model, "oof_log_loss_") and not hasattr(model, "leave_one_out_")
+
+
+def test_members_in_other_processes_know_the_configuration(data):
+    member = make_pipeline(
+        PairStyleFeatures("difference"),
+        FunctionTransformer(operator.itemgetter(["difference__bold"])),
+        DavidsonClassifier(),
+    )
+    model = BlendingClassifier([("a", member), ("b", member)], cv=2, n_jobs=2)
+    with config_context(transform_output="pandas"):
+        model.fit(data.X, data.y)
+        assert model.predict_proba(data.X).shape == (len(data.y), 3)
 
 
 def test_members_can_be_set_searched_and_dropped(data):

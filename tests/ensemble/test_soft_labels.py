@@ -161,6 +161,7 @@ def test_unlabelled_battles_are_labelled_unless_they_are_known(data):
     assert len(model.student_.X_) == 300 - 3 * 100 + np.count_nonzero(model.soft_labels_)
     none_new = DistillingClassifier(style(), cv=2).fit(data.X, data.y, X_unlabelled=known)
     assert len(none_new.soft_labels_) == 150
+    assert not hasattr(none_new.fit(data.X, data.y), "teacher_")
 
 
 def test_students_without_soft_labels_get_a_weighted_row_for_each_class(data):

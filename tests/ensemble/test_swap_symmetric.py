@@ -126,6 +126,13 @@ def test_own_columns_of_both_sides_are_exchanged(data):
     assert swap_inconsistency(model, X) == 0
 
 
+def test_own_categories_stay_categories(data):
+    X = data.X.assign(by_a=pd.Categorical(["x", "y"] * 40), by_b=pd.Categorical(["z"] * 80))
+    inner = SwapSymmetricClassifier(Recorder()).fit(X, data.y).estimator_
+    assert inner.X_.by_a.dtype == inner.X_.by_b.dtype == "category"
+    assert inner.X_.by_a.tolist() == [*X.by_a, *X.by_b]
+
+
 def test_soft_labels_are_exchanged_too(data):
     soft = np.random.default_rng(0).dirichlet([1, 1, 1], size=80)
 

@@ -8,6 +8,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn import config_context
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -177,6 +178,31 @@ def test_other_columns_do_not_keep_a_matrix_from_being_found(data, tmp_path):
     for frame in (X, X.copy(), X[::-1][::-1]):
         CachedTransformer(Counter(str(log)), memory=str(tmp_path / "cache")).fit(frame)
     assert counts(log)[0] == 1
+
+
+class Bare(BaseEstimator):
+    """Has no more than fit and transform, and tells a missing cell from its name."""
+
+    def fit(self, X, y=None):
+        self.fitted_ = True
+        return self
+
+    def transform(self, X):
+        return X[["prompt"]].isna().to_numpy(dtype=float)
+
+
+def test_missing_cells_are_not_their_names(data, tmp_path):
+    cached = CachedTransformer(Bare(), memory=str(tmp_path)).fit(data.X)
+    for missing in (None, pd.NA, "<NA>", "None", np.nan, "nan"):
+        X = data.X.assign(prompt=pd.Series([missing] * 90, dtype=object))
+        np.testing.assert_array_equal(cached.transform(X), X[["prompt"]].isna())
+
+
+def test_another_output_is_another_matrix(data, tmp_path):
+    cached = CachedTransformer(PairStyleFeatures(), memory=str(tmp_path))
+    with config_context(transform_output="pandas"):
+        assert isinstance(cached.fit(data.X).transform(data.X), pd.DataFrame)
+    assert isinstance(cached.fit(data.X).transform(data.X), np.ndarray)
 
 
 def test_another_version_makes_the_matrices_anew(data, tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from arena_estimators.exceptions import ArenaError
+from arena_estimators.feature_extraction import _vector_cache
 from arena_estimators.feature_extraction._vector_cache import KEY_BYTES, VectorCache
 
 RNG = np.random.default_rng(0)
@@ -30,6 +31,17 @@ def test_what_is_stored_is_found(cache):
     for key, vector in found.items():
         np.testing.assert_array_equal(vector, VECTORS[KEYS.index(key)])
         assert vector.dtype == np.float32
+
+
+def test_files_without_what_is_wanted_are_read_once(cache, monkeypatch):
+    for start in range(0, 30, 3):
+        cache.store(KEYS[start : start + 3], VECTORS[start : start + 3])
+    cache.load(KEYS[:1])
+    opened = []
+    real = _vector_cache._open
+    monkeypatch.setattr(_vector_cache, "_open", lambda path: opened.append(path) or real(path))
+    assert set(cache.load(KEYS[4:5])) == {KEYS[4]}
+    assert len(opened) == 1
 
 
 def test_keys_may_hold_zeros(cache):

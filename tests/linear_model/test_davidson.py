@@ -8,7 +8,7 @@ from sklearn.metrics import log_loss
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from arena_estimators import DavidsonClassifier, make_battles, swap_proba
-from arena_estimators.exceptions import BattlesError, LabelsError
+from arena_estimators.exceptions import ArenaWarning, BattlesError, LabelsError
 from arena_estimators.linear_model._davidson import _DavidsonLoss
 
 CLASSES = np.array(["model_a", "model_b", "tie"])
@@ -178,6 +178,9 @@ def test_auto_is_one_prior_for_any_number_of_battles():
     repeated.fit(np.repeat(D, weight, axis=0), np.repeat(y, weight))
     auto.fit(D, y, sample_weight=weight)
     np.testing.assert_allclose(auto.coef_, repeated.coef_, atol=1e-7)
+    with pytest.warns(ArenaWarning, match="400 battles sum to 1,.*Divide"):
+        auto.fit(D, y, sample_weight=np.full(400, 1 / 400))
+    DavidsonClassifier().fit(D, y, sample_weight=np.full(400, 1 / 400))
 
 
 def test_zero_weights_are_refused_and_single_zeros_drop_rows():

@@ -1,12 +1,14 @@
 import datetime
 import io
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
 import torch
 from sklearn.model_selection import cross_val_score
 from skorch.callbacks import Callback, LRScheduler
+from tiny_encoders import make_tiny_encoder
 
 from arena_estimators import BertPairClassifier, PromptGroupKFold
 from arena_estimators.exceptions import ArenaError, ArenaWarning
@@ -122,6 +124,17 @@ def test_another_fit_begins_anew(tiny, learnable, whole, tmp_path, always_due, c
         assert _files(tmp_path) == files
         assert ("of other fits (1)" in capsys.readouterr().out) == ("verbose" in parameters)
     _assert_same(_make(tiny, checkpoint_dir=tmp_path).fit(X, y), whole)
+
+
+def test_other_weights_in_the_same_folder_begin_anew(tiny, learnable, tmp_path, always_due):
+    folder, other = tmp_path / "encoder", make_tiny_encoder("bert", tmp_path / "other", seed=1)
+    shutil.copytree(tiny(), folder)
+    parameters = {"n_epochs": 2, "freeze": "encoder", "checkpoint_dir": tmp_path / "checkpoints"}
+    with pytest.raises(Killed):
+        _make(lambda: folder, callbacks=[Kill(2)], **parameters).fit(*learnable)
+    shutil.copy(pathlib.Path(other, "model.safetensors"), folder)
+    expected = _make(lambda: folder, **(parameters | {"checkpoint_dir": None})).fit(*learnable)
+    _assert_same(_make(lambda: folder, **parameters).fit(*learnable), expected)
 
 
 def test_folds_share_a_folder(tiny, learnable, tmp_path, always_due):

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from nasty_text import lines, nasty
 from pandas.testing import assert_frame_equal
 from sklearn.base import clone
+from sklearn.compose import make_column_transformer
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.utils._param_validation import InvalidParameterError
@@ -190,8 +191,15 @@ def test_set_output_in_a_pipeline(battles):
     pipeline = make_pipeline(NLTKCleaner(), NLTKCleaner(lemmatize=None))
     pipeline.set_output(transform="pandas")
     assert list(pipeline.fit_transform(battles)) == list(battles)
-    names = NLTKCleaner().fit(battles).get_feature_names_out()
-    assert names.tolist() == ["prompt", "response_a", "response_b"]
+    cleaner = NLTKCleaner(columns=["response_a"])
+    columns = make_column_transformer((cleaner, ["prompt", "response_a"]), remainder="passthrough")
+    frame = columns.set_output(transform="pandas").fit_transform(battles)
+    assert frame.columns.tolist() == [
+        "nltkcleaner__prompt",
+        "nltkcleaner__response_a",
+        *(f"remainder__{name}" for name in battles.columns.drop(["prompt", "response_a"])),
+    ]
+    assert cleaner.fit(battles).get_feature_names_out().tolist() == battles.columns.tolist()
     with pytest.raises(ArenaError, match="not 'polars'"):
         NLTKCleaner().set_output(transform="polars")
 
