@@ -30,5 +30,5 @@ torch nor transformers; its modules, one a step, do. The road through them:
 `_frozen`
     `FrozenEncoder(folder)`: all of the above for an encoder that is not trained, on demand.
 `_attention`
-    `supports_packing(model)`, `can_pack(model, device, dtype)`; the attention function itself.
+    `supports_packing(model, config)`, `can_pack(model, device, dtype)`; the attention itself.
 """

@@ -37,10 +37,19 @@ def position_offset(config):
     return config.pad_token_id + 1 if config.model_type in _OFFSET_BY_PADDING else 0
 
 
-def supports_packing(model):
-    """Tell whether a loaded encoder gives the same result for packed and for padded input."""
+def supports_packing(model, config):
+    """Tell whether an encoder, or its class, gives the same for packed and for padded input."""
     replaceable = getattr(model, "_supports_attention_backend", False)
-    return replaceable and model.config.model_type in _PACKING
+    return replaceable and config.model_type in _PACKING
+
+
+def require_packing(model, config):
+    """Refuse an encoder, or its class, that cannot read packed input."""
+    if not supports_packing(model, config):
+        raise ArenaError(
+            f"attention='packed' is not possible for the family {config.model_type!r}; "
+            "pass attention='auto'."
+        )
 
 
 def can_pack(model, device, dtype):
@@ -58,13 +67,10 @@ def can_pack(model, device, dtype):
 
 def enable(model, *, required=False):
     """Let a model take packed input beside padded input, where its family supports it."""
-    if supports_packing(model):
+    if required:
+        require_packing(model, model.config)
+    if supports_packing(model, model.config):
         model.set_attn_implementation(NAME)
-    elif required:
-        raise ArenaError(
-            f"attention='packed' is not possible for the family {model.config.model_type!r}; "
-            "pass attention='auto'."
-        )
 
 
 def packed_attention(module, query, key, value, attention_mask, scaling=None, **kwargs):

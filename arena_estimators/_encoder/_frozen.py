@@ -2,11 +2,13 @@
 
 import functools
 import hashlib
+import json
 import pathlib
 
 from arena_estimators._encoder import _load
 
 _READ_AT_ONCE = 2**24
+_SAID_BY_SAVING = ("transformers_version", "_name_or_path", "architectures", "dtype", "torch_dtype")
 
 
 class FrozenEncoder:
@@ -53,16 +55,24 @@ class FrozenEncoder:
 
     @property
     def fingerprint(self):
-        """A text that tells its weights from any other's."""
+        """A text that tells its weights and configuration from any other's."""
         files = sorted(pathlib.Path(self.folder).glob("*.safetensors"))
         files = files or sorted(pathlib.Path(self.folder).glob("*.bin"))
         stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-        return _hash_files(tuple(stats))
+        return _hash_files(_configuration(self.folder), tuple(stats))
+
+
+def _configuration(folder):
+    """Give the configuration's text, but for what saving it anew may change."""
+    file = pathlib.Path(folder, "config.json")
+    config = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    kept = {name: value for name, value in config.items() if name not in _SAID_BY_SAVING}
+    return json.dumps(kept, sort_keys=True)
 
 
 @functools.lru_cache(maxsize=16)
-def _hash_files(stats):
-    digest = hashlib.blake2b(digest_size=16)
+def _hash_files(start, stats):
+    digest = hashlib.blake2b(start.encode(), digest_size=16)
     for path, _, _ in stats:
         with open(path, "rb") as file:
             while part := file.read(_READ_AT_ONCE):

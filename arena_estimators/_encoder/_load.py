@@ -122,6 +122,13 @@ def load_encoder(folder, *, attention="auto", dtype=None):
     return model.eval()
 
 
+def class_of(config):
+    """Give the class of a family's encoder, without loading it."""
+    mappings = (modeling_auto.MODEL_MAPPING, modeling_auto.MODEL_FOR_TEXT_ENCODING_MAPPING)
+    kind = mappings[config.model_type in _T5][type(config)]
+    return kind[0] if isinstance(kind, tuple) else kind
+
+
 def is_decoder(config):
     """Tell whether a family reads from left to right only, so that the last token sees all."""
     causal = modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES

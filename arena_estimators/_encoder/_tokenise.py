@@ -99,11 +99,11 @@ def tokenise(
     -------
     Tokenised
     """
+    plan = _layout.Plan(tokenizer, layout, max_length, prompt_share, truncation)
     cells = [[_turns(cell) for cell in X[column]] for column in (PROMPT, RESPONSE_A, RESPONSE_B)]
     keys, rows = _distinct(*cells, layout)
     turns = {turn for key in keys for turns in key for turn in turns}
     ids_of = _texts.tokenise_texts(sorted(turns), tokenizer)
-    plan = _layout.Plan(tokenizer, layout, max_length, prompt_share, truncation)
     built = [plan.build([[ids_of[turn] for turn in turns] for turns in key]) for key in keys]
     return Tokenised(
         _join(built, "token_type_ids" in tokenizer.model_input_names),

@@ -73,7 +73,8 @@ class PairEmbeddings(TransformerMixin, BaseEstimator):
     Attributes
     ----------
     fingerprint_ : str
-        Of the encoder's weights. `transform` refuses another encoder under the same name.
+        Of the encoder's weights and configuration. `transform` refuses another encoder under the
+        same name.
     width_ : int
         Number of columns of one vector.
     n_features_in_ : int
@@ -257,9 +258,9 @@ class PairEmbeddings(TransformerMixin, BaseEstimator):
             found = _open_encoder(find_encoder(self.encoder))
             if found.fingerprint != self.fingerprint_:
                 raise ArenaError(
-                    f"The encoder found as {self.encoder!r} ({found.folder}) has other weights "
-                    "than the one this estimator was fitted with. Fit it again, or put the same "
-                    "encoder there."
+                    f"The encoder found as {self.encoder!r} ({found.folder}) has other weights, "
+                    "or another configuration, than the one this estimator was fitted with. Fit it "
+                    "again, or put the same encoder there."
                 )
             self._found = found
         return self._found

@@ -8,7 +8,6 @@ from transformers.pytorch_utils import Conv1D
 
 from arena_estimators._encoder import _run
 from arena_estimators._encoder._load import default_pooling, load_encoder, width_of
-from arena_estimators.exceptions import ArenaError
 from arena_estimators.neural_network._heads import CrossHeads, SiameseHeads
 
 # bert.encoder.layer.3., gpt2 h.3., t5 block.3., llama layers.3.
@@ -134,10 +133,6 @@ def add_lora(encoder, rank, alpha):
 
 def enable_checkpointing(encoder):
     """Make an encoder recompute its activations in the backward pass to save memory."""
-    if not getattr(encoder, "supports_gradient_checkpointing", False):
-        raise ArenaError(
-            f"gradient_checkpointing=True: the family {encoder.config.model_type!r} cannot do it."
-        )
     if hasattr(encoder, "activation_checkpointing_enable"):
         encoder.activation_checkpointing_enable({"use_reentrant": False})
     else:  # transformers < 5.20 or so

@@ -145,9 +145,11 @@ class PairNet(NeuralNet):
         for row, name, loss in self.unread_:
             row[name] = loss.item()
             if not np.isfinite(row[name]):
+                half = self.run_.dtype != torch.float32
                 raise ArenaError(
                     f"The training loss became {row[name]} before step {self.step_ + 1}. Lower "
-                    "learning_rate or head_learning_rate, or pass precision='fp32'."
+                    "learning_rate or head_learning_rate"
+                    + (", or pass precision='fp32'." if half else ".")
                 )
         self.unread_ = []
 

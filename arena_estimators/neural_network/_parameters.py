@@ -3,9 +3,10 @@
 import importlib.util
 import os
 
-from skorch.callbacks import BatchScoring, EpochScoring
+from skorch.callbacks import BatchScoring, Callback, EpochScoring
 
-from arena_estimators._encoder._load import load_config, longest_input
+from arena_estimators._encoder._attention import require_packing
+from arena_estimators._encoder._load import class_of, load_config, longest_input
 from arena_estimators._validation import Integral, Interval, Real, StrOptions
 from arena_estimators.exceptions import ArenaError, MissingExtraError
 
@@ -59,8 +60,15 @@ def check_together(p, folder):
     folder : str
         The encoder's.
     """
-    check_length(p.max_length, load_config(folder))
-    _refuse_scorers(p.callbacks)
+    config = load_config(folder)
+    check_length(p.max_length, config)
+    if p.attention == "packed":
+        require_packing(class_of(config), config)
+    if p.gradient_checkpointing and not class_of(config).supports_gradient_checkpointing:
+        raise ArenaError(
+            f"gradient_checkpointing=True: the family {config.model_type!r} cannot do it."
+        )
+    _check_callbacks(p.callbacks)
     if p.freeze is True:
         raise ArenaError(
             "freeze=True: pass 'encoder' to train the head alone, or a number of layers."
@@ -83,8 +91,12 @@ def check_length(max_length, config):
         )
 
 
-def _refuse_scorers(callbacks):
-    """Refuse skorch's callbacks that score predictions batch by batch: there are none here."""
+def _check_callbacks(callbacks):
+    """Refuse what is no callback, and skorch's that score a batch: there are no predictions."""
+    if len(find_callbacks(callbacks, Callback)) < len(callbacks or []):
+        raise ArenaError(
+            f"callbacks must hold skorch callbacks, or pairs of a name and one; got {callbacks}."
+        )
     for kind in find_callbacks(callbacks, (EpochScoring, BatchScoring)):
         raise ArenaError(
             f"callbacks: {kind.__name__} scores predictions, which an optimizer step does not "

@@ -21,7 +21,7 @@ def pooled_vectors(module, sequences, *, workers, progress, **options):
     mine = np.arange(len(sequences))
     if workers.size > 1:
         keys = digests(sequences)
-        mine = np.array(sorted(mine, key=keys.__getitem__))[workers.rank :: workers.size]
+        mine = mine[sorted(mine, key=keys.__getitem__)][workers.rank :: workers.size]
     try:
         vectors = encode(
             module.encoder,

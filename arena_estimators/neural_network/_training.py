@@ -251,6 +251,9 @@ def _clear(net, module, device):
         net.optimizer_.state.clear()
         net.optimizer_.param_groups.clear()
     net.optimizer_ = None
+    for _, callback in getattr(net, "callbacks_", []):
+        if hasattr(callback, "best_model_weights_"):  # EarlyStopping(load_best=True), a whole copy
+            callback.best_model_weights_ = None
     module.zero_grad(set_to_none=True)
     module.to("cpu").eval()
     free(device)

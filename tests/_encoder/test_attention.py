@@ -19,7 +19,7 @@ needs_cuda = pytest.mark.skipif(
 @pytest.mark.parametrize("family", FAMILIES)
 def test_which_families_can_pack(tiny, family):
     model = load_encoder(tiny(family))
-    assert supports_packing(model) == (family not in PADDED_ONLY)
+    assert supports_packing(model, model.config) == (family not in PADDED_ONLY)
     assert not can_pack(model, "cpu", torch.bfloat16)
     assert not can_pack(model, "cuda", torch.float32)
 

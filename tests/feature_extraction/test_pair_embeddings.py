@@ -1,3 +1,4 @@
+import json
 import pathlib
 import pickle
 import shutil
@@ -152,6 +153,18 @@ class TestPickle:
         with pytest.raises(ArenaError, match="other weights"):
             pickle.loads(pickled).transform(battles)
         assert PairEmbeddings(str(mine)).fit_transform(battles).shape == (6, 32)
+
+    def test_another_configuration_is_another_encoder(self, folder, battles, tmp_path):
+        mine = shutil.copytree(folder, tmp_path / "encoder")
+        model = PairEmbeddings(str(mine), cache_dir=str(tmp_path / "cache")).fit(battles)
+        first, pickled = model.transform(battles), pickle.dumps(model)
+        config = json.loads((mine / "config.json").read_text())
+        (mine / "config.json").write_text(json.dumps(config | {"transformers_version": "5"}))
+        np.testing.assert_array_equal(pickle.loads(pickled).transform(battles), first)
+        (mine / "config.json").write_text(json.dumps(config | {"hidden_act": "relu"}))
+        assert np.abs(clone(model).fit_transform(battles) - first).max() > 1e-3
+        with pytest.raises(ArenaError, match="other weights"):
+            pickle.loads(pickled).transform(battles)
 
     def test_an_encoder_that_is_gone(self, folder, battles, tmp_path, monkeypatch):
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)

@@ -14,6 +14,7 @@ from skorch.callbacks import BatchScoring, Callback, EarlyStopping, EpochScoring
 from tiny_encoders import FAMILIES
 
 from arena_estimators import BertPairClassifier, swap, swap_proba
+from arena_estimators._encoder import _texts
 from arena_estimators.exceptions import (
     ArenaError,
     ArenaWarning,
@@ -374,6 +375,29 @@ def test_verbose_shows_progress(small, learnable, capsys):
 
 
 @pytest.mark.parametrize(
+    ("family", "parameters", "match"),
+    [
+        ("deberta-v2", {"attention": "packed"}, "attention='auto'"),
+        ("mpnet", {"gradient_checkpointing": True}, "cannot do it"),
+        ("bert", {"max_length": 5}, "too short"),
+        ("bert", {"callbacks": [3]}, "skorch callbacks"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_texts_are_read(
+    tiny, learnable, monkeypatch, family, parameters, match
+):
+    monkeypatch.setattr(_texts, "tokenise_texts", None)
+    with pytest.raises(ArenaError, match=match):
+        BertPairClassifier(tiny(family), **parameters).fit(*learnable)
+
+
+def test_a_callback_keeps_no_copy_of_the_weights(small, learnable):
+    stop = EarlyStopping(load_best=True)
+    small(callbacks=[stop]).fit(*learnable)
+    assert stop.best_model_weights_ is None
+
+
+@pytest.mark.parametrize(
     ("parameters", "match"),
     [
         ({"max_length": 4096}, "at most 514"),
@@ -388,6 +412,7 @@ def test_verbose_shows_progress(small, learnable, capsys):
         ({"callbacks": [EpochScoring("accuracy")]}, "EpochScoring scores predictions"),
         ({"callbacks": [("score", BatchScoring("accuracy"))]}, "BatchScoring scores predictions"),
         ({"callbacks": [EpochScoring]}, "EpochScoring scores predictions"),
+        ({"callbacks": [3]}, "must hold skorch callbacks"),
     ],
 )
 def test_parameters_that_cannot_be_are_refused(small, learnable, monkeypatch, parameters, match):

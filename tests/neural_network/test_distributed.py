@@ -52,7 +52,8 @@ SCRIPT = """
              "stored": sorted({type(value).__name__ for value in kept}),
              "files": files, "curve": model.loss_curve_.tolist(),
              "valid": model.history_.valid_loss.tolist(),
-             "proba": model.predict_proba(X).tolist(), "temperature": model.temperature_}
+             "proba": model.predict_proba(X).tolist(), "temperature": model.temperature_,
+             "of_none": model.predict_proba(X[:0]).shape}
     (folder / f"found{rank}.json").write_text(json.dumps(found))
     joblib.dump(model, folder / f"model{rank}.joblib")
 """
@@ -87,6 +88,7 @@ def test_two_processes_equal_one(in_two, tiny, learnable, tmp_path):
     import joblib
 
     assert first["exact"]
+    assert first["of_none"] == [0, 3]
     assert "str" in first["stored"]
     assert not any("ccelerat" in name or "Workers" in name for name in first["stored"])
     loaded = joblib.load(tmp_path / "model0.joblib")
