@@ -294,13 +294,14 @@ def _not_text(cell):
 
 
 def _named_soft_labels(y):
-    names = [str(column).removeprefix("winner_") for column in y.columns]
+    numbered = dict(enumerate(CLASSES))
+    names = [str(numbered.get(name, name)).removeprefix("winner_") for name in y.columns]
     expected = CLASSES[: max(len(names), 2)]
     if sorted(names) != sorted(expected):
         raise LabelsError(
-            f"y is a DataFrame with the columns {list(y.columns)}. Expected soft labels in the "
-            f"columns {list(CLASSES)} (or the first two), with or without the prefix 'winner_'; "
-            "of a column of labels pass the column, as in y['winner']."
+            f"A DataFrame in place of labels has the columns {list(y.columns)}. Expected soft "
+            f"labels in the columns {list(CLASSES)} (or the first two), with or without the prefix "
+            "'winner_'; of a column of labels pass the column, as in y['winner']."
         )
     return y.to_numpy()[:, [names.index(column) for column in expected]]
 

@@ -20,7 +20,7 @@ def prompt_groups(X):
     Parameters
     ----------
     X : DataFrame of shape (n_battles, n_columns)
-        Battles; only the column `prompt`, or `prompt_group`, is read.
+        Battles; only the columns `prompt` and, if there is one, `prompt_group` are read.
 
     Returns
     -------
@@ -29,7 +29,8 @@ def prompt_groups(X):
     Raises
     ------
     BattlesError
-        If there is no such column, or a battle has no group.
+        If there is no column `prompt`, or if `prompt_group` is there twice, lacks the group of a
+        battle, or mixes kinds of values that cannot be sorted.
 
     Examples
     --------
@@ -40,9 +41,14 @@ def prompt_groups(X):
     """
     check_battles(X, columns=[PROMPT])
     if GROUP in X.columns:
+        if (X.columns == GROUP).sum() > 1:
+            raise BattlesError(f"X has more than one column named {GROUP!r}.")
         if X[GROUP].isna().any():
             raise BattlesError(f"The column {GROUP!r} must say a group for every battle.")
-        return np.unique(X[GROUP], return_inverse=True)[1]
+        try:
+            return np.unique(X[GROUP], return_inverse=True)[1]
+        except TypeError as error:
+            raise BattlesError(f"The column {GROUP!r} mixes kinds of values: {error}.") from None
     normal = [re.sub(r"\s+", " ", text).strip().casefold() for text in texts(X[PROMPT])]
     return np.unique(np.array(normal, dtype=object), return_inverse=True)[1]
 
@@ -74,7 +80,13 @@ class _PromptSplitter(BaseCrossValidator):
                     f"{type(self).__name__} reads the prompts from X. {error} Split before "
                     "features are made: pass the battles to a pipeline that holds all steps."
                 ) from None
-        yield from self._splitter().split(X, None, groups)
+        try:
+            splits = list(self._splitter().split(X, None, groups))
+        except ValueError as error:
+            raise BattlesError(
+                f"{type(self).__name__} cannot split {len(set(groups))} prompts: {error}"
+            ) from None
+        yield from splits
 
     def get_n_splits(self, X=None, y=None, groups=None):
         """Give the number of splits.

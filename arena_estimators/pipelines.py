@@ -116,11 +116,12 @@ def make_arena_pipeline(kind="linear", *, n_jobs=None, random_state=None):
             CalibratedClassifierCV(make_pipeline(features, trees), cv=cv, method="temperature")
         )
 
+        exact, short = FunctionTransformer(np.float64), FunctionTransformer(np.float32)
         clip = FunctionTransformer(np.clip, kw_args={"a_min": -4, "a_max": 4})
         rbf = Nystroem(gamma=0.004, n_components=1000)
         logistic = LogisticRegression(max_iter=1000)
         kernel = SwapSymmetricClassifier(
-            make_pipeline(features, StandardScaler(), clip, rbf, logistic)
+            make_pipeline(features, exact, StandardScaler(), clip, rbf, short, logistic)
         )
 
         machine = make_pipeline(linear_features, LinearSVC(C=1e-4))
@@ -239,12 +240,16 @@ def _forest(n_jobs, random_state):
 
 
 def _kernel(n_jobs, random_state):
+    # Nystroem divides by the roots of the kernel's eigenvalues, which two battles alike make 1e-12
+    # or less: in float32 rounding would decide. The regression is as good in it, and sooner done.
     return SwapSymmetricClassifier(
         make_pipeline(
             _tree_features(n_jobs, random_state),
+            FunctionTransformer(np.float64),
             StandardScaler(),
             FunctionTransformer(np.clip, kw_args={"a_min": -4, "a_max": 4}),
             Nystroem(gamma=0.004, n_components=1000, random_state=random_state),
+            FunctionTransformer(np.float32),
             LogisticRegression(max_iter=1000),
         )
     )

@@ -120,6 +120,16 @@ def test_train_and_test_are_given_both_or_neither(example, tmp_path, capsys, nam
     assert not pathlib.Path("submission.csv").exists()
 
 
+@pytest.mark.parametrize("options", [["--model", "out.csv"], ["--test", "out.csv"]])
+def test_no_file_overwrites_another(example, tmp_path, capsys, options):
+    write_competition_files(tmp_path, 20, 9)
+    files = {"--train": "train.csv", "--test": "test.csv", "--out": "out.csv"}
+    files |= dict([options])
+    with pytest.raises(SystemExit):
+        example("submit_baseline", *(word for pair in files.items() for word in pair))
+    assert "out.csv would overwrite another" in capsys.readouterr().err
+
+
 def test_battles_without_labels_are_not_mixed_with_made_ones(example, capsys):
     with pytest.raises(SystemExit):
         example("distill", "--unlabelled", "more.csv")

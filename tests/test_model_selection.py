@@ -80,7 +80,7 @@ def test_features_in_place_of_battles_are_refused_with_advice(splitter):
 
 
 def test_too_few_prompts(battles):
-    with pytest.raises(ValueError, match="n_splits=5 greater than the number of groups"):
+    with pytest.raises(BattlesError, match="cannot split 1 prompts: .*n_splits=5 greater than"):
         next(PromptGroupKFold(5).split(battles.assign(prompt="same")))
 
 
@@ -96,3 +96,7 @@ def test_a_column_says_what_belongs_together():
     assert prompt_groups(X).tolist() == [0, 1, 0]
     with pytest.raises(BattlesError, match="'prompt_group' must say a group for every battle"):
         prompt_groups(X.assign(prompt_group=["x", None, "x"]))
+    with pytest.raises(BattlesError, match="'prompt_group' mixes kinds of values"):
+        prompt_groups(X.assign(prompt_group=["x", 1, "x"]))
+    with pytest.raises(BattlesError, match="more than one column named 'prompt_group'"):
+        prompt_groups(pd.concat([X, X[["prompt_group"]]], axis=1))

@@ -6,6 +6,7 @@ import textwrap
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn import config_context
 from sklearn.base import clone
@@ -107,6 +108,15 @@ def test_the_same_seed_gives_the_same(kind, data, parts):
         for _ in range(2)
     ]
     np.testing.assert_array_equal(*found)
+
+
+def test_repeated_battles_do_not_let_rounding_decide(data):
+    X, y = pd.concat([data.X, data.X[:40]], ignore_index=True), np.r_[data.y, data.y[40:80]]
+    model = make_arena_pipeline("kernel", random_state=0).fit(X, y)
+    assert np.linalg.norm(model.estimator_["nystroem"].normalization_, 2) > 1e5
+    proba = model.predict_proba(X[:20])
+    alone = np.vstack([model.predict_proba(X[row : row + 1]) for row in range(20)])
+    np.testing.assert_allclose(alone, proba, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", sorted({*WITHOUT_ENCODER} - {"ensemble"}))

@@ -196,8 +196,6 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
         self
         """
         named, weights = self._check_settings()
-        for earlier in ("oof_log_loss_", "leave_one_out_"):
-            vars(self).pop(earlier, None)
         validate_battles(self, X)
         classes, target = check_labels(y, n_battles=len(X))
         for name, member in named:
@@ -206,6 +204,8 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
             sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         temperature = None if self.temperature == "fit" else float(self.temperature)
         y = classes[target] if target.ndim == 1 else target
+        for earlier in ("oof_log_loss_", "leave_one_out_"):
+            vars(self).pop(earlier, None)
         proba = self._fit_members(
             named, X, y, sample_weight, classes, weights is None or temperature is None
         )

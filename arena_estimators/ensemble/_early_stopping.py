@@ -157,6 +157,12 @@ class EarlyStoppingClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator
                 "EarlyStoppingClassifier needs a Pipeline whose last step is a LGBMClassifier or a "
                 f"HistGradientBoostingClassifier, got {type(last).__name__}."
             )
+        for name, instead in _LIGHTGBM_ALIASES.items():
+            if name in last.get_params(deep=False) and type(last).__name__ == "LGBMClassifier":
+                raise ArenaError(
+                    f"{name} of LGBMClassifier would overrule the rounds that are found. Pass "
+                    f"{instead} instead."
+                )
 
     def _choose_rounds(self, X, codes, classes, weight):
         """Set the number of rounds and its loss; give the parameters that make as many rounds."""
@@ -237,6 +243,14 @@ def _stop_histogram_boosting(booster, fitting, judging, patience):
     return n_rounds, float(losses[n_rounds]), {"max_iter": n_rounds, "early_stopping": False}
 
 
+_LIGHTGBM_ALIASES = dict.fromkeys(
+    "num_iterations num_iteration n_iter num_tree num_trees num_round num_rounds nrounds "
+    "num_boost_round max_iter".split(),
+    "n_estimators",
+) | dict.fromkeys(
+    "early_stopping_round early_stopping_rounds early_stopping n_iter_no_change".split(),
+    "EarlyStoppingClassifier(patience=...)",
+)
 _BOOSTERS = {
     "LGBMClassifier": _stop_lightgbm,
     "HistGradientBoostingClassifier": _stop_histogram_boosting,

@@ -55,7 +55,9 @@ def fit_pool(members, Y, weight, space, weights=None, temperature=None):
     """Find the weights and the temperature of least log loss.
 
     In log space both are found at once: the loss is convex in `weights / temperature`. In
-    probability space the loss is convex in the weights, and the temperature comes after them.
+    probability space the loss is convex in the weights at a temperature of 1, and they are found
+    there unless another is given, where they are one minimum, and no member alone is better; a
+    temperature that is to be found comes after them.
 
     Parameters
     ----------
@@ -78,8 +80,10 @@ def fit_pool(members, Y, weight, space, weights=None, temperature=None):
         scaled = _minimise(_LogLoss(_log(members), Y, weight), len(members), temperature)
         return scaled / scaled.sum(), float(temperature or 1 / scaled.sum())
     if weights is None:
-        weights = _minimise(_MixtureLoss(members, Y, weight), len(members), 1.0)
-        weights = weights / weights.sum()
+        loss = _MixtureLoss(members, Y, weight, temperature or 1)
+        weights = _minimise(loss, len(members), 1.0)
+        # At other temperatures there may be several minima, some of them one member alone.
+        weights = min([weights / weights.sum(), *np.eye(len(members))], key=lambda w: loss(w)[0])
     if temperature is None:
         blend = _log(pool(members, weights, 1.0, space))
         temperature = 1 / _minimise(_LogLoss(blend[None], Y, weight), 1, None)[0]
@@ -100,15 +104,18 @@ class _LogLoss:
 
 
 class _MixtureLoss:
-    """The log loss, and its gradient, of a weighted mean of probabilities."""
+    """The log loss, and its gradient, of a weighted mean of probabilities, tempered."""
 
-    def __init__(self, members, Y, weight):
+    def __init__(self, members, Y, weight, temperature):
         self.members, self.Y, self.weight = members, Y, weight
+        self.temperature = temperature
 
     def __call__(self, weights):
         mixture = np.maximum(np.tensordot(weights, self.members, 1), SMALLEST)
-        loss = -(self.weight @ (self.Y * np.log(mixture)).sum(axis=1))
-        return loss, -np.tensordot(self.members, self.weight[:, None] * self.Y / mixture, 2)
+        log_proba = log_softmax(np.log(mixture) / self.temperature, axis=1)
+        loss = -(self.weight @ (self.Y * log_proba).sum(axis=1))
+        residual = self.weight[:, None] * (np.exp(log_proba) - self.Y) / self.temperature
+        return loss, np.tensordot(self.members, residual / mixture, 2)
 
 
 def _minimise(loss, n_weights, temperature):

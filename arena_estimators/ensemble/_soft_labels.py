@@ -291,7 +291,6 @@ class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
 
     def _ask_teacher(self, X, y, sample_weight, names, *, refit):
         """Give the probabilities of a teacher that has not seen the battles."""
-        vars(self).pop("teacher_", None)
         if self.prefit:
             try:
                 check_is_fitted(self.teacher)
@@ -305,12 +304,14 @@ class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
         teacher = self.student if self.teacher is None else self.teacher
         if sample_weight is not None:
             weight_name(teacher, "The teacher")
+        splits = make_splits(self.cv, X, y)
+        vars(self).pop("teacher_", None)
         proba, fitted = fit_and_predict_out_of_fold(
             [("The teacher", teacher)],
             X,
             y,
             sample_weight,
-            make_splits(self.cv, X, y),
+            splits,
             names,
             refit=refit,
             n_jobs=self.n_jobs,

@@ -251,7 +251,7 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
                     "warm_start=True, but the features or classes differ from the last fit; use "
                     "a clone or warm_start=False."
                 )
-            intercept = self.tie_intercept_ if len(classes) == 3 else 0.0
+            intercept = self.tie_intercept_ if len(classes) == 3 and self.fit_intercept else 0.0
             return np.concatenate([self.coef_, self.tie_coef_, [intercept]])
         return np.zeros(2 * n_features + 1)
 

@@ -501,6 +501,12 @@ def test_what_cells_are_is_decided_once_for_all_parts(tmp_path):
     pd.testing.assert_frame_equal(parts, whole)
 
 
+def test_a_packed_file_may_be_named_in_capitals(tmp_path):
+    path = tmp_path / "BATTLES.CSV.GZ"
+    path.write_bytes(gzip.compress(b"prompt,response_a,response_b\nwhy,so,\n"))
+    assert load_arena(path).X.loc[0].tolist() == ["why", "so", ""]
+
+
 def test_a_trailing_comma_makes_a_column_without_a_name(tmp_path):
     path = tmp_path / "battles.csv"
     path.write_text("prompt,response_a,response_b,\nwhy,so,because,\n")

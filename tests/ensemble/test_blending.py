@@ -47,6 +47,7 @@ from arena_estimators import (
     swap_proba,
 )
 from arena_estimators.ensemble._members import weight_name
+from arena_estimators.ensemble._pooling import fit_pool, mean_log_loss, pool
 from arena_estimators.exceptions import BattlesError, LabelsError
 
 
@@ -255,6 +256,10 @@ def test_nothing_is_left_of_an_earlier_fit(data, fitted):
     model = copy.deepcopy(fitted)
     model.set_params(weights=[0.5, 0.5], temperature=1.0).fit(data.X, data.y)
     assert not hasattr(model, "oof_log_loss_") and not hasattr(model, "leave_one_out_")
+    again = copy.deepcopy(fitted)
+    with pytest.raises(ValueError, match="(?i)negative"):
+        again.fit(data.X, data.y, sample_weight=-np.ones(len(data.y)))
+    assert again.oof_log_loss_.equals(fitted.oof_log_loss_)
 
 
 def test_members_in_other_processes_know_the_configuration(data):
@@ -580,3 +585,21 @@ def test_weights_that_would_be_dropped_are_refused(member, message):
 def test_weights_that_arrive_are_handed_on(member):
     assert weight_name(member, "x") == "sample_weight"
     assert weight_name(make_pipeline(StandardScaler(), member), "x").endswith("__sample_weight")
+
+
+@pytest.mark.parametrize("temperature", [0.3, 2.0])
+def test_weights_suit_a_temperature_that_is_given(temperature):
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        members = rng.dirichlet([2, 2, 2], size=(3, 200))
+        Y = np.eye(3)[rng.integers(3, size=200)]
+        members = members * 0.7 + 0.3 * (0.8 * Y + 0.1)
+        members /= members.sum(axis=2, keepdims=True)
+        weight = np.full(200, 1 / 200)
+        found = fit_pool(members, Y, weight, "probability", temperature=temperature)
+        alone = [np.eye(3)[i] for i in range(3)]
+        losses = [
+            mean_log_loss(Y, pool(members, w, temperature, "probability"), weight)
+            for w in (found[0], *alone)
+        ]
+        assert losses[0] <= min(losses[1:]) + 1e-7

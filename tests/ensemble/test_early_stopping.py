@@ -235,6 +235,12 @@ def test_bad_input_is_refused_before_any_fit(data):
         untouched(RandomForestClassifier()).fit(data.X, data.y)
     with pytest.raises(ValueError, match="'estimator' parameter"):
         EarlyStoppingClassifier(histogram()).fit(data.X, data.y)
+    for alias, instead in (
+        ("num_iterations", "n_estimators"),
+        ("early_stopping_round", "patience"),
+    ):
+        with pytest.raises(ArenaError, match=f"{alias} of LGBMClassifier.*Pass .*{instead}"):
+            untouched(lightgbm(**{alias: 5})).fit(data.X, data.y)
     for options in ({"validation_fraction": 1.0}, {"patience": 0}):
         with pytest.raises(ValueError, match=next(iter(options))):
             untouched(**options).fit(data.X, data.y)

@@ -261,6 +261,14 @@ def test_bad_input_is_refused_before_any_fit(data):
             DistillingClassifier(Untouched(), **options).fit(data.X, data.y)
 
 
+def test_probabilities_may_be_named_by_integers(data):
+    proba = np.random.default_rng(0).dirichlet([1, 1, 1], size=150)
+    frame = pd.DataFrame(proba)[[2, 0, 1]]
+    np.testing.assert_array_equal(
+        soften_labels(data.X, None, frame), soften_labels(data.X, None, proba)
+    )
+
+
 def test_swapped_repeats_agree(data):
     X = pd.concat([data.X, swap(data.X)], ignore_index=True)
     y = np.concatenate([data.y, swap_labels(data.y)])

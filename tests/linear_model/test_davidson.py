@@ -143,6 +143,14 @@ def test_fit_intercept():
     assert DavidsonClassifier().fit(D, y).tie_intercept_ != 0
 
 
+def test_warm_start_forgets_an_intercept_that_is_not_wanted():
+    D, y = draw()
+    model = DavidsonClassifier(warm_start=True, tol=1e-9).fit(D, y)
+    cold = DavidsonClassifier(fit_intercept=False, tol=1e-9).fit(D, y)
+    assert model.set_params(fit_intercept=False).fit(D, y).tie_intercept_ == 0
+    np.testing.assert_allclose(model.tie_coef_, cold.tie_coef_, atol=1e-5)
+
+
 def test_no_convergence_warns_and_names_the_fix():
     D, y = draw()
     with pytest.warns(ConvergenceWarning, match="No convergence after 1 iterations.*max_iter"):
