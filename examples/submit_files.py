@@ -172,10 +172,11 @@ def save(model, path):
         joblib.dump(model, unfinished)
         os.replace(unfinished, path)
     except Exception as error:  # a full disk has errors of many kinds
-        with suppress(OSError):
-            unfinished.unlink()
         print(f"The model cannot be saved ({error}); it predicts all the same.", flush=True)
         return f"The model is not saved in {path}: {error}"
+    finally:
+        with suppress(OSError):
+            unfinished.unlink()
     print(f"The fitted model is in {path}: joblib.load reads it back.", flush=True)
     return None
 

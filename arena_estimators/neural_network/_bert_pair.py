@@ -106,7 +106,8 @@ class BertPairClassifier(PairPredictorMixin, ClassifierMixin, BaseEstimator):
         "eager" always pad.
     validation_fraction : float, default=0.1
         Share of the battles that is held out, by prompt, to find the best epoch and the
-        temperature. 0, or a single prompt, holds nothing out.
+        temperature. 0 holds nothing out, nor does a single prompt, or prompts that cannot be parted
+        without losing a class.
     patience : int or None, default=1
         Stop after so many epochs without improvement; None runs all. The best epoch's weights
         are restored in any case.
@@ -120,9 +121,9 @@ class BertPairClassifier(PairPredictorMixin, ClassifierMixin, BaseEstimator):
         "auto" takes a GPU if there is one.
     checkpoint_dir : str, path-like or None, default=None
         Folder for the state of the training, one file a fit, so that the fits of a search can share
-        it. A fit of the same battles and parameters as one that was killed continues from there;
-        any other begins anew. The file is deleted when its fit is complete. Several machines need
-        one folder that all of them see.
+        it. A fit of the same battles, parameters and encoder as one that was killed continues
+        from there; any other begins anew. The file is deleted when its fit is complete. Several
+        machines need one folder that all of them see.
     callbacks : list of skorch callbacks or None, default=None
         Called as in any skorch net; a batch is an optimizer step, which has no predictions: those
         that score them (`EpochScoring`, `BatchScoring`) are refused. Monitor "valid_loss". What a
