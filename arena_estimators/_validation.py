@@ -19,10 +19,17 @@ __all__ = [
     "Options",
     "Real",
     "StrOptions",
+    "check_some_weight",
     "fit_context",
     "validate_battles",
     "validate_params",
 ]
+
+
+def check_some_weight(weight):
+    """Refuse sample weights of which none counts, as scikit-learn does from 1.9 on."""
+    if not weight.any():
+        raise ValueError("sample_weight is zero for every battle; at least one must count.")
 
 
 def validate_battles(estimator, X, y=None, *, columns=COLUMNS, reset=True):

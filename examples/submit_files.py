@@ -61,12 +61,12 @@ def parse(parser, argv, n_train, *, model=False):
     if (args.train is None) != (args.test is None):
         parser.error("--train and --test belong together: give both, or neither for made battles")
     check_paths(args.out, args.model if model else None)
-    read = {os.path.realpath(path) for path in (args.train, args.test) if path}
-    for option in ("out", "model"):
-        path = getattr(args, option, None)
-        if path and os.path.realpath(path) in read:
+    taken = {os.path.realpath(path) for path in (args.train, args.test) if path}
+    written = {option: path for option in ("out", "model") if (path := getattr(args, option, None))}
+    for option, path in written.items():
+        if os.path.realpath(path) in taken:
             parser.error(f"--{option} {path} would overwrite another of the files")
-        read.add(path and os.path.realpath(path))
+        taken.add(os.path.realpath(path))
     return args
 
 

@@ -126,8 +126,7 @@ class CachedTransformer(TransformerMixin, BaseEstimator):
         self._memory = writable_memory(self.memory)
         transformer = clone(self.transformer)
         version = importlib.import_module("arena_estimators").__version__
-        output = get_config()["transform_output"]
-        self._key = self._memory and joblib.hash((version, output, transformer, _digest(X), y))
+        self._key = self._memory and joblib.hash((version, transformer, _digest(X), y))
         features, self.transformer_ = self._keep(_fit_transform, transformer, X, y, self._key)
         return features
 
@@ -147,8 +146,7 @@ class CachedTransformer(TransformerMixin, BaseEstimator):
         validate_battles(self, X, reset=False)
         if self._memory is None:
             return self.transformer_.transform(X)
-        output = get_config()["transform_output"]
-        return self._keep(_transform, self.transformer_, X, (self._key, output, _digest(X)))
+        return self._keep(_transform, self.transformer_, X, (self._key, _digest(X)))
 
     def get_feature_names_out(self, input_features=None):
         """Name the columns as the transformer does.
@@ -200,8 +198,9 @@ def _transform(transformer, X, key):
 
 
 def _digest(X):
-    """Hash all columns and the index, the texts many times faster than joblib would."""
-    digest = hashlib.blake2b(joblib.hash(X.index).encode())
+    """Hash all columns, the texts many times faster than joblib would, index and kind of output."""
+    output = get_config()["transform_output"]
+    digest = hashlib.blake2b(f"{output} {joblib.hash(X.index)}".encode())
     for column, cells in X.items():
         if column in COLUMNS:
             # Neither text nor turns: no cell is a dict.

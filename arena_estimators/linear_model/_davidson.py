@@ -14,7 +14,13 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from threadpoolctl import threadpool_limits
 
-from arena_estimators._validation import Interval, StrOptions, fit_context, validate_data
+from arena_estimators._validation import (
+    Interval,
+    StrOptions,
+    check_some_weight,
+    fit_context,
+    validate_data,
+)
 from arena_estimators.battles import CLASSES, COLUMNS, check_labels
 from arena_estimators.exceptions import ArenaWarning, BattlesError
 
@@ -161,8 +167,7 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
         )
         classes, Y = check_labels(y) if soft else _one_hot(checked)
         weight = _check_sample_weight(sample_weight, D, dtype=np.float64, ensure_non_negative=True)
-        if not weight.sum() > 0:
-            raise ValueError("sample_weight is zero for every battle; at least one must count.")
+        check_some_weight(weight)
         total = weight.sum()
         if "auto" in (self.alpha, self.tie_alpha) and total < np.count_nonzero(weight) / 10:
             warnings.warn(

@@ -12,7 +12,7 @@ from skorch.callbacks import LRScheduler
 from arena_estimators._encoder._find import DEFAULT_ENCODER, find_encoder
 from arena_estimators._encoder._frozen import FrozenEncoder
 from arena_estimators._encoder._load import load_tokenizer
-from arena_estimators._validation import fit_context, validate_battles
+from arena_estimators._validation import check_some_weight, fit_context, validate_battles
 from arena_estimators.battles import check_labels
 from arena_estimators.exceptions import ArenaWarning
 from arena_estimators.neural_network import _state, _training
@@ -291,9 +291,8 @@ class BertPairClassifier(PairPredictorMixin, ClassifierMixin, BaseEstimator):
         classes, target = check_labels(y, n_battles=len(X))
         target = np.eye(len(classes))[target] if target.ndim == 1 else target
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        check_some_weight(weight)
         used = weight > 0
-        if not used.any():
-            raise ValueError("sample_weight is zero for every battle; at least one must count.")
         X, target, weight = X[used], target[used], weight[used]
         folder = self._check_settings()
         workers = join_workers(self.device)

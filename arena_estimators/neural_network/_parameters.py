@@ -60,6 +60,9 @@ def check_together(p, folder):
     folder : str
         The encoder's.
     """
+    for name, allowed in CONSTRAINTS.items():
+        if _COUNT in allowed and getattr(p, name) is True:  # a number, to scikit-learn
+            raise ArenaError(f"{name}=True: expected {', '.join(map(str, allowed))}.")
     config = load_config(folder)
     check_length(p.max_length, config)
     if p.attention == "packed":
@@ -69,10 +72,6 @@ def check_together(p, folder):
             f"gradient_checkpointing=True: the family {config.model_type!r} cannot do it."
         )
     _check_callbacks(p.callbacks)
-    if p.freeze is True:
-        raise ArenaError(
-            "freeze=True: pass 'encoder' to train the head alone, or a number of layers."
-        )
     if p.lora_rank and p.freeze is not None:
         raise ArenaError(
             f"lora_rank={p.lora_rank} already fixes the encoder's own weights; pass freeze=None."

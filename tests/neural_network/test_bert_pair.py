@@ -404,6 +404,7 @@ def test_a_callback_keeps_no_copy_of_the_weights(small, learnable):
         ({"max_length": 5}, "too short"),
         ({"lora_rank": 4, "freeze": "embeddings"}, "freeze=None"),
         ({"freeze": True}, "'encoder'"),
+        ({"lora_rank": True}, "lora_rank=True: expected an int in the range"),
         ({"device": "cuda"}, "this machine, which has cpu"),
         ({"device": "mps"}, "no torch device of this machine"),
         ({"device": "meta"}, "no torch device of this machine"),
