@@ -6,16 +6,14 @@ a whole: a dictionary is only ever replaced, never emptied, so a thread keeps wh
 """
 
 import functools
-import sys
-from itertools import chain, repeat
+from itertools import chain
 
 from arena_estimators.preprocessing import _punkt, _treebank, _words
 
 TOKENIZERS = ("treebank", "punkt", "tweet")
-_BLOCK = 100_000
-# In bytes, counting what is remembered generously.
+# In bytes, counting what is remembered generously; looked at after so many chunks of a text.
 _ROOM = 100_000_000
-_UNKNOWN = "\0"
+_PART = 10_000
 
 
 def clean_cells(columns, settings):
@@ -94,54 +92,20 @@ class Engine:
 
     def clean(self, texts):
         """Clean a list of texts."""
-        if self._lowercase:
-            texts = map(str.lower, texts)
-        cleaned = []
-        for block in _blocks(texts, _BLOCK):
-            if len(block) == 1:  # a text may be of any length
-                keys = self._keys(block[0])
-                parts = [keys[start : start + _BLOCK] for start in range(0, len(keys), _BLOCK)]
-                cleaned.append("".join(self._joined([part])[0] for part in parts)[:-1])
-            else:
-                cleaned += [text[:-1] for text in self._joined(map(self._keys, block))]
-        return cleaned
+        return [self._cleaned(text.lower() if self._lowercase else text) for text in texts]
 
     def _forget(self):
-        self._pieces = {}
-        self._words = _Words(self._word)
-        self._room = _ROOM
+        self._pieces = _Pieces(self._tokenize, self._word)
 
-    def _joined(self, texts):
-        """Join what the keys of each text become, a space behind each word."""
-        remembered, unknown = self._pieces.get, repeat(_UNKNOWN)
-        joined, gaps = [], []
-        for keys in texts:
-            pieces = list(map(remembered, keys, unknown))
-            joined.append(pieces)
-            if _UNKNOWN in pieces:
-                gaps += [(pieces, i, keys[i]) for i in _positions(pieces)]
-        new = self._work_out({key for _, _, key in gaps})
-        for pieces, position, key in gaps:
-            pieces[position] = new[key]
-        return list(map("".join, joined))
-
-    def _work_out(self, keys):
-        """Give what each key becomes, words with a space behind each, and remember it."""
-        words = self._words
-        whole = {key for key in keys if key[0] == _treebank.TOKEN}
-        new = {key: words[key[1:]] for key in whole}
-        for key, tokens in _treebank.tokens_of(keys - whole, self._tokenize).items():
-            if " " in tokens:
-                new[key] = "".join(map(words.__getitem__, tokens.split()))
-            else:
-                new[key] = words[tokens]
-        self._pieces.update(new)
-        # A key and what it becomes; as much again, and more, for its words and their lemmas.
-        self._room -= sum(map(sys.getsizeof, new)) + 200 * len(new)
-        self._room -= 3 * sum(map(sys.getsizeof, new.values()))
-        if self._room < 0:
-            self._forget()
-        return new
+    def _cleaned(self, text):
+        keys = self._keys(text)
+        parts = []
+        for start in range(0, len(keys), _PART):
+            pieces = self._pieces
+            parts.append("".join(map(pieces.__getitem__, keys[start : start + _PART])))
+            if pieces.room < 0:
+                self._forget()
+        return "".join(parts)[:-1]
 
     def _keys(self, text):
         if not self._local or any(mark in text for mark in _treebank.RESERVED):
@@ -174,25 +138,21 @@ def _tokenizer(name):
     return {"treebank": NLTKWordTokenizer, "tweet": TweetTokenizer}[name]().tokenize
 
 
-def _blocks(texts, size):
-    """Yield texts in lists of at least so many characters; the last may have fewer."""
-    block, length = [], 0
-    for text in texts:
-        block.append(text)
-        length += len(text)
-        if length >= size:
-            yield block
-            block, length = [], 0
-    if block:
-        yield block
+class _Pieces(dict):
+    """Key to what it becomes, words with a space behind each, worked out when first asked for."""
 
+    def __init__(self, tokenize, word):
+        self._tokenize = tokenize
+        self._words = _Words(word)
+        self._words[""] = ""
+        self.room = _ROOM
 
-def _positions(pieces):
-    """Yield where pieces are unknown."""
-    position = -1
-    for _ in range(pieces.count(_UNKNOWN)):
-        position = pieces.index(_UNKNOWN, position + 1)
-        yield position
+    def __missing__(self, key):
+        tokens = _treebank.tokens_of(key, self._tokenize)
+        self[key] = piece = "".join(map(self._words.__getitem__, tokens))
+        # Four bytes a character at most, for a key and its tokens, what they become and for lemmas.
+        self.room -= 300 + 8 * (len(key) + len(piece))
+        return piece
 
 
 class _Words(dict):

@@ -16,12 +16,13 @@ is a chunk, or a part with a mark where a rule looks further. The rules that do:
   `,` meets the end of the text: there the whole tail meets all rules (`_TAIL`, `_WHOLE`).
 - Contractions (`gon|na`, `'t|is`) and `--` never cross white space.
 
-What a chunk becomes is worked out here for nearly all: `_split` pads what always stands alone,
-tells opening from closing double quotes by the character before, and takes suffixes ("'s", "n't")
-off letters before a space. Other chunks with `'`, and those with contractions like "gonna",
-meet all rules many at a time, between marks that no rule touches. A text that holds a mark or a
-separator U+001C to U+001F, which patterns and `str.split` see differently, meets them whole. If
-`rules_of` finds that NLTK's rules are no longer those proved here, every text is left to NLTK.
+What a chunk becomes is worked out here for nearly all: `_PADDED` finds what always stands alone,
+opening double quotes are told from closing ones by the character before, opening single ones are
+set off and suffixes ("'s", "n't") taken off what stands before a space. Chunks with `''` or `'s'`,
+with `'` beside other white space, or with a contraction like "gonna" meet all rules, between marks
+that no rule touches. A text that holds a mark or a separator U+001C to U+001F, which patterns and
+`str.split` see differently, meets them whole. If `rules_of` finds that NLTK's rules are no longer
+those proved here, every text is left to NLTK.
 """
 
 import functools
@@ -46,19 +47,20 @@ _BESIDE_BREAK = [
     ("'", re.compile(r"'(?=[^\S ])"), "'" + _BREAK),
 ]
 
-# Chunks for `_split`: what opens, what becomes a token of its own, and what comes off the end.
+# In a chunk: what opens, what becomes a token of its own, and what comes off the end.
 _OPENING = re.compile(r'(?<=[\n(\[{<«“‘„`])"')
 _PADDED = re.compile(
     r"([.\-`:,;@#$%&\u2012-\u2015?!*\]\[(){}<>«»„“”‘’]"
     r"(?:(?<![.\-`:,])|(?<=\.)\.+|(?<=-)-|(?<=`)`?|(?<=[:,])(?![0-9])))"
 )
-_SUFFIX = re.compile(r"(?<=[^' \n])('[sSmMdD]|'(?:ll|LL|re|RE|ve|VE)|n't|N'T)(?=[ \n])")
-# NLTK's rule for these is one of `regex`, whose letters and word ends are not those of `re`.
-_HAS_SUFFIX = regex.compile(r"[^\W_]'(?:[sSmMdDtT]|ll|LL|re|RE|ve|VE)\b").search
+# NLTK's rule for opening single quotes is one of `regex`, whose letters are not those of `re`.
+_LEADING = regex.compile(r"(?<!\w)'(?!(?:re|ve|ll|m|t|s|d|n)\b)(?=\w)", regex.IGNORECASE)
+_SHORT_SUFFIX = re.compile(r"(?<=[^' \n])('[sSmMdD]?)(?=[ \n])")
+_LONG_SUFFIX = re.compile(r"(?<=[^' \n])('(?:ll|LL|re|RE|ve|VE)|n't|N'T)(?=[ \n])")
 # What is left to all rules.
-_ENTANGLED = re.compile(r"[:,][:,\x80-\U0010ffff]").search
-_CONTRACTED = re.compile(r"[cCgGlLwW](?i:annot|imme|onna|otta|emme|anna)").search
-_BATCH = 2_000
+_RULED = r"[:,][:,\x80-\U0010ffff]|[cCgGlLwW](?i:annot|imme|onna|otta|emme|anna)"
+_NEEDS_RULES = re.compile(rf"{_RULED}|'[sSmMdD]?'|(?i:d'ye|more'n|'tis|'twas)").search
+_TANGLED = re.compile(rf"""['"{"".join(MARKS)}]|{_RULED}""").search
 
 
 def rules_of(tokenizer):
@@ -157,65 +159,41 @@ def _with_tail(text, chunks):
     return [*chunks[:-parts], _TAIL + text[len(text.rsplit(None, parts)[0]) :]]
 
 
-def tokens_of(keys, tokenize):
-    """Give the tokens of keys.
+def tokens_of(key, tokenize):
+    """Give the tokens of a key as a list, empty strings among them.
 
-    Parameters
-    ----------
-    keys : iterable of str
-        What `keys_of` gives.
-    tokenize : callable
-        What `NLTKWordTokenizer().tokenize` does.
-
-    Returns
-    -------
-    dict of str to str
-        The tokens of each key, joined by spaces.
+    `tokenize` does what `NLTKWordTokenizer().tokenize` does.
     """
-    tokens, plain, suffixed, left = {}, [], [], []
-    for key in keys:
-        if key.isalnum() and not _CONTRACTED(key):
-            tokens[key] = key
-        elif key[0] in MARKS and key[0] != _BREAK:
-            tokens[key] = _tokens_at_edge(key[0], key[1:], tokenize)
-        elif _ENTANGLED(key) or _CONTRACTED(key):
-            left.append(key)
-        elif "'" not in key:
-            plain.append(key)
-        elif key.count("'") == 1 and _HAS_SUFFIX(key):
-            suffixed.append(key)
-        else:
-            left.append(key)
-    tokens.update(zip(plain, _split(plain).split("\n"), strict=bool(plain)))
-    lines = _SUFFIX.sub(r" \1", _split(suffixed) + "\n").split("\n")
-    tokens.update(zip(suffixed, lines, strict=False))
-    for first in range(0, len(left), _BATCH):
-        batch = left[first : first + _BATCH]
-        found = tokenize(_BREAK + "".join(map(_between_breaks, batch)))
-        lines = " ".join(found)[2:-2].split(f" {_BREAK} ")
-        tokens.update(zip(batch, lines, strict=True))
-    return tokens
-
-
-def _split(chunks):
-    """Give the tokens of chunks without `'`, or with a suffix still on, a line for each chunk."""
-    text = "\n" + "\n".join(chunks)
-    if '"' in text:
+    if not _TANGLED(key):
+        return _PADDED.split(key)
+    mark = key[0]
+    if mark == TOKEN:
+        return [key[1:]]
+    if mark in MARKS and mark != _BREAK:
+        return _tokens_at_edge(mark, key[1:], tokenize)
+    single = "'" in key
+    if _NEEDS_RULES(key) or (single and _BREAK in key):
+        return tokenize(_BREAK + _between_breaks(key) + _BREAK)[1:-1]
+    text = "\n" + key
+    if single:
+        text = _LEADING.sub("' ", text[:-1] + " '" if key[-1] == "'" else text)
+    if '"' in key:
         text = _OPENING.sub(" `` ", text).replace('"', " '' ").replace(_BREAK, "")
-    return " ".join(_PADDED.split(text))[1:]
+    text = " ".join(_PADDED.split(text))
+    if single:
+        text = _LONG_SUFFIX.sub(r" \1", _SHORT_SUFFIX.sub(r" \1", text + "\n"))
+    return text.split()
 
 
 def _between_breaks(key):
     before = "\n" if key[0] == _BREAK else " "
     after = "\n" if key[-1] == _BREAK else " "
-    return before + key.strip(_BREAK) + after + _BREAK
+    return before + key.strip(_BREAK) + after
 
 
 def _tokens_at_edge(mark, part, tokenize):
     if mark == _WHOLE:
-        found = tokenize(part)
-    elif mark == _START:
-        found = tokenize(part.rstrip(_BREAK) + ("\nx" if part[-1] == _BREAK else " x"))[:-1]
-    else:
-        found = tokenize("x" + part)[1:]
-    return " ".join(found)
+        return tokenize(part)
+    if mark == _START:
+        return tokenize(part.rstrip(_BREAK) + ("\nx" if part[-1] == _BREAK else " x"))[:-1]
+    return tokenize("x" + part)[1:]

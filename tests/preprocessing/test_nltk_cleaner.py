@@ -3,6 +3,7 @@ import pickle
 import subprocess
 import sys
 import threading
+from itertools import chain
 
 import joblib
 import numpy as np
@@ -252,7 +253,7 @@ def test_few_characters_start_no_process(monkeypatch):
 def small_room(monkeypatch):
     """Let engines forget often."""
     monkeypatch.setattr(_engine, "_ROOM", 50_000)
-    monkeypatch.setattr(_engine, "_BLOCK", 1_000)
+    monkeypatch.setattr(_engine, "_PART", 100)
     _engine.engine.cache_clear()
     yield
     _engine.engine.cache_clear()
@@ -291,19 +292,16 @@ UNIQUE = [f"unique{number}" for number in range(20_000)]
     ids=["many texts", "one text", "long words"],
 )
 def test_memory_is_bounded_and_no_text_too_long(small_room, monkeypatch, cells):
-    monkeypatch.setattr(_engine, "_BLOCK", 100)
     engine = _engine.engine(*NLTKCleaner(lemmatize=None)._settings())
     most = []
 
-    def work_out(keys):
-        new = _engine.Engine._work_out(engine, keys)
-        kept = {id(text): text for known in (engine._pieces, engine._words) for text in known}
-        for known in (engine._pieces, engine._words):
-            kept |= {id(text): text for text in known.values()}
-        most.append(sum(map(sys.getsizeof, kept.values())))
-        return new
+    def forget():
+        pieces, words = engine._pieces, engine._pieces._words
+        kept = chain(pieces, pieces.values(), words, words.values())
+        most.append(sum(map(sys.getsizeof, {id(text): text for text in kept}.values())))
+        _engine.Engine._forget(engine)
 
-    monkeypatch.setattr(engine, "_work_out", work_out)
+    monkeypatch.setattr(engine, "_forget", forget)
     assert cleaned(cells, lemmatize=None) == cells
     assert 1_000 < max(most) < 50_000
 

@@ -17,8 +17,7 @@ our_tokens = _treebank.tokenizer_of(_treebank.known_rules())
 def tokens(text):
     assert our_tokens(text) == nltk_tokens(text)
     keys = _treebank.keys_of(text)
-    found = _treebank.tokens_of(dict.fromkeys(keys), our_tokens)
-    return [token for key in keys for token in found[key].split()]
+    return [token for key in keys for token in _treebank.tokens_of(key, our_tokens) if token]
 
 
 def without_reserved(text):
@@ -59,12 +58,12 @@ def test_only_chunks_that_need_all_rules_meet_them():
         seen.append(text)
         return nltk_tokens(text)
 
-    text = "Plain words, **bold** (and) [more]: a-b 3.14 `code` isn't 'quoted' \"double.\" Gonna"
-    found = _treebank.tokens_of(_treebank.keys_of(text), tokenize)
-    assert len(seen) == 1
-    assert seen[0].split(_treebank._BREAK) == ["", " 'quoted' ", " Gonna ", ""]
-    assert found["isn't"].split() == ["is", "n't"]
-    assert found['"double."'].split() == ["``", "double.", "''"]
+    text = "Plain words, **bold** (and) [more]: a-b 3.14 `code` isn't 'quoted' \"double.\" Gonna x"
+    found = {key: _treebank.tokens_of(key, tokenize) for key in _treebank.keys_of(text)}
+    assert [text.strip(_treebank._BREAK) for text in seen] == [" Gonna "]
+    assert found["isn't"] == ["is", "n't"]
+    assert found["'quoted'"] == ["'", "quoted", "'"]
+    assert found['"double."'] == ["``", "double.", "''"]
 
 
 STEMS = [
@@ -104,6 +103,16 @@ def test_double_quotes_are_nltks(before):
     for after, quote in itertools.product(marks, ['"', '""', '"""', '"x"', '("a', '"`"', '`"']):
         for text in (f"x {before}{quote}{after} y", f"x\t{before}{quote}{after}\ny"):
             assert tokens(text) == nltk_tokens(text)
+
+
+@pytest.mark.parametrize("after", ["", "'", ",", ")"])
+@pytest.mark.parametrize("first", "'\"s.,(dé")
+def test_short_chunks_with_single_quotes_are_nltks(first, after):
+    for rest in itertools.product([*"'\"sdnt.,)é`", "ll"], repeat=3):
+        chunk = "".join([first, *rest, after])
+        if "'" in chunk:
+            for text in (f"x {chunk} y", f"x\n{chunk}\ty"):
+                assert tokens(text) == nltk_tokens(text)
 
 
 def test_unknown_rules_are_noticed():
