@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DATA ?= $(ARENA_DATA)
+# Processes that share the tests.
+JOBS ?= 2
 
 .PHONY: demo test test-oldest lint bench docs clean
 
@@ -9,11 +11,11 @@ demo: .venv/installed
 	$(BIN)/python examples/demo.py
 
 test: .venv/installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS)
 
 # With the oldest releases that pyproject.toml allows.
 test-oldest: .venv-oldest/installed
-	.venv-oldest/bin/python -m pytest
+	.venv-oldest/bin/python -m pytest -n $(JOBS)
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
