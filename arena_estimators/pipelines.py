@@ -178,8 +178,13 @@ def _tree_features(n_jobs, random_state, *more):
 
 
 def _union(*named, **options):
-    # TF-IDF is sparse, which cannot be the pandas output somebody may have configured for all.
-    return FeatureUnion(list(named), **options).set_output(transform="default")
+    return _plain(FeatureUnion(list(named), **options))
+
+
+def _plain(estimator):
+    # TF-IDF is sparse, which cannot be the pandas output somebody may have configured for all, and
+    # scikit-learn warns where one step gives a frame and the next an array.
+    return estimator.set_output(transform="default")
 
 
 def _dimensions(n_components, n_jobs, random_state, **options):
@@ -242,17 +247,16 @@ def _forest(n_jobs, random_state):
 def _kernel(n_jobs, random_state):
     # Nystroem divides by the roots of the kernel's eigenvalues, which two battles alike make 1e-12
     # or less: in float32 rounding would decide. The regression is as good in it, and sooner done.
-    return SwapSymmetricClassifier(
-        make_pipeline(
-            _tree_features(n_jobs, random_state),
-            FunctionTransformer(np.float64),
-            StandardScaler(),
-            FunctionTransformer(np.clip, kw_args={"a_min": -4, "a_max": 4}),
-            Nystroem(gamma=0.004, n_components=1000, random_state=random_state),
-            FunctionTransformer(np.float32),
-            LogisticRegression(max_iter=1000),
-        )
+    pipeline = make_pipeline(
+        _tree_features(n_jobs, random_state),
+        FunctionTransformer(np.float64),
+        StandardScaler(),
+        FunctionTransformer(np.clip, kw_args={"a_min": -4, "a_max": 4}),
+        Nystroem(gamma=0.004, n_components=1000, random_state=random_state),
+        FunctionTransformer(np.float32),
+        LogisticRegression(max_iter=1000),
     )
+    return SwapSymmetricClassifier(_plain(pipeline))
 
 
 def _svm(n_jobs, random_state):
@@ -266,7 +270,7 @@ def _svm(n_jobs, random_state):
         stack_method="decision_function",
         n_jobs=n_jobs,
     )
-    return SwapSymmetricClassifier(calibrated)
+    return SwapSymmetricClassifier(_plain(calibrated))
 
 
 def _embedding(n_jobs, random_state):

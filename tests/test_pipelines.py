@@ -119,6 +119,8 @@ def test_repeated_battles_do_not_let_rounding_decide(data):
     np.testing.assert_allclose(alone, proba, atol=1e-5)
 
 
+@pytest.mark.filterwarnings("error:X has feature names:UserWarning")
+@pytest.mark.filterwarnings("error:When `set_output` is configured:UserWarning")
 @pytest.mark.parametrize("kind", sorted({*WITHOUT_ENCODER} - {"ensemble"}))
 def test_a_kind_does_not_mind_pandas_output(kind, data, parts):
     train, test = parts
