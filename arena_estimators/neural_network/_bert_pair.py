@@ -24,6 +24,7 @@ from arena_estimators.neural_network._checkpoint import (
 )
 from arena_estimators.neural_network._device import own_randomness
 from arena_estimators.neural_network._distributed import join_workers, refuse_parallel_jobs
+from arena_estimators.neural_network._interrupts import Interrupts
 from arena_estimators.neural_network._module import build_module
 from arena_estimators.neural_network._parameters import CONSTRAINTS, check_together, find_callbacks
 from arena_estimators.neural_network._predictor import PairPredictorMixin
@@ -307,32 +308,38 @@ class BertPairClassifier(PairPredictorMixin, ClassifierMixin, BaseEstimator):
         checkpoint, resume = self._find_checkpoint(folder, data, workers)
         seed = resume["seed"] if resume else seed
         split = _training.split_by_prompt(X, target, self.validation_fraction, seed)
-        with own_randomness(workers.device):
-            torch.manual_seed(seed)
-            self._shape = {
-                "architecture": self.architecture,
-                "pooling": self.pooling,
-                "attention": self.attention,
-                "n_odd": data.odd.shape[1],
-                "n_even": data.even.shape[1],
-                "n_classes": len(classes),
-            }
-            module = build_module(folder, **self._shape)
-            self.net_, found = _training.train(
-                module,
-                data,
-                *split,
-                settings=self,
-                workers=workers,
-                seed=seed,
-                checkpoint=checkpoint,
-                resume=resume,
-            )
-        self.classes_ = classes
-        self.temperature_, self.sure_from_ = found
-        self.history_, self.loss_curve_ = _training.read_history(self.net_.history)
-        if checkpoint is not None and workers.is_main and not self.net_.interrupted_:
-            checkpoint.remove()
+        with Interrupts() as interrupts:
+            with own_randomness(workers.device):
+                torch.manual_seed(seed)
+                self._shape = {
+                    "architecture": self.architecture,
+                    "pooling": self.pooling,
+                    "attention": self.attention,
+                    "n_odd": data.odd.shape[1],
+                    "n_even": data.even.shape[1],
+                    "n_classes": len(classes),
+                }
+                module = build_module(folder, **self._shape)
+                net, found = _training.train(
+                    module,
+                    data,
+                    *split,
+                    settings=self,
+                    workers=workers,
+                    seed=seed,
+                    interrupts=interrupts,
+                    checkpoint=checkpoint,
+                    resume=resume,
+                )
+            self.classes_ = classes
+            self.temperature_, self.sure_from_ = found
+            self.history_, self.loss_curve_ = _training.read_history(net.history)
+            if checkpoint is not None and workers.is_main and not net.interrupted_:
+                checkpoint.remove()
+            self.net_ = net  # the last, because it makes the estimator a fitted one
+        if interrupts.came:
+            message = "The interruption came when the training was over; the estimator is complete."
+            warnings.warn(message, ArenaWarning, stacklevel=2)
         return self
 
     def _check_settings(self):

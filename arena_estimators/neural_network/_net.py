@@ -16,6 +16,7 @@ from arena_estimators.neural_network._calibration import log_loss_of, probabilit
 from arena_estimators.neural_network._callbacks import EarlyStop
 from arena_estimators.neural_network._checkpoint import check_dealing
 from arena_estimators.neural_network._data import apply
+from arena_estimators.neural_network._interrupts import Interrupts
 from arena_estimators.neural_network._optimizer import make_optimizer, rate_at
 
 _UNREAD = 16  # steps whose losses may still be on the GPU
@@ -32,6 +33,7 @@ class Run:
     warmup: float
     schedule: str
     max_grad_norm: float | None
+    interrupts: Interrupts
     resume: dict | None = None
     scaler: Any = None
 
@@ -69,20 +71,8 @@ class PairNet(NeuralNet):
         """Run the epochs, from the checkpoint's step on if there is one."""
         self.step_, self.n_steps_, self.valid_logits_, self.unread_ = 0, 0, None, []
         try:
-            train, valid = self.get_split_datasets(X, y)
-            sets = {"dataset_train": train, "dataset_valid": valid}
-            steps = self.get_iterator(train, training=True)
-            checks = self.get_iterator(valid, training=False) if valid is not None else None
-            self.n_steps_ = steps.n_steps
-            self.dealt_ = {**steps.describe(), "precision": str(self.run_.dtype)}
-            first = self._resume(steps)
-            for steps.epoch in range(first, self.max_epochs):
-                self.notify("on_epoch_begin", **sets)
-                self._keep_batches(steps)
-                self.run_single_epoch(steps, True, "train", self.train_step)
-                self.run_single_epoch(checks, False, "valid", self.validation_step)
-                self.epoch_step_ = steps.skip = 0
-                self.notify("on_epoch_end", **sets)
+            with self.run_.interrupts.allowed():
+                self._run_epochs(X, y)
         except EarlyStop:
             pass
         except KeyboardInterrupt as error:
@@ -96,6 +86,22 @@ class PairNet(NeuralNet):
                 "is 0, or the prompts are too few to be split. Let it monitor 'train_loss'."
             ) from error
         return self
+
+    def _run_epochs(self, X, y):
+        train, valid = self.get_split_datasets(X, y)
+        sets = {"dataset_train": train, "dataset_valid": valid}
+        steps = self.get_iterator(train, training=True)
+        checks = self.get_iterator(valid, training=False) if valid is not None else None
+        self.n_steps_ = steps.n_steps
+        self.dealt_ = {**steps.describe(), "precision": str(self.run_.dtype)}
+        first = self._resume(steps)
+        for steps.epoch in range(first, self.max_epochs):
+            self.notify("on_epoch_begin", **sets)
+            self._keep_batches(steps)
+            self.run_single_epoch(steps, True, "train", self.train_step)
+            self.run_single_epoch(checks, False, "valid", self.validation_step)
+            self.epoch_step_ = steps.skip = 0
+            self.notify("on_epoch_end", **sets)
 
     def train_step(self, batch, **fit_params):
         """Add up the gradients of a step's parts and let the optimizer make its step."""

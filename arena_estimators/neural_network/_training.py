@@ -75,7 +75,19 @@ def split_by_prompt(X, target, fraction, seed):
     return train, valid
 
 
-def train(module, data, train_rows, valid_rows, *, settings, workers, seed, checkpoint, resume):
+def train(
+    module,
+    data,
+    train_rows,
+    valid_rows,
+    *,
+    settings,
+    workers,
+    seed,
+    interrupts,
+    checkpoint,
+    resume,
+):
     """Train a module in place.
 
     Parameters
@@ -88,6 +100,8 @@ def train(module, data, train_rows, valid_rows, *, settings, workers, seed, chec
         Whose parameters are read.
     workers : Workers
     seed : int
+    interrupts : Interrupts
+        Held once training begins, but for the steps themselves.
     checkpoint : Checkpoint or None
     resume : dict or None
         What the checkpoint held.
@@ -120,7 +134,17 @@ def train(module, data, train_rows, valid_rows, *, settings, workers, seed, chec
         rank=workers.rank,
         size=workers.size,
     )
-    run = Run(workers, seed, dtype, _rates(p), p.warmup, p.schedule, p.max_grad_norm, resume)
+    run = Run(
+        workers,
+        seed,
+        dtype,
+        _rates(p),
+        p.warmup,
+        p.schedule,
+        p.max_grad_norm,
+        interrupts,
+        resume,
+    )
     net = make_net(
         module,
         n_epochs=p.n_epochs,
@@ -139,6 +163,7 @@ def train(module, data, train_rows, valid_rows, *, settings, workers, seed, chec
         fast = lean(module.encoder, dtype) if device.type == "cuda" else contextlib.nullcontext()
         often = compiling_often() if compiled else contextlib.nullcontext()
         with fast, often, repeatable(device, p.random_state is not None):
+            interrupts.hold()
             net.fit(train_data)
     except torch.OutOfMemoryError as error:
         traceback.clear_frames(error.__traceback__)  # they hold the activations

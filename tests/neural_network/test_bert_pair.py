@@ -295,32 +295,6 @@ def test_skorch_callbacks_are_called_and_kept(small, learnable):
     assert model.callbacks == [counted]
 
 
-def test_ctrl_c_leaves_a_usable_estimator(small, learnable):
-    class Interrupt(Callback):
-        def on_batch_end(self, net, **kwargs):
-            if net.step_ == 3:
-                raise KeyboardInterrupt
-
-    X, y = learnable
-    with pytest.warns(ArenaWarning, match=r"interrupted after 3 of \d+ steps"):
-        model = small(callbacks=[Interrupt()]).fit(X, y)
-    assert np.isfinite(model.predict_proba(X)).all()
-    assert len(model.loss_curve_) == 3
-    assert model.history_.columns.tolist() == ["epoch", "train_loss", "valid_loss", "seconds"]
-    assert len(model.history_) == 0
-
-
-def test_ctrl_c_before_the_first_step(small, learnable, monkeypatch):
-    def interrupt(steps):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("arena_estimators.neural_network._data.Steps.describe", interrupt)
-    with pytest.warns(ArenaWarning, match="interrupted after 0 of"):
-        model = small().fit(*learnable)
-    assert np.isfinite(model.predict_proba(learnable[0])).all()
-    assert len(model.history_) == len(model.loss_curve_) == 0
-
-
 @pytest.mark.parametrize("error", [KeyboardInterrupt, torch.OutOfMemoryError])
 def test_a_prediction_that_fails_frees_the_device(small, learnable, monkeypatch, error):
     freed = []
@@ -334,25 +308,6 @@ def test_a_prediction_that_fails_frees_the_device(small, learnable, monkeypatch,
     with pytest.raises(error):
         model.predict_proba(learnable[0])
     assert freed == [torch.device("cpu")]
-
-
-def test_ctrl_c_between_epochs_is_an_interruption(small, learnable, tmp_path):
-    class Interrupt(Callback):
-        def on_epoch_end(self, net, **kwargs):
-            raise KeyboardInterrupt
-
-    parameters = {"callbacks": [Interrupt()], "checkpoint_dir": tmp_path, "n_epochs": 4}
-    with pytest.warns(ArenaWarning, match="interrupted"):
-        model = small(**parameters).fit(*learnable)
-    assert len(model.history_) == 1
-    assert len(list(tmp_path.iterdir())) == 1
-
-
-def test_early_stopping_of_skorch_is_no_interruption(small, learnable, tmp_path):
-    stop = EarlyStopping(monitor="train_loss", patience=1, lower_is_better=False)
-    model = small(callbacks=[stop], n_epochs=6, checkpoint_dir=tmp_path, patience=None)
-    assert len(model.fit(*learnable).history_) < 6
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_last_epoch_counts_when_a_callback_stops_after_it(small, learnable):

@@ -1,0 +1,51 @@
+"""Ctrl-C in a fit: it ends the training, and is held back where work would be lost."""
+
+import contextlib
+import signal
+import threading
+
+
+class Interrupts:
+    """Ctrl-C of one fit, while this is entered as a context.
+
+    It raises KeyboardInterrupt as ever until `hold` is called. From then on it is only noted, in
+    `came`, so that what was trained can be put together in peace; inside `allowed` it raises again.
+    A process whose SIGINT is handled in a way of its own is left alone, and so are threads other
+    than the main one, which Ctrl-C never reaches.
+    """
+
+    def __init__(self):
+        self.came = False
+        self._held = False
+
+    def __enter__(self):
+        in_main = threading.current_thread() is threading.main_thread()
+        self._ours = in_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        if self._ours:
+            signal.signal(signal.SIGINT, self._handle)
+        return self
+
+    def __exit__(self, *error):
+        if self._ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def hold(self):
+        """Hold Ctrl-C back from now on."""
+        self._held = True
+
+    @contextlib.contextmanager
+    def allowed(self):
+        """Let Ctrl-C raise KeyboardInterrupt, also one that was held back before."""
+        held, self._held = self._held, False
+        try:
+            if self.came:
+                self.came = False
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self._held = held
+
+    def _handle(self, number, frame):
+        if not self._held:
+            signal.default_int_handler(number, frame)
+        self.came = True

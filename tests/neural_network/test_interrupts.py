@@ -1,0 +1,113 @@
+import pkgutil
+import signal
+
+import numpy as np
+import pytest
+from sklearn.exceptions import NotFittedError
+from skorch.callbacks import Callback, EarlyStopping
+
+from arena_estimators.exceptions import ArenaWarning
+
+
+def test_ctrl_c_leaves_a_usable_estimator(small, learnable):
+    class Interrupt(Callback):
+        def on_batch_end(self, net, **kwargs):
+            if net.step_ == 3:
+                raise KeyboardInterrupt
+
+    X, y = learnable
+    with pytest.warns(ArenaWarning, match=r"interrupted after 3 of \d+ steps"):
+        model = small(callbacks=[Interrupt()]).fit(X, y)
+    assert np.isfinite(model.predict_proba(X)).all()
+    assert len(model.loss_curve_) == 3
+    assert model.history_.columns.tolist() == ["epoch", "train_loss", "valid_loss", "seconds"]
+    assert len(model.history_) == 0
+
+
+def test_ctrl_c_before_the_first_step(small, learnable, monkeypatch):
+    def interrupt(steps):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("arena_estimators.neural_network._data.Steps.describe", interrupt)
+    with pytest.warns(ArenaWarning, match="interrupted after 0 of"):
+        model = small().fit(*learnable)
+    assert np.isfinite(model.predict_proba(learnable[0])).all()
+    assert len(model.history_) == len(model.loss_curve_) == 0
+
+
+def test_ctrl_c_between_epochs_is_an_interruption(small, learnable, tmp_path):
+    class Interrupt(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            raise KeyboardInterrupt
+
+    parameters = {"callbacks": [Interrupt()], "checkpoint_dir": tmp_path, "n_epochs": 4}
+    with pytest.warns(ArenaWarning, match="interrupted"):
+        model = small(**parameters).fit(*learnable)
+    assert len(model.history_) == 1
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_early_stopping_of_skorch_is_no_interruption(small, learnable, tmp_path):
+    stop = EarlyStopping(monitor="train_loss", patience=1, lower_is_better=False)
+    model = small(callbacks=[stop], n_epochs=6, checkpoint_dir=tmp_path, patience=None)
+    assert len(model.fit(*learnable).history_) < 6
+    assert list(tmp_path.iterdir()) == []
+
+
+AFTER_TRAINING = [
+    "_training._clear",
+    "_training._conclude",
+    "_training.read_history",
+    "_callbacks.StopEarly.on_train_end",
+]
+
+
+@pytest.mark.parametrize("place", AFTER_TRAINING)
+def test_ctrl_c_after_the_training_loses_nothing(small, learnable, monkeypatch, place, tmp_path):
+    X, y = learnable
+    expected = small().fit(X, y).predict_proba(X)
+    send_ctrl_c_in(f"arena_estimators.neural_network.{place}", monkeypatch)
+    with pytest.warns(ArenaWarning, match="when the training was over; the estimator is complete"):
+        model = small(checkpoint_dir=tmp_path).fit(X, y)
+    np.testing.assert_array_equal(model.predict_proba(X), expected)
+    assert len(model.history_) and not list(tmp_path.iterdir())
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_when_training_begins_ends_it(small, learnable, monkeypatch):
+    send_ctrl_c_in("skorch.NeuralNet.partial_fit", monkeypatch)
+    with pytest.warns(ArenaWarning, match="interrupted after 0 of"):
+        small().fit(*learnable)
+
+
+@pytest.mark.parametrize("place", ["_training.split_by_prompt", "_bert_pair.build_module"])
+def test_ctrl_c_before_the_training_is_raised(small, learnable, monkeypatch, place):
+    model = small().fit(*learnable)
+    send_ctrl_c_in(f"arena_estimators.neural_network.{place}", monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(*learnable)
+    with pytest.raises(NotFittedError):
+        model.predict(learnable[0])
+
+
+def test_an_own_way_with_ctrl_c_is_left_alone(small, learnable, monkeypatch):
+    came = []
+    before = signal.signal(signal.SIGINT, lambda *_: came.append(True))
+    try:
+        send_ctrl_c_in("arena_estimators.neural_network._training._conclude", monkeypatch)
+        small().fit(*learnable)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert came == [True]
+
+
+def send_ctrl_c_in(name, monkeypatch):
+    """Send this process Ctrl-C's signal whenever a function is called."""
+    owner, _, attribute = name.rpartition(".")
+    function = getattr(pkgutil.resolve_name(owner), attribute)
+
+    def interrupted(*args, **kwargs):
+        signal.raise_signal(signal.SIGINT)
+        return function(*args, **kwargs)
+
+    monkeypatch.setattr(name, interrupted)
