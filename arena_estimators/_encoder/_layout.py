@@ -108,10 +108,8 @@ class Plan:
         room = self.budget - headings - (len(self.marker) if marked else 0)
         if sum(map(sum, wanted)) <= room:
             return wanted
-        flat = np.ravel(wanted)
-        weights = np.tile(self.shares, len(rounds))
-        sizes = _fill(flat, np.minimum(flat, self.least), weights, room)
-        return sizes.reshape(len(rounds), -1).tolist()
+        wanted = np.array(wanted)
+        return _fill(wanted, np.minimum(wanted, self.least), self.shares, room).tolist()
 
 
 def _count(rounds, kept, sizes, marker):
@@ -159,17 +157,22 @@ def _cut_marker(tokenizer):
     return min(known or markers[-1:], key=len)
 
 
-def _fill(wanted, least, weights, room):
-    """Share `room` by weight; what one does not want goes to the others."""
+def _fill(wanted, least, shares, room):
+    """Share `room` by weight; what one text does not want goes to the others.
+
+    What rounding leaves goes to the last rounds, a token to each text that wants one, so that
+    responses are treated alike.
+    """
     sizes = least.copy()
     while True:
         open_ = sizes < wanted
         rest = room - sizes.sum()
         if rest <= 0 or not open_.any():
             return sizes
-        part = np.zeros(len(sizes))
-        part[open_] = rest * weights[open_] / weights[open_].sum()
-        grown = np.minimum(wanted, sizes + np.floor(part).astype(sizes.dtype))
-        if (grown == sizes).all():
+        weights = open_ * shares
+        part = np.floor(rest * weights / weights.sum()).astype(sizes.dtype)
+        if not part.any():
+            part = open_ & (open_.sum(1)[::-1].cumsum()[::-1, None] <= rest)
+        if not part.any():
             return sizes
-        sizes = grown
+        sizes = np.minimum(wanted, sizes + part)

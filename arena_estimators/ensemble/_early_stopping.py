@@ -174,8 +174,8 @@ class EarlyStoppingClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator
             )
         steps, booster = clone(self.estimator[:-1]), clone(self.estimator[-1])
         shares = booster.class_weight
-        if isinstance(shares, dict) and set(classes) <= set(shares):
-            by_code = {code: shares[label] for code, label in enumerate(classes)}
+        if isinstance(shares, dict) and set(classes) & set(shares):
+            by_code = {code: shares[label] for code, label in enumerate(classes) if label in shares}
             booster.set_params(class_weight=by_code)
         features = steps.fit_transform(X.iloc[train], classes[codes[train]])
         fitting = (features, codes[train], None if weight is None else weight[train])

@@ -15,6 +15,7 @@ from arena_estimators._encoder._load import load_tokenizer
 from arena_estimators._validation import check_some_weight, fit_context, validate_battles
 from arena_estimators.battles import check_labels
 from arena_estimators.exceptions import ArenaWarning
+from arena_estimators.model_selection import prompt_groups
 from arena_estimators.neural_network import _state, _training
 from arena_estimators.neural_network._checkpoint import (
     Checkpoint,
@@ -124,7 +125,9 @@ class BertPairClassifier(PairPredictorMixin, ClassifierMixin, BaseEstimator):
         Folder for the state of the training, one file a fit, so that the fits of a search can share
         it. A fit of the same battles, parameters and encoder as one that was killed continues
         from there; any other begins anew. The file is deleted when its fit is complete. Several
-        machines need one folder that all of them see.
+        machines need one folder that all of them see. Fits that differ in nothing, such as members
+        with `random_state=None`, must not run at one time in one folder: the later one would take
+        the other's for one that was killed.
     callbacks : list of skorch callbacks or None, default=None
         Called as in any skorch net; a batch is an optimizer step, which has no predictions: those
         that score them (`EpochScoring`, `BatchScoring`) are refused. Monitor "valid_loss". What a
@@ -305,7 +308,7 @@ class BertPairClassifier(PairPredictorMixin, ClassifierMixin, BaseEstimator):
         self.tokenizer_ = load_tokenizer(folder)
         data = self._read(X, fit=True)
         data.target, data.weight = target, weight
-        checkpoint, resume = self._find_checkpoint(folder, data, workers)
+        checkpoint, resume = self._find_checkpoint(folder, X, data, workers)
         seed = resume["seed"] if resume else seed
         split = _training.split_by_prompt(X, target, self.validation_fraction, seed)
         with Interrupts() as interrupts:
@@ -350,11 +353,12 @@ class BertPairClassifier(PairPredictorMixin, ClassifierMixin, BaseEstimator):
         check_together(self, folder)
         return folder
 
-    def _find_checkpoint(self, folder, data, workers):
+    def _find_checkpoint(self, folder, X, data, workers):
         """Give the checkpoint file, if one is wanted, and what it holds, if anything."""
         if self.checkpoint_dir is None:
             return None, None
-        identity = identify(self.get_params(), data, FrozenEncoder(folder).fingerprint)
+        fingerprint = FrozenEncoder(folder).fingerprint
+        identity = identify(self.get_params(), data, prompt_groups(X), fingerprint)
         checkpoint = Checkpoint(self.checkpoint_dir, identity)
         resume = checkpoint.load()
         check_shared(checkpoint, resume, workers)

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import warnings
+import zipfile
 from numbers import Integral
 
 import numpy as np
@@ -39,11 +40,16 @@ class Checkpoint:
         if not self.path.exists():
             return None
         try:
+            with zipfile.ZipFile(self.path) as file:
+                damaged = file.testzip()  # torch.load does not look
+            if damaged is not None:
+                raise zipfile.BadZipFile(f"{damaged} is damaged")
             state = torch.load(self.path, map_location="cpu", weights_only=True)
             return {**state, **json.loads(state["json"]), "path": str(self.path)}
         except Exception as error:
             raise ArenaError(
-                f"{self.path} is no checkpoint of this library; delete it: {error}"
+                f"{self.path} is damaged or no checkpoint of this library; delete it "
+                f"({type(error).__name__}: {error})."
             ) from error
 
     def count_others(self):
@@ -54,7 +60,7 @@ class Checkpoint:
         """Write the state; who is killed meanwhile, or has no room, keeps the checkpoint before."""
         readable = {name: state.pop(name) for name in ("history", "batches")}
         text = json.dumps(readable, default=_plain)
-        partial = self.path.with_suffix(".partial")
+        partial = self.path.with_suffix(f".{os.getpid()}.partial")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with open(partial, "wb") as file:
@@ -78,12 +84,12 @@ class Checkpoint:
 
     def remove(self):
         """Delete the file, where that is possible: the fit is complete."""
-        for path in (self.path, self.path.with_suffix(".partial")):
+        for path in (self.path, *self.path.parent.glob(f"{self.path.stem}.*.partial")):
             with contextlib.suppress(OSError):
                 path.unlink()
 
 
-def identify(parameters, data, fingerprint):
+def identify(parameters, data, groups, fingerprint):
     """Describe a fit by its parameters, its encoder's weights and a digest of its data.
 
     Parameters
@@ -92,6 +98,8 @@ def identify(parameters, data, fingerprint):
         The estimator's.
     data : PairData
         All battles of the fit.
+    groups : ndarray of shape (n_battles,)
+        Their prompts, which decide what is held out.
     fingerprint : str
         The encoder's.
 
@@ -102,7 +110,7 @@ def identify(parameters, data, fingerprint):
     """
     digest = hashlib.blake2b(digest_size=16)
     arrays = (data.sequences.ids, data.sequences.offsets, data.rows)
-    for array in (*arrays, data.odd, data.even, data.target, data.weight):
+    for array in (*arrays, data.odd, data.even, data.target, data.weight, groups):
         digest.update(str(array.shape).encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     kept = {name: _text(value) for name, value in parameters.items() if name not in _FREE}

@@ -18,7 +18,8 @@ class StyleInputs:
 
     def fit_transform(self, X):
         """Learn the scales from battles and give (odd, even), each float32 of len(X) rows."""
-        self.features_ = PairStyleFeatures(blocks=_ODD + _EVEN)
+        features = PairStyleFeatures(blocks=_ODD + _EVEN)
+        self.features_ = features.set_output(transform="default")  # whatever is configured for all
         columns = self.features_.fit_transform(X).astype(np.float64)
         names = self.features_.get_feature_names_out()
         self.n_odd_ = sum(name.split("__")[0] in _ODD for name in names)

@@ -103,7 +103,7 @@ class Engine:
         for start in range(0, len(keys), _PART):
             pieces = self._pieces
             parts.append("".join(map(pieces.__getitem__, keys[start : start + _PART])))
-            if pieces.room < 0:
+            if pieces.is_full():
                 self._forget()
         return "".join(parts)[:-1]
 
@@ -144,23 +144,33 @@ class _Pieces(dict):
     def __init__(self, tokenize, word):
         self._tokenize = tokenize
         self._words = _Words(word)
-        self._words[""] = ""
-        self.room = _ROOM
+        self._used = 0
 
     def __missing__(self, key):
         tokens = _treebank.tokens_of(key, self._tokenize)
         self[key] = piece = "".join(map(self._words.__getitem__, tokens))
-        # Four bytes a character at most, for a key and its tokens, what they become and for lemmas.
-        self.room -= 300 + 8 * (len(key) + len(piece))
+        self._used += _bytes_of(key, piece)
         return piece
+
+    def is_full(self):
+        """Tell whether keys and words together take more room than they may."""
+        return self._used + self._words.used > _ROOM
 
 
 class _Words(dict):
     """Token to what remains of it and a space, worked out when first asked for."""
 
     def __init__(self, work_out):
+        self[""] = ""
         self._work_out = work_out
+        self.used = 0
 
     def __missing__(self, token):
         self[token] = word = self._work_out(token)
+        self.used += _bytes_of(token, word)
         return word
+
+
+def _bytes_of(key, value):
+    """Bound what an entry of two texts takes: its place, two heads, four bytes a character."""
+    return 250 + 4 * (len(key) + len(value))

@@ -19,10 +19,11 @@ is a chunk, or a part with a mark where a rule looks further. The rules that do:
 What a chunk becomes is worked out here for nearly all: `_PADDED` finds what always stands alone,
 opening double quotes are told from closing ones by the character before, opening single ones are
 set off and suffixes ("'s", "n't") taken off what stands before a space. Chunks with `''` or `'s'`,
-with `'` beside other white space, or with a contraction like "gonna" meet all rules, between marks
-that no rule touches. A text that holds a mark or a separator U+001C to U+001F, which patterns and
-`str.split` see differently, meets them whole. If `rules_of` finds that NLTK's rules are no longer
-those proved here, every text is left to NLTK.
+with both `'` and a mark, with a contraction like "gonna", and those in which `:` or `,` stands
+before another or before a character that is not ASCII meet all rules, between marks that no rule
+touches. A text that holds a mark or a separator U+001C to U+001F, which patterns and `str.split`
+see differently, meets them whole. If `rules_of` finds that NLTK's rules are no longer those proved
+here, every text is left to NLTK.
 """
 
 import functools
@@ -60,7 +61,7 @@ _LONG_SUFFIX = re.compile(r"(?<=[^' \n])('(?:ll|LL|re|RE|ve|VE)|n't|N'T)(?=[ \n]
 # What is left to all rules.
 _RULED = r"[:,][:,\x80-\U0010ffff]|[cCgGlLwW](?i:annot|imme|onna|otta|emme|anna)"
 _NEEDS_RULES = re.compile(rf"{_RULED}|'[sSmMdD]?'|(?i:d'ye|more'n|'tis|'twas)").search
-_TANGLED = re.compile(rf"""['"{"".join(MARKS)}]|{_RULED}""").search
+_TANGLED = re.compile(rf"""['"{MARKS}]|{_RULED}""").search
 
 
 def rules_of(tokenizer):
@@ -173,7 +174,7 @@ def tokens_of(key, tokenize):
         return _tokens_at_edge(mark, key[1:], tokenize)
     single = "'" in key
     if _NEEDS_RULES(key) or (single and _BREAK in key):
-        return tokenize(_BREAK + _between_breaks(key) + _BREAK)[1:-1]
+        return tokenize(_between_breaks(key))[1:-1]
     text = "\n" + key
     if single:
         text = _LEADING.sub("' ", text[:-1] + " '" if key[-1] == "'" else text)
@@ -188,7 +189,7 @@ def tokens_of(key, tokenize):
 def _between_breaks(key):
     before = "\n" if key[0] == _BREAK else " "
     after = "\n" if key[-1] == _BREAK else " "
-    return before + key.strip(_BREAK) + after
+    return _BREAK + before + key.strip(_BREAK) + after + _BREAK
 
 
 def _tokens_at_edge(mark, part, tokenize):

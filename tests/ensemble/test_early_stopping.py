@@ -138,6 +138,15 @@ def test_classes_can_be_weighted(data, kind):
     )
 
 
+def test_some_classes_can_be_weighted(data):
+    pytest.importorskip("lightgbm")
+    tie = {"tie": 5.0}
+    every = {"model_a": 1.0, "model_b": 1.0, **tie}
+    some, all_ = (early(BOOSTERS["lightgbm"](class_weight=weights)) for weights in (tie, every))
+    found = some.fit(data.X, data.y).predict_proba(data.X)
+    np.testing.assert_array_equal(found, all_.fit(data.X, data.y).predict_proba(data.X))
+
+
 @each_booster
 def test_patience_stops_early(data, kind, monkeypatch):
     booster = BOOSTERS[kind](400)

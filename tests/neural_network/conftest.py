@@ -1,7 +1,6 @@
 """What the tests of BertPairClassifier share: tiny encoders and battles with a known signal."""
 
 import os
-import signal
 import subprocess
 import sys
 
@@ -102,12 +101,12 @@ def in_two(tmp_path):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            start_new_session=True,
         )
         try:
             said, complained = process.communicate(timeout=300)
         except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)  # with the processes that it launched
+            process.terminate()  # so that it ends the processes that it launched
+            process.wait(timeout=60)
             raise
         assert process.returncode == 0, complained[-3000:]
         return said

@@ -123,6 +123,9 @@ def test_another_fit_begins_anew(tiny, learnable, whole, tmp_path, always_due, c
         assert n_steps == model.net_.n_steps_
         assert _files(tmp_path) == files
         assert ("of other fits (1)" in capsys.readouterr().out) == ("verbose" in parameters)
+    grouped = _make(tiny, checkpoint_dir=tmp_path).fit(X.assign(prompt_group=np.arange(80) // 8), y)
+    assert len(grouped.loss_curve_) == grouped.net_.n_steps_
+    assert _files(tmp_path) == files
     _assert_same(_make(tiny, checkpoint_dir=tmp_path).fit(X, y), whole)
 
 
@@ -228,10 +231,14 @@ def test_machines_that_see_other_checkpoints_are_refused(tmp_path, mine, theirs)
         check_shared(checkpoint, resume, Two())
 
 
-def test_a_broken_file_is_named(tiny, learnable, tmp_path, always_due):
+@pytest.mark.parametrize("damage", ["other", "empty", "zeros inside"])
+def test_a_broken_file_is_named(tiny, learnable, tmp_path, always_due, damage):
     _kill(tiny, learnable, tmp_path, 2)
     (file,) = _files(tmp_path)
-    file.write_bytes(b"nothing of ours")
+    whole = file.read_bytes()
+    third = len(whole) // 3
+    inside = whole[:third] + bytes(4096) + whole[third + 4096 :]
+    file.write_bytes({"other": b"nothing of ours", "empty": b"", "zeros inside": inside}[damage])
     with pytest.raises(ArenaError, match=file.name):
         _make(tiny, checkpoint_dir=tmp_path).fit(*learnable)
 

@@ -4,6 +4,7 @@ import joblib
 import numpy as np
 import pytest
 import torch
+from sklearn import config_context
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import StackingClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression
@@ -76,6 +77,15 @@ def test_meta_estimators_take_it(small, learnable, kind):
     assert list(model.classes_) == ["model_a", "model_b", "tie"]
     loss = log_loss(y, model.predict_proba(X))
     assert loss < 1.0
+
+
+def test_it_does_not_mind_pandas_output(small, learnable):
+    X, y = learnable
+    expected = small().fit(X, y).predict_proba(X)
+    with config_context(transform_output="pandas"):
+        model = small().fit(X, y)
+        np.testing.assert_array_equal(model.predict_proba(X), expected)
+    np.testing.assert_array_equal(model.predict_proba(X), expected)
 
 
 def test_cross_val_predict(small, learnable):
