@@ -38,7 +38,8 @@ def test_packed_equals_padded_in_half_precision(tiny, sequences, family):
     model = load_encoder(tiny(family))
     vectors = [encode(model, sequences, precision="bf16", packed=way) for way in (True, False)]
     packed, padded = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in vectors)
-    assert np.abs(packed - padded).mean() < 1e-3  # single numbers of large weights: 1.1e-3
+    assert np.abs(packed - padded).mean() < 1e-3
+    assert np.abs(packed - padded).max() < 2**-8  # what bfloat16 tells apart; 1.3e-3 was seen
 
 
 @pytest.mark.parametrize("family", PACKABLE)

@@ -281,6 +281,38 @@ def test_report(bert):
     assert report.loc["response_a", "tokens_kept"] < 50 < report.loc["response_a", "tokens"]
 
 
+@pytest.mark.parametrize("truncation", TRUNCATIONS)
+@pytest.mark.parametrize("family", ["bert", "gpt2", "t5"])
+def test_the_report_and_the_marks_are_those_of_the_sequence(tiny, family, truncation):
+    tokenizer = load_tokenizer(tiny(family))
+    rounds = [[f"{word} {number} " * 40 for number in range(5)] for word in ("why", "yes", "no")]
+    rounds[1][2] = "short"
+    tokenised = tokenise(
+        one_battle(*rounds), tokenizer, layout="cross", max_length=300, truncation=truncation
+    )
+    plan = Plan(tokenizer, "cross", 300, 0.25, truncation)
+    ids, marker = ids_of(tokenised), plan.marker.tolist()
+    n_marks = sum(ids[at : at + len(marker)].tolist() == marker for at in range(len(ids)))
+    assert n_marks == 14  # all texts but the short one
+    kept = tokenised.report["tokens_kept"].sum()
+    headings = len(plan.first) + 4 * len(plan.again) + 5 * sum(map(len, plan.others))
+    n_special = sum(SPECIAL[family])
+    assert len(ids) == n_special + headings + n_marks * len(marker) + kept
+    assert tokenised.report["rounds_left_out"].tolist() == [0, 0, 0]
+    lengths = [sum(len(_texts.raw_ids([turn], tokenizer)[0]) for turn in turns) for turns in rounds]
+    assert tokenised.report["tokens"].tolist() == lengths
+
+
+@pytest.mark.parametrize(("layout", "n_sections"), [("siamese", 2), ("cross", 3)])
+@pytest.mark.parametrize("n_rounds", [1, 2, 10, 20])
+def test_no_more_stays_empty_than_a_round_can_share(bert, layout, n_sections, n_rounds):
+    turns = [LONG] * n_rounds
+    tokenised = tokenise(one_battle(turns, turns, turns), bert, layout=layout, max_length=512)
+    assert 512 - n_sections < len(ids_of(tokenised)) <= 512
+    kept = tokenised.report["tokens_kept"]
+    assert kept["response_a"] == kept["response_b"]
+
+
 def test_texts_are_tokenised_once(bert, battles, monkeypatch):
     _texts.clear_cache()
     calls = []

@@ -3,12 +3,14 @@ import subprocess
 import sys
 import weakref
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from scipy.special import softmax
 from sklearn.metrics import log_loss
+from sklearn.model_selection import GridSearchCV
 from sklearn.utils._param_validation import InvalidParameterError
 from skorch.callbacks import BatchScoring, Callback, EarlyStopping, EpochScoring
 from tiny_encoders import FAMILIES
@@ -130,6 +132,62 @@ def test_soft_labels_that_are_certain_equal_hard_ones(small, learnable):
     soft = small().fit(X, (y[:, None] == hard.classes_).astype(float))
     assert soft.classes_.tolist() == hard.classes_.tolist()
     np.testing.assert_array_equal(soft.predict_proba(X), hard.predict_proba(X))
+
+
+def test_soft_labels_are_not_rounded(small, learnable):
+    X, y = learnable
+    soft = np.where((y == "tie")[:, None], [0.3, 0.3, 0.4], [0.35, 0.35, 0.3])
+    proba = small(n_epochs=1).fit(X, soft).predict_proba(X)
+    assert proba.mean(0) == pytest.approx(soft.mean(0), abs=0.05)
+
+
+def test_the_temperature_is_that_of_the_held_out_battles(small, learnable, monkeypatch):
+    X, y = learnable
+    splits = []
+    split = _training.split_by_prompt
+    keep = lambda *arguments: splits.append(split(*arguments)) or splits[-1]  # noqa: E731
+    monkeypatch.setattr(_training, "split_by_prompt", keep)
+    model = small(validation_fraction=0.5, learning_rate=3e-3, n_epochs=6).fit(X, y)
+    held_out = splits[0][1]
+
+    def loss(temperature):
+        model.temperature_ = temperature
+        return log_loss(y[held_out], model.predict_proba(X.iloc[held_out]))
+
+    best = model.temperature_
+    assert abs(best - 1) > 0.05
+    others = [loss(best * factor) for factor in (0.5, 0.8, 1.25, 2.0)]
+    assert loss(best) < min(others)
+
+
+def test_the_temperature_divides_the_logits(small, learnable):
+    X, y = learnable
+    sharp, flat = (small(temperature=value).fit(X, y).predict_proba(X) for value in (1.0, 2.0))
+    np.testing.assert_allclose(flat, softmax(np.log(sharp) / 2, axis=1), atol=1e-9)
+
+
+def test_folds_and_candidates_share_what_is_tokenised(small, learnable, monkeypatch):
+    X, y = learnable
+    _texts.clear_cache()
+    read = []
+    tokenise = _texts.raw_ids
+    count = lambda texts, tokenizer: read.extend(texts) or tokenise(texts, tokenizer)  # noqa: E731
+    monkeypatch.setattr(_texts, "raw_ids", count)
+    model, grid = small(n_epochs=4), {"pooling": ["mean", "cls"]}
+    GridSearchCV(model, grid, cv=2, error_score="raise").fit(X, y).predict(X)
+    assert len(read) == len(set(read)) == len(set(X.to_numpy().ravel()))
+
+
+def test_another_process_predicts_the_same(small, learnable, tmp_path):
+    X, y = learnable
+    model = small(lora_rank=2).fit(X, y)
+    joblib.dump((model, X), tmp_path / "model.joblib")
+    code = (
+        "import sys, joblib, numpy; model, X = joblib.load(sys.argv[1] + '/model.joblib');"
+        "numpy.save(sys.argv[1] + '/proba.npy', model.predict_proba(X))"
+    )
+    subprocess.run([sys.executable, "-c", code, tmp_path], check=True)
+    np.testing.assert_allclose(np.load(tmp_path / "proba.npy"), model.predict_proba(X), atol=1e-6)
 
 
 def test_weight_zero_leaves_a_battle_out(small, learnable):
