@@ -136,9 +136,13 @@ def test_soft_labels_that_are_certain_equal_hard_ones(small, learnable):
 
 def test_soft_labels_are_not_rounded(small, learnable):
     X, y = learnable
-    soft = np.where((y == "tie")[:, None], [0.3, 0.3, 0.4], [0.35, 0.35, 0.3])
-    proba = small(n_epochs=1).fit(X, soft).predict_proba(X)
-    assert proba.mean(0) == pytest.approx(soft.mean(0), abs=0.05)
+    a_wins, b_wins = [0.4, 0.1, 0.5], [0.1, 0.4, 0.5]  # a tie is the likeliest of all battles
+    soft = np.select(
+        [(y == "model_a")[:, None], (y == "model_b")[:, None]], [a_wins, b_wins], 1 / 3
+    )
+    proba = small(n_epochs=8, learning_rate=3e-3).fit(X, soft).predict_proba(X)
+    assert proba.mean(0) == pytest.approx(soft.mean(0), abs=0.1)
+    assert proba[y == "model_a", 0].mean() > proba[y == "model_b", 0].mean()
 
 
 def test_the_temperature_is_that_of_the_held_out_battles(small, learnable, monkeypatch):
