@@ -4,6 +4,7 @@ It reads data/train.csv and data/test.csv (the competition's files) if they are 
 otherwise writes its own battles.
 """
 
+import argparse
 import os
 
 from submit_baseline import run
@@ -14,6 +15,7 @@ OUT, MODEL = "submission.csv", "models/linear.joblib"
 
 
 def main():
+    argparse.ArgumentParser(description=__doc__).parse_args()
     check_paths(OUT, MODEL)
     train_file = TRAIN if os.path.exists(TRAIN) else None
     # A model of synthetic battles says nothing about real ones.

@@ -99,6 +99,14 @@ def test_the_demo_takes_what_is_in_data_but_no_real_test_for_a_made_train(
     assert joblib.load("models/linear.joblib").classes_.tolist() == ["model_a", "model_b", "tie"]
 
 
+def test_the_demo_says_what_it_does_before_it_does_it(example, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["demo", "--help"])
+    with pytest.raises(SystemExit):
+        runpy.run_path(str(EXAMPLES / "demo.py"))["main"]()
+    assert "data/train.csv" in capsys.readouterr().out
+    assert not pathlib.Path("submission.csv").exists()
+
+
 def test_plot_length_bias_draws_two_figures(monkeypatch):
     matplotlib = pytest.importorskip("matplotlib", reason="the gallery needs it: make docs")
     matplotlib.use("agg")

@@ -4,6 +4,7 @@ import inspect
 from numbers import Integral
 
 import numpy as np
+from joblib.parallel import get_active_backend
 from sklearn import config_context
 from sklearn.base import ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.frozen import FrozenEstimator
@@ -326,7 +327,9 @@ def fit_and_predict_out_of_fold(
         for train, test in [*everything, *splits]  # the longest first, which fills processes best
         for member in range(len(named))
     ]
-    results = Parallel(n_jobs=n_jobs, return_as="generator")(
+    # joblib's "multiprocessing" cannot tell the progress.
+    generates = get_active_backend()[0].supports_return_generator
+    results = Parallel(n_jobs=n_jobs, return_as="generator" if generates else "list")(
         delayed(_fit_and_predict)(*named[member], X, y, weight, train, test, classes)
         for member, train, test in tasks
     )

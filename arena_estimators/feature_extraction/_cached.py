@@ -54,8 +54,8 @@ class CachedTransformer(TransformerMixin, BaseEstimator):
     Notes
     -----
     A matrix is found again by the battles (all columns of `X`), `y`, the transformer's parameters
-    and the version of this library. The code of a transformer is not looked at: after a change to
-    one of your own, clear the folder.
+    and the version of this library. The code of a transformer is not looked at, nor are files that
+    a parameter names, such as an encoder's: after a change to either, clear the folder.
 
     What is pickled does not keep the cache: a fitted pipeline that is loaded again writes no
     files.

@@ -174,6 +174,12 @@ class BertPairClassifier(PairPredictorMixin, ClassifierMixin, BaseEstimator):
         If the fit is no better than predicting the class shares, was interrupted, has no room for
         a checkpoint, or continues from one with an `LRScheduler`.
 
+    Notes
+    -----
+    Ctrl-C ends the training and leaves the best weights it had, with a warning, to be used or
+    continued from `checkpoint_dir`; before the training it is raised. Of a search or a blend it
+    ends one fit, which then counts like the others.
+
     See Also
     --------
     PairEmbeddings : The vectors of a frozen encoder, as features.

@@ -163,7 +163,9 @@ class NLTKCleaner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         -------
         DataFrame of shape (n_battles, n_columns)
             A new frame with the same columns, index and turns. Cleaned text is tokens joined by
-            spaces; empty texts stay empty and missing ones missing.
+            spaces; empty texts stay empty and missing ones missing. A list of turns stays a list:
+            for scikit-learn's vectorizers, `arena_estimators.battles.texts` joins the turns of a
+            column.
         """
         check_is_fitted(self)
         self._validate_params()  # nothing was learnt, so they may have been set since

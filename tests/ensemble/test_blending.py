@@ -3,9 +3,11 @@ import operator
 import pickle
 import shutil
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from joblib.parallel import ThreadingBackend
 from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.calibration import CalibratedClassifierCV
@@ -272,6 +274,18 @@ def test_members_in_other_processes_know_the_configuration(data):
     with config_context(transform_output="pandas"):
         model.fit(data.X, data.y)
         assert model.predict_proba(data.X).shape == (len(data.y), 3)
+
+
+def test_a_backend_that_gives_all_results_at_once_fits_the_same(data):
+    class AtOnce(ThreadingBackend):
+        supports_return_generator = False  # like joblib's "multiprocessing"
+
+    joblib.register_parallel_backend("at once", AtOnce)
+    members = [("a", style()), ("b", style(alpha=1.0))]
+    expected = BlendingClassifier(members, cv=2).fit(data.X, data.y)
+    with joblib.parallel_config(backend="at once"):
+        found = BlendingClassifier(members, cv=2, n_jobs=2).fit(data.X, data.y)
+    assert found.oof_log_loss_.equals(expected.oof_log_loss_)
 
 
 def test_members_can_be_set_searched_and_dropped(data):
