@@ -317,38 +317,33 @@ class BertPairClassifier(PairPredictorMixin, ClassifierMixin, BaseEstimator):
         checkpoint, resume = self._find_checkpoint(folder, X, data, workers)
         seed = resume["seed"] if resume else seed
         split = _training.split_by_prompt(X, target, self.validation_fraction, seed)
-        with Interrupts() as interrupts:
-            with own_randomness(workers.device):
-                torch.manual_seed(seed)
-                self._shape = {
-                    "architecture": self.architecture,
-                    "pooling": self.pooling,
-                    "attention": self.attention,
-                    "n_odd": data.odd.shape[1],
-                    "n_even": data.even.shape[1],
-                    "n_classes": len(classes),
-                }
-                module = build_module(folder, **self._shape)
-                net, found = _training.train(
-                    module,
-                    data,
-                    *split,
-                    settings=self,
-                    workers=workers,
-                    seed=seed,
-                    interrupts=interrupts,
-                    checkpoint=checkpoint,
-                    resume=resume,
-                )
+        with Interrupts() as interrupts, own_randomness(workers.device):
+            torch.manual_seed(seed)
+            self._shape = {
+                "architecture": self.architecture,
+                "pooling": self.pooling,
+                "attention": self.attention,
+                "n_odd": data.odd.shape[1],
+                "n_even": data.even.shape[1],
+                "n_classes": len(classes),
+            }
+            net, found = _training.train(
+                build_module(folder, **self._shape),
+                data,
+                *split,
+                settings=self,
+                workers=workers,
+                seed=seed,
+                interrupts=interrupts,
+                checkpoint=checkpoint,
+                resume=resume,
+            )
             self.classes_ = classes
             self.temperature_, self.sure_from_ = found
             self.history_, self.loss_curve_ = _training.read_history(net.history)
             if checkpoint is not None and workers.is_main and not net.interrupted_:
                 checkpoint.remove()
             self.net_ = net  # the last, because it makes the estimator a fitted one
-        if interrupts.came:
-            message = "The interruption came when the training was over; the estimator is complete."
-            warnings.warn(message, ArenaWarning, stacklevel=2)
         return self
 
     def _check_settings(self):

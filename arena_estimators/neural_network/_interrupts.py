@@ -3,13 +3,17 @@
 import contextlib
 import signal
 import threading
+import warnings
+
+from arena_estimators.exceptions import ArenaWarning
 
 
 class Interrupts:
     """Ctrl-C of one fit, while this is entered as a context.
 
     It raises KeyboardInterrupt as ever until `hold` is called. From then on it is only noted, in
-    `came`, so that what was trained can be put together in peace; inside `allowed` it raises again.
+    `came`, so that what was trained can be put together, and warned of at the end; inside `allowed`
+    it raises again.
     A process whose SIGINT is handled in a way of its own is left alone, and so are threads other
     than the main one, which Ctrl-C never reaches.
     """
@@ -25,9 +29,12 @@ class Interrupts:
             signal.signal(signal.SIGINT, self._handle)
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, kind, error, traceback):
         if self._ours:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+        if self.came and error is None:
+            message = "The interruption came when the training was over; the estimator is complete."
+            warnings.warn(message, ArenaWarning, stacklevel=4)
 
     def hold(self):
         """Hold Ctrl-C back from now on."""
