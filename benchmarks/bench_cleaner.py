@@ -111,7 +111,7 @@ def compare_every_text(folder):
         raise SystemExit("NLTKCleaner and NLTK differ.")
 
 
-def processes(folder, rows, tokenizer, repeats=5):
+def processes(folder, rows, tokenizer, repeats=9):
     """Time one and two processes in turn; give medians by number of processes and by memory.
 
     `"start"` has workers still to be started, `"empty"` an empty memory of chunks, `"full"` the
@@ -137,7 +137,7 @@ def processes(folder, rows, tokenizer, repeats=5):
     return {key: float(np.median(values)) for key, values in times.items()}
 
 
-def apart(folder, rows, tokenizer, repeats=5):
+def apart(folder, rows, tokenizer, repeats=9):
     """Time two programs that clean half of the prompts each and share nothing.
 
     Gives the seconds of the slower one, the median of several runs with an empty memory: what two

@@ -21,7 +21,7 @@ def clean_columns(columns, settings, n_jobs=None):
     it. This process cleans a share itself, so that only the others' texts travel.
     """
     order = sorted(range(len(columns[0])), key=texts_of(columns[0]).__getitem__)
-    columns = [[cells[row] for row in order] for cells in columns]
+    columns = [list(map(cells.__getitem__, order)) for cells in columns]
     jobs = effective_n_jobs(n_jobs)
     if jobs > 1:
         ends = np.cumsum(np.sum([_lengths(cells) for cells in columns], axis=0))
@@ -30,7 +30,8 @@ def clean_columns(columns, settings, n_jobs=None):
         cleaned = clean_cells(columns, settings)
     else:
         cleaned = _clean_shares(_shares(columns, ends, jobs), settings)
-    return [_unsorted(cells, order) for cells in cleaned]
+    back = np.argsort(order).tolist()
+    return [list(map(cells.__getitem__, back)) for cells in cleaned]
 
 
 def _clean_shares(shares, settings):
@@ -64,11 +65,3 @@ def _shares(columns, ends, jobs):
         [cells[start:stop] for cells in columns]
         for start, stop in zip(cuts[:-1], cuts[1:], strict=True)
     ]
-
-
-def _unsorted(cells, order):
-    """Put cells back where they came from."""
-    back = [None] * len(cells)
-    for row, cell in zip(order, cells, strict=True):
-        back[row] = cell
-    return back
