@@ -14,6 +14,7 @@ class Interrupts:
     It raises KeyboardInterrupt as ever until `hold` is called. From then on it is only noted, in
     `came`, so that what was trained can be put together, and warned of at the end; inside `allowed`
     it raises again.
+
     A process whose SIGINT is handled in a way of its own is left alone, and so are threads other
     than the main one, which Ctrl-C never reaches.
     """

@@ -139,7 +139,6 @@ def test_classes_can_be_weighted(data, kind):
 
 
 def test_some_classes_can_be_weighted(data):
-    pytest.importorskip("lightgbm")
     tie = {"tie": 5.0}
     every = {"model_a": 1.0, "model_b": 1.0, **tie}
     some, all_ = (early(BOOSTERS["lightgbm"](class_weight=weights)) for weights in (tie, every))

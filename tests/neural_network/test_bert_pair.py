@@ -2,6 +2,7 @@ import pickle
 import subprocess
 import sys
 import weakref
+from unittest.mock import Mock
 
 import joblib
 import numpy as np
@@ -147,12 +148,10 @@ def test_soft_labels_are_not_rounded(small, learnable):
 
 def test_the_temperature_is_that_of_the_held_out_battles(small, learnable, monkeypatch):
     X, y = learnable
-    splits = []
-    split = _training.split_by_prompt
-    keep = lambda *arguments: splits.append(split(*arguments)) or splits[-1]  # noqa: E731
-    monkeypatch.setattr(_training, "split_by_prompt", keep)
+    split = Mock(wraps=_training.split_by_prompt)
+    monkeypatch.setattr(_training, "split_by_prompt", split)
     model = small(validation_fraction=0.5, learning_rate=3e-3, n_epochs=6).fit(X, y)
-    held_out = splits[0][1]
+    _, held_out = split(*split.call_args.args)
 
     def loss(temperature):
         model.temperature_ = temperature
@@ -173,12 +172,11 @@ def test_the_temperature_divides_the_logits(small, learnable):
 def test_folds_and_candidates_share_what_is_tokenised(small, learnable, monkeypatch):
     X, y = learnable
     _texts.clear_cache()
-    read = []
-    tokenise = _texts.raw_ids
-    count = lambda texts, tokenizer: read.extend(texts) or tokenise(texts, tokenizer)  # noqa: E731
-    monkeypatch.setattr(_texts, "raw_ids", count)
+    tokenise = Mock(wraps=_texts.raw_ids)
+    monkeypatch.setattr(_texts, "raw_ids", tokenise)
     model, grid = small(n_epochs=4), {"pooling": ["mean", "cls"]}
     GridSearchCV(model, grid, cv=2, error_score="raise").fit(X, y).predict(X)
+    read = [text for call in tokenise.call_args_list for text in call.args[0]]
     assert len(read) == len(set(read)) == len(set(X.to_numpy().ravel()))
 
 
