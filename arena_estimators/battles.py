@@ -239,16 +239,25 @@ def text_of(cell, separator="\n\n"):
 
 
 def texts(column, separator="\n\n"):
-    r"""Join the turns of each cell of a column; see `text_of`.
+    r"""Give each cell of a column as one text, for tools that know nothing of turns.
 
     Parameters
     ----------
     column : Series or sequence of cells
+        Text, missing, or a list or tuple of turns.
     separator : str, default="\n\n"
+        What to put between turns.
 
     Returns
     -------
     list of str
+        Null and empty turns add nothing, missing cells are empty text.
+
+    Examples
+    --------
+    >>> from arena_estimators.battles import texts
+    >>> texts(["Hi", ["One.", None, "Two."], None], separator=" ")
+    ['Hi', 'One. Two.', '']
     """
     return [text_of(cell, separator) for cell in column]
 

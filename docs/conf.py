@@ -15,6 +15,8 @@ extensions = [
     "sphinx_gallery.gen_gallery",
 ]
 autosummary_generate = True
+templates_path = ["_templates"]
+toc_object_entries_show_parents = "hide"
 numpydoc_show_class_members = False
 default_role = "code"
 exclude_patterns = ["_build"]

@@ -1,6 +1,7 @@
 """Every public estimator passes the checks for estimators of battles, from the day it is public."""
 
 import collections
+import inspect
 import pathlib
 import tempfile
 
@@ -72,9 +73,13 @@ def test_battle_checks(estimator, check):
     check(estimator)
 
 
-def test_every_public_estimator_is_checked():
+def public_estimators():
     values = [getattr(arena_estimators, name) for name in arena_estimators.__all__]
-    public = {v for v in values if isinstance(v, type) and issubclass(v, BaseEstimator)}
+    return {v for v in values if isinstance(v, type) and issubclass(v, BaseEstimator)}
+
+
+def test_every_public_estimator_is_checked():
+    public = public_estimators()
     inner = {type(getattr(estimator, "estimator", None)) for estimator in ESTIMATORS}
     assert public - NUMERIC <= {type(estimator) for estimator in ESTIMATORS} | inner
 
@@ -121,3 +126,11 @@ def test_a_failing_check_is_reported_where_expected(estimator):
     )
     xfails = [p for p in marked.args[1] if p.marks]
     assert [p.marks[0].kwargs for p in xfails] == [{"reason": "a written reason", "strict": True}]
+
+
+@pytest.mark.parametrize("estimator", sorted(public_estimators(), key=repr))
+def test_the_data_are_called_x(estimator):
+    """Any other name would be metadata to scikit-learn, with a `set_..._request` of its own."""
+    methods = "fit", "fit_transform", "transform", "predict", "predict_proba", "decision_function"
+    for method in [getattr(estimator, name) for name in methods if hasattr(estimator, name)]:
+        assert list(inspect.signature(method).parameters)[:2] == ["self", "X"], method

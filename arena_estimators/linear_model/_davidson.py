@@ -139,13 +139,13 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
         self.warm_start = warm_start
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, D, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None):
         """Fit the weights.
 
         Parameters
         ----------
-        D : {array-like, sparse matrix} of shape (n_battles, n_features)
-            Odd features.
+        X : {array-like, sparse matrix} of shape (n_battles, n_features)
+            Odd features, the matrix `D`.
         y : array-like of shape (n_battles,), (n_battles, 3) or (n_battles, 2)
             Labels, or soft labels: the probabilities of a, b and tie.
         sample_weight : array-like of shape (n_battles,), optional
@@ -155,15 +155,15 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
         -------
         self
         """
-        if set(COLUMNS) <= set(getattr(D, "columns", ())):
+        if set(COLUMNS) <= set(getattr(X, "columns", ())):
             raise BattlesError(
-                "D holds battles, and DavidsonClassifier reads odd features of them. Put "
+                "X holds battles, and DavidsonClassifier reads odd features of them. Put "
                 "PairTfidfVectorizer() or PairStyleFeatures() before it in a pipeline, or take "
                 "make_arena_pipeline()."
             )
         soft = np.asarray(y).ndim == 2 and np.asarray(y).shape[1] > 1
         D, checked = validate_data(
-            self, D, y, accept_sparse="csr", dtype=[np.float64, np.float32], multi_output=soft
+            self, X, y, accept_sparse="csr", dtype=[np.float64, np.float32], multi_output=soft
         )
         classes, Y = check_labels(y) if soft else _one_hot(checked)
         weight = _check_sample_weight(sample_weight, D, dtype=np.float64, ensure_non_negative=True)
@@ -198,12 +198,13 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
             )
         return self
 
-    def decision_function(self, D):
+    def decision_function(self, X):
         """Compute the logits.
 
         Parameters
         ----------
-        D : {array-like, sparse matrix} of shape (n_battles, n_features)
+        X : {array-like, sparse matrix} of shape (n_battles, n_features)
+            Odd features.
 
         Returns
         -------
@@ -211,42 +212,44 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
             `(d/2, -d/2, t)`; with two classes `-d`, which is positive where side b is favoured.
         """
         check_is_fitted(self)
-        d, t = self._gap_and_tie(D)
+        d, t = self._gap_and_tie(X)
         if len(self.classes_) == 2:
             return -d
         return np.stack([d / 2, -d / 2, t], axis=1)
 
-    def predict_proba(self, D):
+    def predict_proba(self, X):
         """Compute the probabilities of the classes.
 
         Parameters
         ----------
-        D : {array-like, sparse matrix} of shape (n_battles, n_features)
+        X : {array-like, sparse matrix} of shape (n_battles, n_features)
+            Odd features.
 
         Returns
         -------
         ndarray of shape (n_battles, n_classes) of float64
         """
         check_is_fitted(self)
-        d, t = self._gap_and_tie(D)
+        d, t = self._gap_and_tie(X)
         return softmax(_logits(d, t, len(self.classes_)), axis=1)
 
-    def predict(self, D):
+    def predict(self, X):
         """Give the most probable class of each battle.
 
         Parameters
         ----------
-        D : {array-like, sparse matrix} of shape (n_battles, n_features)
+        X : {array-like, sparse matrix} of shape (n_battles, n_features)
+            Odd features.
 
         Returns
         -------
         ndarray of shape (n_battles,)
         """
         check_is_fitted(self)
-        return self.classes_[self.predict_proba(D).argmax(axis=1)]
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
-    def _gap_and_tie(self, D):
-        D = validate_data(self, D, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
+    def _gap_and_tie(self, X):
+        D = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
         return D @ self.coef_, abs(D) @ self.tie_coef_ + self.tie_intercept_
 
     def _start(self, n_features, classes):
