@@ -3,6 +3,7 @@
 from numbers import Integral
 
 import numpy as np
+from sklearn.utils import column_or_1d
 
 from arena_estimators._validation import Interval, StrOptions, validate_params
 from arena_estimators.battles import swap, swap_proba
@@ -85,7 +86,9 @@ def expected_calibration_error(y_true, y_proba, *, n_bins=15, strategy="uniform"
     >>> expected_calibration_error(y, P)
     0.25
     """
-    y_true, y_proba = np.asarray(y_true), np.asarray(y_proba, dtype=np.float64)
+    y_true, y_proba = column_or_1d(y_true), np.asarray(y_proba, dtype=np.float64)
+    if not len(y_true):
+        raise LabelsError("y_true is empty; there is nothing to measure.")
     classes = np.unique(y_true if labels is None else labels)
     if y_proba.shape != (len(y_true), len(classes)):
         raise LabelsError(

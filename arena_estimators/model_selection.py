@@ -12,8 +12,9 @@ from arena_estimators.exceptions import BattlesError
 def prompt_groups(X):
     """Give one number to all battles of a prompt.
 
-    Prompts are compared without regard to case and white space. The numbers follow the sorted
-    prompts and so do not depend on the order of the rows. A column `prompt_group` says it instead,
+    Prompts are compared without regard to case and to how much white space stands between words or
+    around them. The numbers follow the sorted prompts and so do not depend on the order of the
+    rows. A column `prompt_group` says it instead,
     where there is one: for what belongs together though its prompts differ, such as a
     conversation and its later turns.
 
@@ -55,6 +56,9 @@ def prompt_groups(X):
 
 class _PromptSplitter(BaseCrossValidator):
     """A splitter of scikit-learn, made by `_splitter`, with the prompts of `X` for groups."""
+
+    # Under metadata routing groups that are passed arrive here, as at scikit-learn's splitters.
+    __metadata_request__split = {"groups": True}
 
     def split(self, X, y=None, groups=None):
         """Generate the positions of training and test battles.

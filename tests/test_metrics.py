@@ -44,6 +44,10 @@ def test_calibration_error_refuses_what_does_not_fit():
         expected_calibration_error(["a", "a"], [[0.5, 0.5], [0.5, 0.5]])
     with pytest.raises(LabelsError, match="not among"):
         expected_calibration_error(["c", "a"], [[0.5, 0.5], [0.5, 0.5]], labels=["a", "b"])
+    with pytest.raises(LabelsError, match="y_true is empty"):
+        expected_calibration_error([], np.zeros((0, 2)), labels=["a", "b"])
+    with pytest.raises(ValueError, match="1d array"):
+        expected_calibration_error([[1, 0], [0, 1]], [[0.5, 0.5], [0.5, 0.5]])
 
 
 @pytest.mark.parametrize("wrong", [[[2.0, -1.0]], [[0.5, 0.6]], [[np.nan, 1.0]]])

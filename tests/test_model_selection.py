@@ -1,7 +1,14 @@
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.model_selection import GridSearchCV, GroupKFold, GroupShuffleSplit
+from sklearn import config_context
+from sklearn.dummy import DummyClassifier
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    GroupShuffleSplit,
+    cross_validate,
+)
 
 from arena_estimators import (
     PromptGroupKFold,
@@ -89,6 +96,23 @@ def test_groups_of_another_length_are_refused(splitter):
     X = make_battles(30, random_state=0).X
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         next(splitter.split(X, groups=[1, 2, 3]))
+
+
+@pytest.mark.parametrize("splitter", [PromptGroupKFold(2), PromptGroupShuffleSplit()])
+def test_groups_are_routed_to_the_splitter(splitter):
+    data = make_battles(60, random_state=0)
+    groups = np.arange(60) % 2
+    with config_context(enable_metadata_routing=True):
+        found = cross_validate(
+            DummyClassifier(),
+            data.X,
+            data.y,
+            cv=splitter,
+            params={"groups": groups},
+            return_indices=True,
+        )
+    for test in found["indices"]["test"]:
+        assert len(set(groups[test])) == 1
 
 
 def test_a_column_says_what_belongs_together():

@@ -67,8 +67,9 @@ def read_batches(path, wanted, batch_rows, *, json_cells):
         raise FileFormatError(f"{name_of(path)}: there are no battles.")
 
 
-def _check_names(path, names):
-    repeated = sorted(str(name) for name, count in Counter(names).items() if count > 1)
+def _check_names(path, names, wanted):
+    counts = Counter(name for name in names if name in wanted)
+    repeated = sorted(name for name, count in counts.items() if count > 1)
     if repeated:
         raise FileFormatError(f"{path}: more than one column is named {', '.join(repeated)}.")
 
@@ -77,7 +78,7 @@ def _read_csv(path, wanted, batch_rows, json_cells):
     options = {"keep_default_na": False, "encoding": "utf-8"}
     head = pd.read_csv(path, header=None, dtype=str, nrows=100, **options)
     names = head.iloc[0].tolist()
-    _check_names(path, names)
+    _check_names(path, names, wanted)
     long = [name for name in names if name in _LONG]
     sample = head.iloc[1:].set_axis(names, axis=1)[long]
     if not (json_cells and sample.map(lambda cell: cell.startswith("[")).to_numpy().all()):
@@ -125,7 +126,7 @@ def _read_jsonl(path, wanted, batch_rows, json_cells):
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
-            row = _json_object(f"{path}: line {number}", line)
+            row = _json_object(f"{path}: line {number}", line, wanted)
             names = names or list(row)
             differing = wanted & (row.keys() ^ set(names))
             if differing:
@@ -145,10 +146,10 @@ def _columns(rows, names):
     return {name: [row[name] for row in rows] for name in names}
 
 
-def _json_object(place, line):
+def _json_object(place, line, wanted):
     def unique(pairs):
         if len(dict(pairs)) != len(pairs):
-            _check_names(place, [key for key, _ in pairs])
+            _check_names(place, [key for key, _ in pairs], wanted)
         return dict(pairs)
 
     text = line.decode("utf-8-sig")
@@ -166,7 +167,7 @@ def _json_object(place, line):
 def _read_parquet(path, wanted, batch_rows, json_cells):
     with pa.parquet.ParquetFile(path) as file:
         names = file.schema_arrow.names
-        _check_names(path, names)
+        _check_names(path, names, wanted)
         done, total = 0, file.metadata.num_rows
         columns = [name for name in names if name in wanted]
         for batch in file.iter_batches(batch_rows, columns=columns):
@@ -176,7 +177,7 @@ def _read_parquet(path, wanted, batch_rows, json_cells):
 
 def _read_frame(frame, wanted, batch_rows, json_cells):
     names = list(frame.columns)
-    _check_names(name_of(frame), names)
+    _check_names(name_of(frame), names, wanted)
     for start in range(0, len(frame), batch_rows):
         part = frame.iloc[start : start + batch_rows]
         columns = {name: _plain_cells(part[name]) for name in names if name in wanted}

@@ -122,15 +122,16 @@ class Schema:
         sides = {
             name: rows.apply(self._conversation, columns[name], name) for name in CONVERSATIONS
         }
-        prompts = zip(*([asked for asked, _ in side] for side in sides.values()), strict=True)
-        return {
-            "prompt": rows.apply(_common_prompt, prompts, "conversation_a, conversation_b"),
-            "response_a": [answered for _, answered in sides["conversation_a"]],
-            "response_b": [answered for _, answered in sides["conversation_b"]],
-        }
+        pairs = zip(*([asked for asked, _ in side] for side in sides.values()), strict=True)
+        prompts = rows.apply(_common_prompt, pairs, "conversation_a, conversation_b")
+        responses = [
+            [answered + [None] * (len(asked) - len(answered)) for (_, answered), asked in both]
+            for both in (zip(side, prompts, strict=True) for side in sides.values())
+        ]
+        return dict(zip(COLUMNS, (prompts, *responses), strict=True))
 
     def _conversation(self, cell):
-        """Split a conversation into the user's turns and an answer, or null, to each of them."""
+        """Split a conversation into the user's turns and the answers, null for those between."""
         messages = _decode_list(cell) if isinstance(cell, str) else cell
         if not isinstance(messages, list):
             raise _CellError(f"{cell!r:.60}. Expected a list of messages")
@@ -151,7 +152,7 @@ class Schema:
                     f"a message of the role {role!r:.60}. Expected user and assistant; put the "
                     "text of a system message into the first user's message"
                 )
-        return asked, answered + [None] * (len(asked) - len(answered))
+        return asked, answered
 
     def _content(self, content):
         """Give the text of a message, which may be in parts."""

@@ -204,7 +204,8 @@ def _digest(X):
     for column, cells in X.items():
         if column in COLUMNS:
             # Neither text nor turns: no cell is a dict.
-            key = json.dumps([column, cells.tolist()], default=lambda cell: {"": str(cell)})
+            values = [column, str(cells.dtype), cells.tolist()]
+            key = json.dumps(values, default=lambda cell: {"": str(cell)})
         else:
             key = joblib.hash((column, str(cells.dtype), cells.tolist()))
         digest.update(key.encode())
@@ -214,7 +215,7 @@ def _digest(X):
 def _check_limit(limit):
     """Refuse a limit that joblib would not understand, or only once the features are made."""
     if isinstance(limit, str):
-        known = re.fullmatch(r"\d+(\.\d+)?[KMG]", limit) is not None
+        known = re.fullmatch(r"(?=.*[1-9])\d+(\.\d+)?[KMG]", limit) is not None
     else:
         known = limit is None or (not isinstance(limit, bool) and limit > 0)
     if not known:

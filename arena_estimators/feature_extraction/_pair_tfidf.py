@@ -20,6 +20,7 @@ from arena_estimators._validation import (
     validate_battles,
 )
 from arena_estimators.battles import COLUMNS, PROMPT, RESPONSE_A, RESPONSE_B, texts
+from arena_estimators.exceptions import ArenaError
 from arena_estimators.feature_extraction import _units
 from arena_estimators.feature_extraction._vocabulary import Vocabulary
 
@@ -32,7 +33,7 @@ _BLOCKS = {
 _CHUNK = 500  # battles analysed at a time
 
 
-class PairTfidfVectorizer(TransformerMixin, BaseEstimator):
+class PairTfidfVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     r"""TF-IDF of the responses of battles over one vocabulary, most often as their difference.
 
     The result is that of :class:`~sklearn.feature_extraction.text.TfidfVectorizer` fitted to all
@@ -256,6 +257,7 @@ class PairTfidfVectorizer(TransformerMixin, BaseEstimator):
             In CSR format.
         """
         check_is_fitted(self, "ngrams_")
+        self._validate_params()  # `combine` may have been set since
         validate_battles(self, X, reset=False)
 
         def rows(battles):
@@ -279,6 +281,28 @@ class PairTfidfVectorizer(TransformerMixin, BaseEstimator):
         check_is_fitted(self, "ngrams_")
         names = self.ngrams_.names()
         return np.concatenate([f"{block}__" + names for block in _BLOCKS[self.combine]])
+
+    def set_output(self, *, transform=None):
+        """Accept scikit-learn's choice of output where it leaves the result sparse.
+
+        Parameters
+        ----------
+        transform : {"default"} or None, default=None
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ArenaError
+            On "pandas" and "polars". What is set by `sklearn.set_config` is passed over.
+        """
+        if transform not in ("default", None):
+            raise ArenaError(
+                f"PairTfidfVectorizer gives a sparse matrix, which cannot be {transform!r} output."
+            )
+        return self
 
     @property
     def vocabulary_(self):

@@ -5,6 +5,7 @@ import warnings
 from numbers import Integral, Real
 
 import numpy as np
+import pandas as pd
 from scipy.optimize import minimize
 from scipy.sparse import issparse
 from scipy.special import log_softmax, softmax
@@ -22,7 +23,7 @@ from arena_estimators._validation import (
     validate_data,
 )
 from arena_estimators.battles import CLASSES, COLUMNS, check_labels
-from arena_estimators.exceptions import ArenaWarning, BattlesError
+from arena_estimators.exceptions import ArenaWarning, BattlesError, LabelsError
 
 
 class DavidsonClassifier(ClassifierMixin, BaseEstimator):
@@ -71,15 +72,15 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
     n_features_in_ : int
         The number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features,)
-        The names of the features, when `D` was a frame.
+        The names of the features, when `X` was a frame.
 
     Raises
     ------
     BattlesError
-        If `D` is a frame of battles, not of features of them.
+        If `X` is a frame of battles, not of features of them.
     LabelsError
-        If the labels are those of the arena but lack model_a or model_b, or if soft labels are no
-        probabilities.
+        If a label is missing, if the labels are those of the arena but lack model_a or model_b, or
+        if soft labels are no probabilities.
     ValueError
         If there are fewer than two or more than three classes, or if features are so large that
         the fit overflows.
@@ -155,17 +156,14 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
         -------
         self
         """
-        if set(COLUMNS) <= set(getattr(X, "columns", ())):
-            raise BattlesError(
-                "X holds battles, and DavidsonClassifier reads odd features of them. Put "
-                "PairTfidfVectorizer() or PairStyleFeatures() before it in a pipeline, or take "
-                "make_arena_pipeline()."
-            )
+        _refuse_battles(X)
         soft = np.asarray(y).ndim == 2 and np.asarray(y).shape[1] > 1
+        soft_labels = check_labels(y) if soft else None
+        _refuse_missing(y)
         D, checked = validate_data(
             self, X, y, accept_sparse="csr", dtype=[np.float64, np.float32], multi_output=soft
         )
-        classes, Y = check_labels(y) if soft else _one_hot(checked)
+        classes, Y = soft_labels or _one_hot(checked)
         weight = _check_sample_weight(sample_weight, D, dtype=np.float64, ensure_non_negative=True)
         check_some_weight(weight)
         total = weight.sum()
@@ -181,7 +179,8 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
         tie_alpha = 1000 / total if self.tie_alpha == "auto" else self.tie_alpha
         loss = _DavidsonLoss(D, Y, weight / total, alpha, tie_alpha, self.fit_intercept)
         start = self._start(D.shape[1], classes)
-        solution, self.n_iter_, converged = loss.minimise(start, self.max_iter, self.tol)
+        with np.errstate(over="ignore", invalid="ignore"):  # told below
+            solution, self.n_iter_, converged = loss.minimise(start, self.max_iter, self.tol)
         if not np.isfinite(solution).all():
             raise ValueError(
                 "The fit overflowed: the features are too large. Scale them, for example with "
@@ -249,6 +248,7 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
     def _gap_and_tie(self, X):
+        _refuse_battles(X)
         D = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
         return D @ self.coef_, abs(D) @ self.tie_coef_ + self.tie_intercept_
 
@@ -268,6 +268,21 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
         tags.input_tags.sparse = True
         tags.classifier_tags.poor_score = True
         return tags
+
+
+def _refuse_battles(X):
+    if set(COLUMNS) <= set(getattr(X, "columns", ())):
+        raise BattlesError(
+            "X holds battles, and DavidsonClassifier reads odd features of them. Put "
+            "PairTfidfVectorizer() or PairStyleFeatures() before it in a pipeline, or take "
+            "make_arena_pipeline()."
+        )
+
+
+def _refuse_missing(y):
+    missing = np.flatnonzero(pd.isna(np.asarray(y, dtype=object)))
+    if y is not None and len(missing):
+        raise LabelsError(f"The label in y, row {missing[0]}, is missing.")
 
 
 def _logits(d, t, n_classes):

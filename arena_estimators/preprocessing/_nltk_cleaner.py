@@ -191,7 +191,7 @@ class NLTKCleaner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         ndarray of shape (n_columns,) of object
         """
         check_is_fitted(self)
-        return self._names_out
+        return self._names_out.copy()
 
     def set_output(self, *, transform=None):
         """Accept scikit-learn's choice of output; it is a pandas DataFrame in any case.

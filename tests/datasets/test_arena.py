@@ -121,6 +121,18 @@ def test_compressed_lines(tmp_path):
     assert load_arena(tmp_path / "train.jsonl.gz").X.equals(load_arena(plain).X)
 
 
+def test_other_columns_may_share_a_name(tmp_path):
+    rows = '{"prompt": "p", "response_a": "a", "response_b": "b", "x": 1, "x": 2}\n'
+    (tmp_path / "battles.jsonl").write_text(rows)
+    (tmp_path / "battles.csv").write_text("prompt,response_a,response_b,,,x,x\np,a,b,,,1,2\n")
+    names = ["prompt", "response_a", "response_b", "x", "x"]
+    frame = pd.DataFrame([["p", "a", "b", "1", "2"]], columns=names)
+    table = pa.Table.from_arrays([pa.array([value]) for value in frame.iloc[0]], names=names)
+    pq.write_table(table, tmp_path / "battles.parquet")
+    for source in (frame, *sorted(tmp_path.iterdir())):
+        assert load_arena(source).X.loc[0].tolist() == ["p", "a", "b"]
+
+
 def test_numbers_as_plain_text_stay_text(tmp_path):
     path = tmp_path / "sums.csv"
     path.write_text("prompt,response_a,response_b\n1,02,3.50\n4,05,6.10\n")
@@ -215,7 +227,7 @@ def test_arena_file(path):
     data = load_arena(_write(frame, path))
     assert data.X.prompt.tolist() == [["Hi"], ["Q1", "Q2"], ["Q1", "Q2"]]
     assert data.X.response_a.tolist() == [["Hello"], [None, "A2"], [None, "A2"]]
-    assert data.X.response_b.tolist() == [["[1]"], ["B1", None], ["B1"]]
+    assert data.X.response_b.tolist() == [["[1]"], ["B1", None], ["B1", None]]
     assert data.y.tolist() == ["model_b", "tie", "tie"]
     assert data.id.tolist() == ["58210e", "00123a", "x"]
     assert data.model_b.tolist() == ["m2", "m3", "m1"]

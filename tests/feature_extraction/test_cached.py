@@ -18,6 +18,7 @@ import arena_estimators
 from arena_estimators import (
     CachedTransformer,
     DavidsonClassifier,
+    NLTKCleaner,
     PairStyleFeatures,
     PairTfidfVectorizer,
     PromptGroupKFold,
@@ -205,6 +206,13 @@ def test_another_output_is_another_matrix(data, tmp_path):
     assert isinstance(cached.fit(data.X).transform(data.X), np.ndarray)
 
 
+def test_another_type_of_text_is_another_matrix(data, tmp_path):
+    cached = CachedTransformer(NLTKCleaner(), memory=str(tmp_path))
+    for dtype in ("object", "string", "str"):
+        X = data.X.astype(dtype)
+        assert (cached.fit_transform(X).dtypes == X.dtypes).all()
+
+
 def test_another_version_makes_the_matrices_anew(data, tmp_path, monkeypatch):
     log = tmp_path / "log"
     cached = CachedTransformer(Counter(str(log)), memory=str(tmp_path / "cache"))
@@ -214,7 +222,7 @@ def test_another_version_makes_the_matrices_anew(data, tmp_path, monkeypatch):
     assert counts(log)[0] == 2
 
 
-@pytest.mark.parametrize("limit", ["4 GB", "", "2g", "-1G", "1.5", -1, 0, True])
+@pytest.mark.parametrize("limit", ["4 GB", "", "2g", "-1G", "0K", "1.5", -1, 0, True])
 def test_a_limit_that_is_none_is_refused_before_any_fit(data, tmp_path, limit):
     log = tmp_path / "log"
     log.touch()

@@ -7,11 +7,15 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn import config_context
 from sklearn.base import clone
+from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.pipeline import make_pipeline
 
 from arena_estimators import PairTfidfVectorizer, make_battles, swap
 from arena_estimators.battles import texts
+from arena_estimators.exceptions import ArenaError
 from arena_estimators.feature_extraction import _ngrams, _pair_tfidf
 
 NASTY = [
@@ -297,9 +301,20 @@ def test_state_is_small_and_survives(nasty):
     assert (clone(vectorizer).fit_transform(nasty) != vectorizer.transform(nasty)).nnz == 0
 
 
-def test_set_output_is_scikit_learns(nasty):
-    with pytest.raises(ValueError, match="sparse"):
-        PairTfidfVectorizer().set_output(transform="pandas").fit_transform(nasty)
+def test_the_result_is_sparse_whatever_is_configured(nasty):
+    """As with scikit-learn's own vectorizers; asked for at this one, it is refused at once."""
+    with config_context(transform_output="pandas"):
+        assert sp.issparse(PairTfidfVectorizer().fit_transform(nasty))
+    pipeline = make_pipeline(PairTfidfVectorizer(), TruncatedSVD(2))
+    with pytest.raises(ArenaError, match="sparse matrix, which cannot be 'pandas' output"):
+        pipeline.set_output(transform="pandas")
+    assert isinstance(pipeline.set_output(transform="default").fit_transform(nasty), np.ndarray)
+
+
+def test_an_unknown_block_is_refused_after_fit_too(nasty):
+    vectorizer = PairTfidfVectorizer().fit(nasty).set_params(combine="diff")
+    with pytest.raises(ValueError, match="'combine' parameter"):
+        vectorizer.transform(nasty)
 
 
 @pytest.mark.real_data

@@ -119,6 +119,9 @@ def test_any_sorted_labels_mean_a_b_and_tie():
         (["a", "a", "a"], "contains 1 class"),
         ([1, 2, 3, 4], "contains 4 classes"),
         ([[0.5, 0.6, 0.1]] * 3, "sum to one"),
+        ([[np.nan] * 3] * 3, "row 0"),
+        (["model_a", "model_b", None], "y, row 2, is missing"),
+        (pd.Series(["x", pd.NA, "y"], dtype="string"), "y, row 1, is missing"),
     ],
 )
 def test_labels_that_are_no_battle_are_refused(y, match):
@@ -204,7 +207,7 @@ def test_zero_weights_are_refused_and_single_zeros_drop_rows():
 def test_features_too_large_to_fit_are_refused():
     rng = np.random.default_rng(0)
     D = (rng.normal(size=(60, 3)) * 1e20).astype(np.float32)
-    with pytest.raises(ValueError, match="StandardScaler"), np.errstate(all="ignore"):
+    with pytest.raises(ValueError, match="StandardScaler"), np.errstate(all="raise"):
         DavidsonClassifier().fit(D, np.arange(60) % 3)
 
 
@@ -212,3 +215,6 @@ def test_battles_in_place_of_features_are_refused_with_advice():
     data = make_battles(20, random_state=0)
     with pytest.raises(BattlesError, match="PairTfidfVectorizer"):
         DavidsonClassifier().fit(data.X, data.y)
+    D, y = draw()
+    with pytest.raises(BattlesError, match="PairTfidfVectorizer"):
+        DavidsonClassifier().fit(D, y).predict(data.X)
