@@ -24,6 +24,8 @@ _LONG = ("prompt", "response_a", "response_b", "conversation_a", "conversation_b
 
 def find_reader(path):
     """Choose the reader by the ending of the name."""
+    if os.path.isdir(path):
+        raise FileFormatError(f"{path} is a folder; expected a file of battles in it.")
     for ending, reader in _READERS.items():
         if os.fspath(path).lower().endswith(ending):
             return reader
@@ -75,6 +77,7 @@ def _check_names(path, names, wanted):
 
 
 def _read_csv(path, wanted, batch_rows, json_cells):
+    _check_kind(path)
     options = {"keep_default_na": False, "encoding": "utf-8"}
     head = pd.read_csv(path, header=None, dtype=str, nrows=100, **options)
     names = head.iloc[0].tolist()
@@ -97,6 +100,23 @@ def _read_csv(path, wanted, batch_rows, json_cells):
                 checked = True
             columns = {name: frame[name].tolist() for name in names if name in wanted}
             yield names, columns, file.tell() / size
+
+
+def _check_kind(path):
+    """Refuse what is often called .csv and is none: packed, UTF-16, or separated otherwise."""
+    with gzip.open(path) if _is_packed(path) else open(path, "rb") as file:
+        head = file.readline(10_000)
+    for start, kind in _NO_CSV.items():
+        if head.startswith(start):
+            raise FileFormatError(f"{path}: this is {kind}.")
+    if b"," not in head:
+        for separator in (";", "\t", "|"):
+            if separator.encode() in head:
+                raise FileFormatError(
+                    f"{path}: columns are separated by {separator!r}, not by commas. Pass what "
+                    f"pandas reads: load_arena(pandas.read_csv({str(path)!r}, sep={separator!r}, "
+                    "keep_default_na=False))."
+                )
 
 
 def _is_packed(path):
@@ -191,6 +211,13 @@ def _plain_cells(column):
     return [cell.tolist() if isinstance(cell, np.ndarray) else cell for cell in cells]
 
 
+_NO_CSV = {
+    b"\x1f\x8b": "a gzip file; let its name end in .csv.gz",
+    b"PK\x03\x04": "a zip file, such as Excel's are; unzip it, or save the table as CSV",
+    b"PAR1": "a parquet file; let its name end in .parquet",
+    b"\xff\xfe": "UTF-16 text; save it as UTF-8",
+    b"\xfe\xff": "UTF-16 text; save it as UTF-8",
+}
 _READERS = {
     ".csv": _read_csv,
     ".csv.gz": _read_csv,

@@ -2,13 +2,15 @@
 
 import os
 import pathlib
+import re
 import secrets
+import warnings
 
 import numpy as np
 import pandas as pd
 
 from arena_estimators.battles import CLASSES
-from arena_estimators.exceptions import SubmissionError
+from arena_estimators.exceptions import ArenaWarning, SubmissionError
 
 COLUMNS = ("id", *(f"winner_{name}" for name in CLASSES))
 _POSITIONS = {**{name: i for i, name in enumerate(CLASSES)}, **{i: i for i in range(3)}}
@@ -52,6 +54,7 @@ def make_submission(estimator, X, ids):
     ['id', 'winner_model_a', 'winner_model_b', 'winner_tie']
     """
     ids = _check_ids(ids)
+    _warn_of_floats(ids)
     if len(ids) != len(X):
         raise SubmissionError(f"X has {len(X)} battles but there are {len(ids)} ids.")
     for name in ("predict_proba", "classes_"):
@@ -139,6 +142,18 @@ def _check_ids(ids):
     if missing.any():
         raise SubmissionError(f"The id of row {int(np.argmax(missing))} is missing.")
     return ids
+
+
+def _warn_of_floats(ids):
+    """Warn of ids that a spreadsheet or pandas has taken for measurements."""
+    if re.fullmatch(r"\d+\.\d*([eE]\+?\d+)?", str(ids[0])):
+        warnings.warn(
+            f"The ids are numbers like {ids[0]}, and the submission holds them as they are. The "
+            "competition's are whole: pandas makes others of them where one is missing, and a "
+            "spreadsheet where they are long.",
+            ArenaWarning,
+            stacklevel=3,
+        )
 
 
 def _check_classes(classes):

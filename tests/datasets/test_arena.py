@@ -3,6 +3,7 @@
 import functools
 import gzip
 import json
+import re
 import warnings
 
 import numpy as np
@@ -343,6 +344,12 @@ BROKEN = {
     "cut.csv": (b'prompt,response_a,response_b\na,b,"c', "cut off"),
     "quote.csv": (b'prompt,response_a,response_b\na,b,"c ""', "cut off"),
     "line.csv": (b'prompt,response_a,response_b\na,b,"c\n', "cut off"),
+    "semicolons.csv": (b"\xef\xbb\xbfprompt;response_a\r\na;b\r\n", "separated by ';'.*sep=';'"),
+    "tabs.csv": (b"prompt\tresponse_a\na\tb, c\n", r"separated by '\\t'.*sep='\\t'"),
+    "wide.csv": ("prompt,response_a,response_b\na,b,c\n".encode("utf-16"), "UTF-16"),
+    "packed.csv": (gzip.compress(HEADER.encode()), r"gzip file.*\.csv\.gz"),
+    "excel.csv": (b"PK\x03\x04 and more", "zip file, such as Excel's"),
+    "table.csv": (b"PAR1 and more", r"parquet file.*\.parquet"),
     "cut.csv.gz": (gzip.compress(HEADER.encode() * 999)[:-20], "gzip"),
     "no.csv.gz": (HEADER.encode(), "gzip"),
     "no.parquet": (HEADER.encode(), "cannot be read"),
@@ -368,6 +375,21 @@ def test_broken_files_are_refused(tmp_path, name):
         load_arena(tmp_path / name)
     with pytest.raises(FileFormatError, match=rf"{name}.*({expected})"):
         list(iter_arena(tmp_path / name, 1))
+
+
+def test_a_folder_is_no_file(tmp_path):
+    with pytest.raises(FileFormatError, match="is a folder; expected a file"):
+        load_arena(tmp_path)
+
+
+def test_what_is_advised_for_other_separators_works(tmp_path):
+    path = tmp_path / "train.csv"
+    _raw().to_csv(path, sep=";", index=False)
+    with pytest.raises(FileFormatError) as error:
+        load_arena(path)
+    advised = re.search(r"load_arena\(.*\)\)", str(error.value)).group()
+    data = eval(advised, {"load_arena": load_arena, "pandas": pd})
+    assert data.X.response_b.tolist() == CELLS["response_b"]
 
 
 @pytest.mark.parametrize("name", ["absent.csv", "https://example.org/absent.csv"])

@@ -1,6 +1,7 @@
 """make_submission and write_submission: right columns, or an error and the old file."""
 
 import os
+import re
 import stat
 
 import numpy as np
@@ -12,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from arena_estimators import make_battles, make_submission, write_submission
-from arena_estimators.exceptions import SubmissionError
+from arena_estimators.exceptions import ArenaWarning, SubmissionError
 
 COLUMNS = ["id", "winner_model_a", "winner_model_b", "winner_tie"]
 
@@ -103,6 +104,19 @@ def test_wrong_predictions_are_refused(X, classes, proba, expected):
 def test_wrong_ids_are_refused_before_predicting(X, ids, expected):
     with pytest.raises(SubmissionError, match=expected):
         make_submission(Fixed(["model_a", "model_b", "tie"], None), X, ids)
+
+
+@pytest.mark.parametrize("ids", [[1.0, 2.0, 3.0], ["3.00390E+10", "7", "8"], ["7.0", "8.0", "9"]])
+def test_ids_that_a_spreadsheet_changed_are_warned_of(X, ids):
+    model = Fixed(["model_a", "model_b", "tie"], PROBA)
+    with pytest.warns(ArenaWarning, match=f"numbers like {re.escape(str(ids[0]))}, .* are whole"):
+        assert make_submission(model, X, ids).id.tolist() == ids
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("ids", [[1, 2, 3], ["007", "1e5", "a"], ["1-2.5", "v1.0", "3"]])
+def test_other_ids_are_not_warned_of(X, ids):
+    make_submission(Fixed(["model_a", "model_b", "tie"], PROBA), X, ids)
 
 
 def test_estimators_without_probabilities_are_refused(X):
