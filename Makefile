@@ -28,7 +28,7 @@ docs: .venv/installed-docs
 	$(BIN)/python -m sphinx -W --keep-going docs docs/_build/html
 
 clean:
-	rm -rf .venv .venv-oldest models submission.csv docs/_build docs/generated
+	rm -rf .venv .venv-oldest models submission.csv made_submission.csv docs/_build docs/generated
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -11,13 +11,14 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from submit_files import n_jobs, parse, read_test, read_train, step, submit
+from submit_files import n_jobs, parse, read_test, read_train, start, step, submit
 
 from arena_estimators import (
     BlendingClassifier,
     DavidsonClassifier,
     PairStyleFeatures,
     PairTfidfVectorizer,
+    PromptGroupKFold,
     SwapSymmetricClassifier,
 )
 
@@ -51,7 +52,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--n-jobs", type=n_jobs, help="how many fits at a time")
     args = parse(parser, argv, N_TRAIN)
-    train, test = read_train(args.train, N_TRAIN), read_test(args.test)
+    train, test = read_train(args.train, N_TRAIN, PromptGroupKFold(3)), read_test(args.test)
 
     with step(f"Fitting three members on {len(train.X):,} battles, on each fold and on all"):
         model = make_blend(args.n_jobs).fit(train.X, train.y)
@@ -78,4 +79,4 @@ def prior_log_loss(y):
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

@@ -7,11 +7,11 @@ otherwise writes its own battles.
 import argparse
 import os
 
-from submit_baseline import run
-from submit_files import check_paths, read_test, read_train
+from submit_baseline import CV, run
+from submit_files import OUT, check_paths, read_test, read_train, start
 
 TRAIN, TEST = "data/train.csv", "data/test.csv"
-OUT, MODEL = "submission.csv", "models/linear.joblib"
+MODEL = "models/linear.joblib"
 
 
 def main():
@@ -25,8 +25,8 @@ def main():
         print("into data/ and run this again for real ones.\n", flush=True)
     elif test_file is None:
         print("No data/test.csv here: predictions are for synthetic battles.\n", flush=True)
-    run(read_train(train_file, 4000), read_test(test_file, 500), OUT, MODEL)
+    run(read_train(train_file, 4000, CV), read_test(test_file, 500), OUT, MODEL)
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

@@ -12,17 +12,30 @@ from blend import make_blend, prior_log_loss
 from sklearn.metrics import log_loss
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from submit_files import load, parse, read_test, read_train, step, submit
+from submit_files import (
+    check_folds,
+    load,
+    one_line,
+    parse,
+    read_test,
+    read_train,
+    rehearse,
+    start,
+    step,
+    submit,
+)
 
 from arena_estimators import (
     DavidsonClassifier,
     DistillingClassifier,
     PairStyleFeatures,
+    PromptGroupKFold,
     PromptGroupShuffleSplit,
     make_battles,
 )
 
 N_TRAIN = N_UNLABELLED = 600
+HELD_OUT = PromptGroupShuffleSplit(random_state=0)
 
 
 def make_student():
@@ -38,6 +51,12 @@ def main(argv=None):
     if args.unlabelled and not args.train:
         parser.error("--unlabelled needs --train and --test too")
     train, test = read_train(args.train, N_TRAIN), read_test(args.test)
+    with one_line(f"{args.train}, without the quarter that is held out: "):
+        known, _ = next(HELD_OUT.split(train.X))
+        # A teacher predicts each half, and is itself a blend of what halves of the other teach.
+        halves = PromptGroupKFold(2)
+        rehearse(train.y[known])
+        check_folds(train.X.iloc[known], train.y[known], halves, halves)
     others = read_unlabelled(args)
 
     models, unseen = fit_models(train, others)
@@ -58,7 +77,7 @@ def read_unlabelled(args):
 
 def fit_models(train, others):
     """Fit students and teacher on three quarters of the battles; also give the unseen rows."""
-    known, unseen = next(PromptGroupShuffleSplit(random_state=0).split(train.X))
+    known, unseen = next(HELD_OUT.split(train.X))
     X, y = train.X.iloc[known], train.y[known]
     teacher = make_blend().set_params(verbose=False, cv=2)
     with step(f"Fitting teachers and students on {len(X):,} battles"):
@@ -75,4 +94,4 @@ def fit_models(train, others):
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

@@ -20,7 +20,7 @@ import torch
 import transformers
 from blend import prior_log_loss
 from sklearn.metrics import log_loss
-from submit_files import at_least
+from submit_files import at_least, start
 from tokenizers import decoders, models, pre_tokenizers, processors, trainers
 
 from arena_estimators import BertPairClassifier, make_battles
@@ -147,9 +147,8 @@ def run(family, train, test):
     print("  The real one:")
     if family in NEEDS:
         print(f"  {NEEDS[family]}")
-    print(
-        f"  python examples/submit_bert.py --train train.csv --test test.csv {FAMILIES[family][3]}"
-    )
+    files = f"--train train.csv --test test.csv --model models/{family}.joblib"
+    print(f"  python examples/submit_bert.py {files} {FAMILIES[family][3]}")
 
 
 def log_loss_of_tiny_model(family, train, test):
@@ -176,4 +175,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

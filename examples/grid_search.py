@@ -13,11 +13,21 @@ import tempfile
 from sklearn.dummy import DummyClassifier
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
-from submit_files import check_writable, n_jobs, parse, read_test, read_train, step, submit
+from submit_files import (
+    check_writable,
+    n_jobs,
+    parse,
+    read_test,
+    read_train,
+    start,
+    step,
+    submit,
+)
 
 from arena_estimators import CachedTransformer, PromptGroupKFold, make_arena_pipeline
 
 N_TRAIN = 1500
+CV = PromptGroupKFold(3, shuffle=True, random_state=0)
 ALPHA, TIE_ALPHA = "davidsonclassifier__alpha", "davidsonclassifier__tie_alpha"
 
 
@@ -37,10 +47,10 @@ def search(train, cache, n_jobs=None):
     return GridSearchCV(
         make_pipeline(features, linear[-1]),
         make_grid(len(train.X)),
-        cv=PromptGroupKFold(3, shuffle=True, random_state=0),
+        cv=CV,
         scoring="neg_log_loss",
         n_jobs=n_jobs,
-        verbose=1,
+        verbose=2,
     ).fit(train.X, train.y)
 
 
@@ -51,10 +61,9 @@ def main(argv=None):
     args = parse(parser, argv, N_TRAIN)
     if args.cache:
         check_writable("--cache", os.path.join(args.cache, "joblib", "features"))
-    train, test = read_train(args.train, N_TRAIN), read_test(args.test)
+    train, test = read_train(args.train, N_TRAIN, CV), read_test(args.test)
 
-    cv = PromptGroupKFold(3, shuffle=True, random_state=0)
-    prior = cross_val_score(DummyClassifier(), train.X, train.y, cv=cv, scoring="neg_log_loss")
+    prior = cross_val_score(DummyClassifier(), train.X, train.y, cv=CV, scoring="neg_log_loss")
     print(f"class prior: log loss {-prior.mean():.4f}")
     with tempfile.TemporaryDirectory() as folder:
         with step(f"Searching on {len(train.X):,} battles"):
@@ -74,4 +83,4 @@ def print_points(found):
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

@@ -15,13 +15,14 @@ from sklearn.dummy import DummyClassifier
 from sklearn.metrics import log_loss
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
-from submit_files import n_jobs, parse, read_test, read_train, save, step, submit
+from submit_files import n_jobs, parse, read_test, read_train, save, start, step, submit
 from tqdm import tqdm
 
 from arena_estimators import DavidsonClassifier, PromptGroupKFold, make_arena_pipeline
 from arena_estimators.battles import texts
 
 N_TRAIN = 1500
+CV = PromptGroupKFold(5, shuffle=True, random_state=0)
 
 
 def length_gap(X):
@@ -30,16 +31,15 @@ def length_gap(X):
     return pd.DataFrame({"length": lengths[0] - lengths[1]})
 
 
-def cross_validate(models, X, y, n_splits=5):
+def cross_validate(models, X, y):
     """Print the log loss of each model over folds that share no prompt."""
     losses = {name: [] for name in models}
-    folds = PromptGroupKFold(n_splits, shuffle=True, random_state=0).split(X)
-    for train, test in tqdm(folds, total=n_splits, desc="cross-validation", unit="fold"):
+    for train, test in tqdm(CV.split(X), total=CV.n_splits, desc="cross-validation", unit="fold"):
         for name, model in models.items():
             model.fit(X.iloc[train], y[train])
             proba = model.predict_proba(X.iloc[test])
             losses[name].append(log_loss(y[test], proba, labels=model.classes_))
-    print(f"\nLog loss over {n_splits} folds grouped by prompt (lower is better)")
+    print(f"\nLog loss over {CV.n_splits} folds grouped by prompt (lower is better)")
     for name, values in losses.items():
         print(f"  {name:<22} {np.mean(values):.4f}  (folds {min(values):.4f} to {max(values):.4f})")
     return {name: float(np.mean(values)) for name, values in losses.items()}
@@ -67,9 +67,9 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--n-jobs", type=n_jobs, help="threads that read the texts")
     args = parse(parser, argv, N_TRAIN, model=True)
-    train, test = read_train(args.train, N_TRAIN), read_test(args.test)
+    train, test = read_train(args.train, N_TRAIN, CV), read_test(args.test)
     run(train, test, args.out, args.model, args.n_jobs)
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

@@ -28,20 +28,21 @@ from submit_files import (
     read_train,
     rehearse,
     save,
+    start,
 )
 
 from arena_estimators import BertPairClassifier, make_submission, write_submission
 
 HIDDEN_TEST = 25_000  # battles in the competition's hidden file, which may take nine hours
-SAMPLE = 256
+SAMPLE, LEAST = 256, 50  # battles to measure the speed with
 N_TRAIN = 120
 MODEL = "models/bert.joblib"
 MADE_MODEL, MADE_LENGTH = "models/made_bert.joblib", 64  # never taken for one of real battles
 
 
-def read_model(path):
-    """Read a model that was trained before."""
-    say(f"The model in {path} is used; delete it to train anew.")
+def read_model(path, asked):
+    """Read a model that was trained before, with what is asked for now."""
+    say(f"The model in {path} is used, and nothing is trained; delete it to train anew.")
     try:
         model = joblib.load(path)
     except Exception as error:  # pickle's errors are of many kinds
@@ -50,33 +51,43 @@ def read_model(path):
         raise SystemExit(f"{path} holds a {type(model).__name__}; expected a BertPairClassifier.")
     with one_line(f"{path}: "):
         rehearse(model.classes_)
+    for name, value in asked.items():
+        if getattr(model, name) != value:
+            raise SystemExit(
+                f"{path} holds a model with {name}={getattr(model, name)!r}, not {value!r}. Name "
+                "another file with --model, or delete it to train anew."
+            )
     return model
 
 
-def train_model(path, battles, parameters):
+def train_model(path, battles, asked):
     """Train a model, with checkpoints beside it; give it, and why it is not saved if it is not."""
     checkpoints = path.with_suffix(".checkpoints")
     say(f"Fine-tuning on {len(battles.X):,} battles; checkpoints are in {checkpoints}.")
-    start = time.perf_counter()
-    model = BertPairClassifier(**parameters, checkpoint_dir=str(checkpoints), verbose=1)
+    begin = time.perf_counter()
+    parameters = {"random_state": 0, "checkpoint_dir": str(checkpoints), "verbose": 1} | asked
+    model = BertPairClassifier(**parameters)
     with one_line():
         model.fit(battles.X, battles.y)
     if model.net_.interrupted_:
         raise SystemExit("Interrupted. The same command continues from the last checkpoint.")
-    say(f"Trained in {time.perf_counter() - start:.0f} s.")
+    say(f"Trained in {time.perf_counter() - begin:.0f} s.")
     say(model.history_.to_string(index=False))
     return model, save(model, path) if is_main() else None
 
 
-def project(model, X):
-    """Predict a sample and say how long the rest will take."""
-    sample = X.sample(min(SAMPLE, len(X)), random_state=0)
-    start = time.perf_counter()
+def project(model, X, more=None):
+    """Predict a sample, of other battles if `X` has few, and say how long the rest will take."""
+    pool = X if more is None or len(X) >= SAMPLE else max(X, more, key=len)
+    if len(pool) < LEAST:
+        return
+    sample = pool.sample(min(SAMPLE, len(pool)), random_state=0)
+    model.predict_proba(sample[:3])  # what is done once, however many battles there are
+    begin = time.perf_counter()
     model.predict_proba(sample)
-    rate = len(sample) / (time.perf_counter() - start)
+    rate = len(sample) / (time.perf_counter() - begin)
     for n_battles in (len(X), HIDDEN_TEST):
         say(f"{n_battles:>7,} battles take about {n_battles / rate / 60:.1f} min.")
-    return rate
 
 
 def is_main():
@@ -95,47 +106,52 @@ def parse_arguments(argv):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", help=f"where the model is kept (default: {MODEL})")
     parser.add_argument("--encoder", help="a folder or a name on the hub; default: MiniLM")
-    parser.add_argument("--architecture", choices=["siamese", "cross"])
+    parser.add_argument(
+        "--architecture",
+        choices=["siamese", "cross"],
+        help="read each response with the prompt, or both at once; default: siamese",
+    )
     parser.add_argument("--max-length", type=at_least(1), help="tokens of a sequence")
-    parser.add_argument("--n-epochs", type=at_least(1))
-    parser.add_argument("--learning-rate", type=positive)
+    parser.add_argument("--n-epochs", type=at_least(1), help="how often each battle is read")
+    parser.add_argument("--learning-rate", type=positive, help="of the encoder")
     parser.add_argument(
         "--lora-rank", type=at_least(1), help="train adapters instead of all weights"
     )
     parser.add_argument("--batch-tokens", type=at_least(1), help="halve it when memory runs out")
     parser.add_argument("--accumulate", type=at_least(1), help="and double this")
-    parser.add_argument("--random-state", type=at_least(0), default=0)
+    parser.add_argument("--random-state", type=at_least(0), help="the seed (default: 0)")
     args = vars(parse(parser, argv, N_TRAIN))
     files = {name: args.pop(name) for name in ("train", "test", "out", "model")}
-    parameters = {name: value for name, value in args.items() if value is not None}
+    asked = {name: value for name, value in args.items() if value is not None}
     if files["train"] is None:
-        parameters = {"max_length": MADE_LENGTH} | parameters
+        asked = {"max_length": MADE_LENGTH} | asked
     files["model"] = files["model"] or (MODEL if files["train"] else MADE_MODEL)
-    return files, parameters
+    return files, asked
 
 
 def main(argv=None):
     """Train or read the model, predict and write."""
-    files, parameters = parse_arguments(argv)
+    files, asked = parse_arguments(argv)
     path = pathlib.Path(files["model"])
     trained = path.is_file()
     if trained:
-        model, unsaved = read_model(path), None
+        model, battles, unsaved = read_model(path, asked), None, None
     else:
         check_writable("--model", path)
         battles = read_train(files["train"], N_TRAIN)
     test = read_test(files["test"])
     if not trained:
-        model, unsaved = train_model(path, battles, parameters)
+        model, unsaved = train_model(path, battles, asked)
     model.set_params(verbose=0)
-    project(model, test.X)
+    project(model, test.X, battles and battles.X)
     frame = make_submission(model.set_params(verbose=1), test.X, test.id)
     if is_main():
-        write_submission(frame, files["out"])
+        with one_line("The submission is not written: "):
+            write_submission(frame, files["out"])
         say(f"{len(frame):,} predictions in {files['out']}.")
     if unsaved:
         raise SystemExit(unsaved)
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

@@ -22,11 +22,12 @@ from submit_files import (
     read_test,
     read_train,
     save,
+    start,
     step,
     submit,
 )
 
-from arena_estimators import BlendingClassifier, make_arena_pipeline
+from arena_estimators import BlendingClassifier, PromptGroupKFold, make_arena_pipeline
 
 MODEL, CHECKPOINTS = "models/ensemble.joblib", ".checkpoints"
 N_TRAIN = 800  # half of them, in both orders, are enough for the kernel's 1,000 battles
@@ -54,7 +55,8 @@ def main(argv=None):
     )
     parser.add_argument("--n-jobs", type=n_jobs, help="threads and processes of a step")
     args = parse(parser, argv, N_TRAIN, model=True)
-    train, test = read_train(args.train, N_TRAIN), read_test(args.test)
+    folds = PromptGroupKFold(args.folds)
+    train, test = read_train(args.train, N_TRAIN, folds), read_test(args.test)
 
     model = ensemble = make_ensemble(args.n_jobs, args.folds)
     members = ", ".join(name for name, _ in ensemble.estimators)
@@ -72,9 +74,9 @@ def main(argv=None):
     if args.minilm:
         print("\nThe ensemble without MiniLM:", end="")
     print_blend(ensemble, train.y)
-    project(model, test.X)
+    project(model, test.X, train.X)
     submit(model, test, args.out, unsaved)
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

@@ -21,6 +21,8 @@ from arena_estimators.battles import CLASSES
 from arena_estimators.exceptions import ArenaError
 
 N_TEST = 100
+OUT, MADE_OUT = "submission.csv", "made_submission.csv"  # no file of real battles is replaced
+LEAST = 30
 
 
 def at_least(least):
@@ -54,14 +56,18 @@ def parse(parser, argv, n_train, *, model=False):
     files = parser.add_argument_group("files")
     files.add_argument("--train", help=f"battles with winners (default: {n_train:,} made ones)")
     files.add_argument("--test", help=f"battles to predict (default: {N_TEST} made ones)")
-    files.add_argument("--out", default="submission.csv", help="the file to write")
+    files.add_argument("--out", help=f"the file to write (default: {OUT}; if made, {MADE_OUT})")
     if model:
         files.add_argument("--model", help="also save the fitted model here (joblib)")
     args = parser.parse_args(argv)
     if (args.train is None) != (args.test is None):
         parser.error("--train and --test belong together: give both, or neither for made battles")
+    if args.train and os.path.realpath(args.train) == os.path.realpath(args.test):
+        parser.error("--train and --test are the same file")
+    args.out = args.out or (OUT if args.train else MADE_OUT)
     check_paths(args.out, args.model if model else None)
-    taken = {os.path.realpath(path) for path in (args.train, args.test) if path}
+    read = [getattr(args, option, None) for option in ("train", "test", "unlabelled")]
+    taken = {os.path.realpath(path) for path in read if path}
     written = {option: path for option in ("out", "model") if (path := getattr(args, option, None))}
     for option, path in written.items():
         if os.path.realpath(path) in taken:
@@ -99,6 +105,14 @@ def check_writable(option, path):
         ) from None
 
 
+def start(main):
+    """Run a script, and let Ctrl-C end it with one line, instead of a traceback."""
+    try:
+        main()
+    except KeyboardInterrupt:
+        raise SystemExit("Interrupted; no submission was written.") from None
+
+
 @contextmanager
 def one_line(start=""):
     """Stop with one line, instead of a traceback, on an error that the user can mend."""
@@ -129,17 +143,36 @@ def read_labelled(path, n_made):
     return battles
 
 
-def read_train(path, n_made):
+def read_train(path, n_made, cv=None):
     """Load or make battles that a submission can be learned from, which takes all three classes."""
     battles = read_labelled(path, n_made)
     with one_line(f"{path}: "):
         rehearse(battles.y)
+        if cv is not None:
+            check_folds(battles.X, battles.y, cv)
     return battles
+
+
+def check_folds(X, y, cv, *inner, least=LEAST):
+    """Refuse battles of which a fold, or one of the folds within, would lack a class."""
+    if len(X) < least:
+        raise ArenaError(f"{len(X):,} battles to learn from are too few; take {least} or more.")
+    for train, test in cv.split(X):
+        lacking = set(y) - (set(y[train]) & set(y[test]))
+        if lacking:
+            raise ArenaError(
+                "there are too few battles, or too few prompts, for folds that share no prompt: "
+                f"one has no battle of {str(min(lacking))!r} to learn from, or none to predict."
+            )
+        if inner:
+            check_folds(X.iloc[train], y[train], *inner, least=0)
 
 
 def read_test(path, n_made=N_TEST):
     """Load or make battles that a submission can be written for, which takes ids."""
     battles = make_battles(n_made, random_state=1) if path is None else load(path)
+    if battles.id is None:
+        raise SystemExit(f"{path} has no column 'id', by which a submission names its battles.")
     with one_line(f"{path}: "):
         rehearse(CLASSES, battles.X, battles.id)
     return battles
@@ -154,9 +187,9 @@ def rehearse(y, X=(0,), ids=(0,)):
 def step(what):
     """Say what begins and, when it is done, how long it took."""
     print(f"{what} ...", flush=True)
-    start = time.perf_counter()
+    begin = time.perf_counter()
     yield
-    print(f"  took {time.perf_counter() - start:.0f} s", flush=True)
+    print(f"  took {time.perf_counter() - begin:.0f} s", flush=True)
 
 
 def save(model, path):
@@ -185,7 +218,8 @@ def submit(model, test, out, unsaved=None):
     """Predict the battles, write the submission, and end with an error if the model is unsaved."""
     with step(f"Predicting {len(test.X):,} battles"):
         frame = make_submission(model, test.X, test.id)
-    write_submission(frame, out)
+    with one_line("The submission is not written: "):
+        write_submission(frame, out)
     print(f"{len(frame):,} predictions in {out}")
     if unsaved:
         raise SystemExit(unsaved)

@@ -35,6 +35,8 @@ SUBMITTING = [
     "submit_ensemble",
 ]
 
+FOLDING = [name for name in SUBMITTING if name != "submit_bert"]
+
 
 @pytest.fixture
 def example(monkeypatch, tmp_path):
@@ -45,8 +47,9 @@ def example(monkeypatch, tmp_path):
     def few(n_battles, **options):
         return make_battles(min(n_battles, 100), **options)
 
+    shared = importlib.import_module("submit_files")  # whose own is still the real one
     monkeypatch.setattr(arena_estimators, "make_battles", few)
-    monkeypatch.setattr(importlib.import_module("submit_files"), "make_battles", few)
+    monkeypatch.setattr(shared, "make_battles", few)
 
     def run(name, *arguments):
         arguments = [[*map(str, arguments)]] if arguments else []
@@ -79,7 +82,7 @@ def test_an_example_needs_no_files(example, capsys, name, said):
     out = capsys.readouterr().out
     assert "class prior" in out
     assert said in out
-    check_submission("submission.csv", 100)
+    check_submission("submission.csv" if name == "demo" else "made_submission.csv", 100)
 
 
 @pytest.mark.parametrize("names", [["train.csv", "test.csv"], ["train.csv"], ["test.csv"], []])
@@ -128,14 +131,72 @@ def test_train_and_test_are_given_both_or_neither(example, tmp_path, capsys, nam
     assert not pathlib.Path("submission.csv").exists()
 
 
-@pytest.mark.parametrize("options", [["--model", "out.csv"], ["--test", "out.csv"]])
-def test_no_file_overwrites_another(example, tmp_path, capsys, options):
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [("submit_baseline", "--model"), ("submit_baseline", "--test"), ("distill", "--unlabelled")],
+)
+def test_no_file_overwrites_another(example, tmp_path, capsys, name, option):
     write_competition_files(tmp_path, 20, 9)
     files = {"--train": "train.csv", "--test": "test.csv", "--out": "out.csv"}
-    files |= dict([options])
+    files |= {option: "out.csv"}
     with pytest.raises(SystemExit):
-        example("submit_baseline", *(word for pair in files.items() for word in pair))
+        example(name, *(word for pair in files.items() for word in pair))
     assert "out.csv would overwrite another" in capsys.readouterr().err
+
+
+def test_the_battles_to_learn_are_not_those_to_predict(example, tmp_path, capsys):
+    write_competition_files(tmp_path, 20, 9)
+    with pytest.raises(SystemExit):
+        example("submit_baseline", "--train", "train.csv", "--test", "train.csv")
+    assert "--train and --test are the same file" in capsys.readouterr().err
+
+
+def keep_battles(n_battles):
+    """Give a function that cuts the file to learn from."""
+    return lambda: pd.read_csv("train.csv").head(n_battles).to_csv("train.csv", index=False)
+
+
+def keep_one_tie():
+    train = pd.read_csv("train.csv")
+    train.drop(index=train.index[train["winner_tie"] == 1][1:]).to_csv("train.csv", index=False)
+
+
+def keep_one_prompt():
+    pd.read_csv("train.csv").assign(prompt='["Why?"]').to_csv("train.csv", index=False)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (keep_battles(25), "are too few; take 30 or more"),
+        (keep_one_tie, "no battle of 'tie'|fitted without ties"),
+        (keep_one_prompt, "cannot split 1 prompts"),
+    ],
+)
+@pytest.mark.parametrize("name", [*FOLDING, "optuna_search"])
+def test_too_few_battles_for_folds_are_refused_before_any_fit(
+    example, tmp_path, capsys, name, spoil, message
+):
+    if name == "optuna_search":
+        pytest.importorskip("optuna", reason="pip install optuna")
+    files = write_competition_files(tmp_path, 80, 9)
+    spoil()
+    with pytest.raises(SystemExit, match=rf"train\.csv.*: .*({message})") as error:
+        example(name, *(files if name != "optuna_search" else files[:2]))
+    assert "\n" not in error.value.code
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("name", SUBMITTING)
+def test_ctrl_c_ends_a_script_in_one_line(example, monkeypatch, name):
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    assert example  # its folder and path
+    monkeypatch.setattr(sys, "argv", [name])
+    monkeypatch.setattr(importlib.import_module("submit_files"), "read_train", interrupt)
+    with pytest.raises(SystemExit, match="Interrupted; no submission was written"):
+        runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
 
 
 def test_battles_without_labels_are_not_mixed_with_made_ones(example, capsys):
@@ -162,7 +223,7 @@ WRONG = {
     "model in a file": (["--model", "test.csv/m.joblib"], None, "cannot write into .*test.csv"),
     "no train": ([], lambda: pathlib.Path("train.csv").unlink(), "No such file.*train.csv"),
     "no test": ([], lambda: pathlib.Path("test.csv").unlink(), "No such file.*test.csv"),
-    "no ids": ([], drop("test.csv", "id"), "test.csv: There are no ids"),
+    "no ids": ([], drop("test.csv", "id"), "test.csv has no column 'id'"),
     "no winners": ([], drop("train.csv", *COLUMNS[1:]), "train.csv has no winners"),
     "no ties": ([], drop_ties, "train.csv: The estimator was fitted without ties"),
     "no prompt": ([], drop("train.csv", "prompt"), "train.csv has no column 'prompt'"),
@@ -237,7 +298,7 @@ def test_the_model_is_kept_when_the_submission_cannot_be_written(example, monkey
         raise OSError("disk full")
 
     monkeypatch.setattr(importlib.import_module("submit_files"), "write_submission", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(SystemExit, match="The submission is not written: disk full"):
         example("submit_baseline", "--model", "m/linear.joblib")
     assert joblib.load("m/linear.joblib").classes_.tolist() == ["model_a", "model_b", "tie"]
 
@@ -252,7 +313,7 @@ def test_the_submission_is_written_when_the_model_cannot_be_kept(example, monkey
         example("submit_baseline", "--model", "m/linear.joblib")
     assert "it predicts all the same" in capsys.readouterr().out
     assert list(pathlib.Path("m").iterdir()) == []
-    check_submission("submission.csv", 100)
+    check_submission("made_submission.csv", 100)
 
 
 def test_optuna_search(example, capsys):
@@ -293,7 +354,7 @@ def tiny_minilm(monkeypatch, tmp_path):
 
 def test_the_ensemble_is_averaged_with_minilm(example, tiny_minilm, capsys):
     example("submit_ensemble", "--minilm", "--folds", 2, "--model", "m/both.joblib")
-    check_submission("submission.csv", 100)
+    check_submission("made_submission.csv", 100)
     said = capsys.readouterr().out
     assert "on 2 folds, and on all; then MiniLM on all" in said
     model = joblib.load("m/both.joblib")
@@ -315,11 +376,11 @@ def test_an_interrupted_minilm_is_continued_and_not_submitted(example, tiny_mini
         patch.setattr(Callback, "on_batch_end", interrupt)
         with pytest.raises(SystemExit, match="continues"), pytest.warns(ArenaWarning):
             example(*arguments)
-    assert not pathlib.Path("submission.csv").exists()
+    assert not pathlib.Path("made_submission.csv").exists()
     assert not pathlib.Path("m/both.joblib").exists()
     assert len(list(pathlib.Path("m/both.checkpoints").iterdir())) == 1
     example(*arguments)
-    check_submission("submission.csv", 100)
+    check_submission("made_submission.csv", 100)
 
 
 @pytest.mark.parametrize(

@@ -42,14 +42,19 @@ def test_it_writes_a_submission_and_then_reuses_the_model(main, tmp_path, tiny, 
     assert len(first) == 7
     (tmp_path / "train.csv").unlink()
     main(arguments)
-    assert "is used" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "is used, and nothing is trained" in said
+    assert "25,000" not in said  # seven battles tell nothing
+    with pytest.raises(SystemExit, match="with max_length=64, not 128. Name another file"):
+        main([*arguments, "--max-length", "128"])
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "out.csv"), first)
 
 
 def test_a_made_run_needs_no_files_and_leaves_the_place_of_the_real_model(main, tiny, capsys):
     main(["--encoder", tiny(), "--learning-rate", "1e-3"])
     assert "Fine-tuning on 120 battles" in capsys.readouterr().out
-    assert len(pd.read_csv("submission.csv")) == 100
+    assert len(pd.read_csv("made_submission.csv")) == 100
+    assert not pathlib.Path("submission.csv").exists()
     assert joblib.load("models/made_bert.joblib").max_length == 64
     assert not pathlib.Path("models/bert.joblib").exists()
 
@@ -57,11 +62,15 @@ def test_a_made_run_needs_no_files_and_leaves_the_place_of_the_real_model(main, 
 @pytest.mark.slow
 def test_two_processes_train_one_model_and_write_one_submission(in_two, tiny, tmp_path):
     out = in_two(EXAMPLES / "submit_bert.py", "--encoder", tiny(), "--learning-rate", "1e-3")
-    for said in ("Fine-tuning on 120 battles", "Trained in", "100 predictions in submission.csv"):
+    for said in (
+        "Fine-tuning on 120 battles",
+        "Trained in",
+        "100 predictions in made_submission.csv",
+    ):
         assert out.count(said) == 1
     (file,) = (tmp_path / "models").glob("*.joblib")
     proba = joblib.load(file).predict_proba(make_battles(100, random_state=1).X)
-    written = pd.read_csv(tmp_path / "submission.csv").drop(columns="id")
+    written = pd.read_csv(tmp_path / "made_submission.csv").drop(columns="id")
     np.testing.assert_allclose(written, proba, atol=1e-5)
 
 
@@ -94,8 +103,8 @@ def test_an_interrupted_run_is_continued_and_not_submitted(main, tiny, capsys, m
         patch.setattr(Callback, "on_epoch_begin", interrupt)
         with pytest.raises(SystemExit, match="continues"), pytest.warns(ArenaWarning):
             main(arguments)
-    assert not pathlib.Path("submission.csv").exists()
+    assert not pathlib.Path("made_submission.csv").exists()
     assert not pathlib.Path("models/made_bert.joblib").exists()
     assert list(pathlib.Path("models/made_bert.checkpoints").iterdir())
     main(arguments)
-    assert len(pd.read_csv("submission.csv")) == 100
+    assert len(pd.read_csv("made_submission.csv")) == 100
