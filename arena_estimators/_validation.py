@@ -9,7 +9,7 @@ from sklearn.utils._param_validation import validate_params as validate_params
 from sklearn.utils.validation import validate_data
 
 from arena_estimators.battles import COLUMNS, check_battles, check_labels, look_like_json
-from arena_estimators.exceptions import ArenaWarning
+from arena_estimators.exceptions import ArenaError, ArenaWarning
 
 __all__ = [
     "HasMethods",
@@ -29,7 +29,7 @@ __all__ = [
 def check_some_weight(weight):
     """Refuse sample weights of which none counts, as scikit-learn does from 1.9 on."""
     if not weight.any():
-        raise ValueError("sample_weight is zero for every battle; at least one must count.")
+        raise ArenaError("sample_weight is zero for every battle; at least one must count.")
 
 
 def validate_battles(estimator, X, y=None, *, columns=COLUMNS, reset=True):

@@ -7,7 +7,7 @@ from sklearn.utils import column_or_1d
 
 from arena_estimators._validation import Interval, StrOptions, validate_params
 from arena_estimators.battles import swap, swap_proba
-from arena_estimators.exceptions import LabelsError
+from arena_estimators.exceptions import ArenaError, LabelsError
 
 
 def swap_inconsistency(estimator, X):
@@ -98,7 +98,7 @@ def expected_calibration_error(y_true, y_proba, *, n_bins=15, strategy="uniform"
         )
     sums = y_proba.sum(axis=1)
     if not ((y_proba >= 0).all() and np.allclose(sums, 1, rtol=0, atol=1e-4)):
-        raise ValueError(
+        raise ArenaError(
             "y_proba must hold finite probabilities whose rows sum to one; are these the values "
             "of decision_function?"
         )

@@ -30,6 +30,7 @@ from arena_estimators import (
     SwapSymmetricClassifier,
     make_arena_pipeline,
 )
+from arena_estimators.exceptions import ArenaError
 from arena_estimators.utils.estimator_checks import battle_checks, parametrize_with_battle_checks
 
 # Numeric classifiers take no battles; scikit-learn's own checks are for them.
@@ -126,6 +127,14 @@ def test_a_failing_check_is_reported_where_expected(estimator):
     )
     xfails = [p for p in marked.args[1] if p.marks]
     assert [p.marks[0].kwargs for p in xfails] == [{"reason": "a written reason", "strict": True}]
+
+
+def test_a_misspelt_check_is_not_passed_over():
+    with pytest.raises(ArenaError, match="PairStyleFeatures are called .'check_one_rwo'."):
+        parametrize_with_battle_checks(
+            [PairStyleFeatures()], expected_failed_checks=lambda _: {"check_one_rwo": "reason"}
+        )
+    parametrize_with_battle_checks([PairStyleFeatures()], expected_failed_checks=lambda _: None)
 
 
 @pytest.mark.parametrize("estimator", sorted(public_estimators(), key=repr))

@@ -20,6 +20,7 @@ from arena_estimators.ensemble._members import (
     proba_of,
     weight_name,
 )
+from arena_estimators.exceptions import ArenaError
 from arena_estimators.model_selection import prompt_groups
 
 _MARKDOWN = (
@@ -58,8 +59,8 @@ class AugmentingClassifier(BattleClassifierMixin, BaseEstimator):
           responses;
         - "trim" cuts every turn of both responses to the same share, drawn between 0.5 and 0.9,
           of its characters;
-        - "strip_markdown" takes headers, lists, emphasis, quotes, links and code marks, but not
-          their text, from both responses.
+        - "strip_markdown" takes the marks of headers, lists, quotes, code and inline links, and the
+          stars of emphasis, but not their text, from both responses.
     n_copies : int, default=1
         The number of copies of each battle. A copy that nothing would change is left out.
     random_state : int, RandomState instance or None, default=None
@@ -102,7 +103,7 @@ class AugmentingClassifier(BattleClassifierMixin, BaseEstimator):
     """
 
     _parameter_constraints = {
-        "estimator": [HasMethods(["fit", "predict_proba"])],
+        "estimator": [HasMethods("fit")],
         "augmentations": [tuple, list],
         "n_copies": [Interval(Integral, 0, None, closed="left")],
         "random_state": ["random_state"],
@@ -142,9 +143,9 @@ class AugmentingClassifier(BattleClassifierMixin, BaseEstimator):
         self._check_settings()
         validate_battles(self, X)
         classes, target = check_labels(y, n_battles=len(X))
-        check_member(self.estimator, "estimator", classes)
+        check_member(self.estimator, "estimator", classes, soft=target.ndim == 2)
         if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, X)
+            sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
             weight_name(self.estimator, "estimator")
         rows, copies = self._copies(X)
         y = classes[target] if target.ndim == 1 else target
@@ -179,7 +180,7 @@ class AugmentingClassifier(BattleClassifierMixin, BaseEstimator):
     def _check_settings(self):
         unknown = [name for name in self.augmentations if name not in _AUGMENTATIONS]
         if unknown or not self.augmentations:
-            raise ValueError(
+            raise ArenaError(
                 f"augmentations must name one or more of {list(_AUGMENTATIONS)}, got "
                 f"{self.augmentations!r}."
             )

@@ -21,6 +21,7 @@ from arena_estimators.ensemble._members import (
     weight_name,
 )
 from arena_estimators.ensemble._pooling import fit_pool, mean_log_loss, pool
+from arena_estimators.exceptions import ArenaError
 
 
 class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
@@ -47,8 +48,9 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
     space : {"log", "probability"}, default="log"
         Blend log probabilities (a weighted geometric mean) or probabilities.
     temperature : "fit" or float, default="fit"
-        Fit the temperature, or use this one. It lies between 0.01 and 100 when fitted: in log
-        space together with the weights, in probability space after them.
+        Fit the temperature, or use this one. It is fitted in log space together with the weights,
+        in probability space after them, to 100 at most and to 0.01 at least, in log space to 0.01
+        divided by the number of members.
     prefit : bool, default=False
         Whether the members are fitted already. They are then used as they are, and `fit` fits
         only weights and temperature, on battles the members must not have seen.
@@ -199,7 +201,8 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
         validate_battles(self, X)
         classes, target = check_labels(y, n_battles=len(X))
         for name, member in named:
-            check_member(member, f"Member {name!r}", classes, prefit=self.prefit)
+            soft = target.ndim == 2
+            check_member(member, f"Member {name!r}", classes, prefit=self.prefit, soft=soft)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         temperature = None if self.temperature == "fit" else float(self.temperature)
@@ -236,6 +239,7 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
         ndarray of shape (n_battles, n_classes) of float64
         """
         check_is_fitted(self)
+        self._validate_params()  # `space` may have been set since
         validate_battles(self, X, reset=False)
         members = [
             proba_of(member, X, self.classes_, f"Member {name!r}")
@@ -247,11 +251,11 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
         """Give the names and members that are not dropped, and the weights the user set."""
         pairs = [isinstance(item, list | tuple) and len(item) == 2 for item in self.estimators]
         if not pairs or not all(pairs) or not all(isinstance(n, str) for n, _ in self.estimators):
-            raise ValueError("estimators must be a list of (name, classifier), at least one.")
+            raise ArenaError("estimators must be a list of (name, classifier), at least one.")
         self._validate_names([name for name, _ in self.estimators])
         named = [(name, member) for name, member in self.estimators if member != "drop"]
         if not named or "blend" in dict(named):
-            raise ValueError("At least one member must be left, and none be named 'blend'.")
+            raise ArenaError("At least one member must be left, and none be named 'blend'.")
         return named, self._check_weights([name for name, _ in named])
 
     def _check_weights(self, names):
@@ -261,7 +265,7 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
             return None
         if isinstance(weights, dict | pd.Series):
             if sorted(map(str, weights.keys())) != sorted(names):
-                raise ValueError(
+                raise ArenaError(
                     f"weights names {list(weights.keys())}; the members are {names}. Pass a list "
                     "to give weights in the members' order."
                 )
@@ -269,11 +273,11 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
         try:
             weights = np.asarray(weights, dtype=np.float64)
         except (TypeError, ValueError) as error:
-            raise ValueError(f"weights must be numbers, got {weights!r}.") from error
+            raise ArenaError(f"weights must be numbers, got {weights!r}.") from error
         if weights.shape != (len(names),):
-            raise ValueError(f"weights has shape {weights.shape}; there are {len(names)} members.")
+            raise ArenaError(f"weights has shape {weights.shape}; there are {len(names)} members.")
         if not (weights >= 0).all() or abs(weights.sum() - 1) > 1e-6:
-            raise ValueError(
+            raise ArenaError(
                 f"weights must not be negative and must sum to one, got {weights.tolist()} with "
                 f"the sum {weights.sum():.6g}."
             )
@@ -299,7 +303,7 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
         splits = make_splits(self.cv, X, y, partition=False) if needs_folds else []
         weighs = sample_weight is None or any(sample_weight[test].any() for _, test in splits)
         if splits and not weighs:
-            raise ValueError("sample_weight is zero on all battles that cv tests.")
+            raise ArenaError("sample_weight is zero on all battles that cv tests.")
         proba, self.estimators_ = fit_and_predict_out_of_fold(
             [(f"Member {name!r}", member) for name, member in named],
             X,

@@ -4,18 +4,18 @@ import inspect
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
-from arena_estimators._validation import Interval, fit_context, validate_battles
+from arena_estimators._validation import HasMethods, Interval, fit_context, validate_battles
 from arena_estimators.battles import check_labels
-from arena_estimators.ensemble._members import check_member, fit_member
+from arena_estimators.ensemble._members import BattleClassifierMixin, check_member, fit_member
 from arena_estimators.exceptions import ArenaError, LabelsError
 from arena_estimators.model_selection import PromptGroupShuffleSplit, prompt_groups
 
 
-class EarlyStoppingClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+class EarlyStoppingClassifier(BattleClassifierMixin, BaseEstimator):
     """Choose the number of boosting rounds on held-out prompts, then fit on all battles.
 
     A booster that splits off its own validation rows meets the prompts of the training rows again
@@ -52,7 +52,8 @@ class EarlyStoppingClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator
     Raises
     ------
     ArenaError
-        If `estimator` is not a Pipeline that ends in one of the two boosters.
+        If `estimator` is not a Pipeline that ends in one of the two boosters, or LightGBM's has a
+        setting that would overrule the search, such as `boosting_type="dart"`.
     BattlesError, LabelsError
         If `X` or `y` break the data contract.
 
@@ -74,7 +75,7 @@ class EarlyStoppingClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator
     """
 
     _parameter_constraints = {
-        "estimator": [Pipeline],
+        "estimator": [HasMethods("fit")],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "patience": [Interval(Integral, 1, None, closed="left")],
         "random_state": ["random_state"],
@@ -103,6 +104,7 @@ class EarlyStoppingClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator
         -------
         self
         """
+        self._check_settings()
         check_member(self, "EarlyStoppingClassifier")
         validate_battles(self, X)
         classes, codes = check_labels(y, n_battles=len(X))
@@ -135,21 +137,6 @@ class EarlyStoppingClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator
         validate_battles(self, X, reset=False)
         return np.asarray(self.estimator_.predict_proba(X), dtype=np.float64)
 
-    def predict(self, X):
-        """Give the most probable class of each battle.
-
-        Parameters
-        ----------
-        X : DataFrame of shape (n_battles, n_columns)
-            Battles.
-
-        Returns
-        -------
-        ndarray of shape (n_battles,)
-        """
-        check_is_fitted(self)
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
-
     def _check_settings(self):
         last = self.estimator[-1] if isinstance(self.estimator, Pipeline) else self.estimator
         if last is self.estimator or type(last).__name__ not in _BOOSTERS:
@@ -157,8 +144,11 @@ class EarlyStoppingClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator
                 "EarlyStoppingClassifier needs a Pipeline whose last step is a LGBMClassifier or a "
                 f"HistGradientBoostingClassifier, got {type(last).__name__}."
             )
+        settings = last.get_params(deep=False)
+        if "dart" in (settings.get("boosting_type"), settings.get("boosting")):
+            raise ArenaError("boosting_type='dart' of LGBMClassifier cannot stop early.")
         for name, instead in _LIGHTGBM_ALIASES.items():
-            if name in last.get_params(deep=False) and type(last).__name__ == "LGBMClassifier":
+            if name in settings and type(last).__name__ == "LGBMClassifier":
                 raise ArenaError(
                     f"{name} of LGBMClassifier would overrule the rounds that are found. Pass "
                     f"{instead} instead."
@@ -202,12 +192,6 @@ class EarlyStoppingClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator
                 "more battles."
             )
         return train, held_out
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.two_d_array = False
-        return tags
 
 
 def _stop_lightgbm(booster, fitting, judging, patience):

@@ -7,15 +7,16 @@ import numpy as np
 from joblib.parallel import get_active_backend
 from sklearn import config_context
 from sklearn.base import ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.ensemble import StackingClassifier
 from sklearn.frozen import FrozenEstimator
-from sklearn.model_selection import check_cv
+from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, check_cv
 from sklearn.pipeline import Pipeline
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from arena_estimators.battles import CLASSES
-from arena_estimators.exceptions import LabelsError
+from arena_estimators.exceptions import ArenaError, LabelsError
 from arena_estimators.feature_extraction._cached import writable_memory
 from arena_estimators.model_selection import PromptGroupKFold
 
@@ -45,7 +46,7 @@ class BattleClassifierMixin(ClassifierMixin, MetaEstimatorMixin):
         return tags
 
 
-def check_member(estimator, name, classes=None, *, prefit=False):
+def check_member(estimator, name, classes=None, *, prefit=False, soft=False):
     """Refuse, before anything is fitted, a classifier that cannot be fitted or asked in the end.
 
     Parameters
@@ -57,10 +58,14 @@ def check_member(estimator, name, classes=None, *, prefit=False):
         The labels it will meet.
     prefit : bool, default=False
         Whether it is fitted already: what only a fit needs may be gone.
+    soft : bool, default=False
+        Whether the labels it will be fitted on are soft.
 
     Raises
     ------
-    ValueError
+    LabelsError
+        If labels are soft and it takes none, as scikit-learn's own classifiers.
+    ArenaError
         If it, or a classifier it is made of, has no `predict_proba`, if one that is fitted already
         has other classes, or if a part of it that belongs to this library has settings that
         contradict each other or the machine, such as a folder that cannot be written. The cache of
@@ -68,6 +73,8 @@ def check_member(estimator, name, classes=None, *, prefit=False):
     """
     _check_probabilities(estimator, name)
     _check_fitted(estimator, name, classes)
+    if soft and not prefit:
+        _check_takes_soft_labels(estimator, name)
     for part in [] if prefit else _parts(estimator):
         if isinstance(part, Pipeline):
             writable_memory(part.memory)
@@ -78,14 +85,36 @@ def check_member(estimator, name, classes=None, *, prefit=False):
 
 def _check_probabilities(estimator, name):
     for method in ("fit", "predict_proba"):
-        if isinstance(estimator, type) or not hasattr(estimator, method):
+        if isinstance(estimator, type) or not (
+            hasattr(estimator, method) or _ends_in_a_default_stack(estimator)
+        ):
             shown = " ".join(repr(estimator).split())
-            raise ValueError(
+            raise ArenaError(
                 f"{name} ({shown:.80}) has no {method}. Every member must be a classifier "
                 "with predict_proba; wrap one that has only a decision_function in "
                 "CalibratedClassifierCV."
             )
     _check_held(estimator, name)
+
+
+def _ends_in_a_default_stack(estimator):
+    """Tell of what has `predict_proba` once it is fitted, because a stack's default has it."""
+    if isinstance(estimator, StackingClassifier):
+        return estimator.final_estimator is None
+    passes_on = isinstance(estimator, Pipeline | GridSearchCV | RandomizedSearchCV)
+    return passes_on and any(map(_ends_in_a_default_stack, _held_by(estimator)))
+
+
+def _check_takes_soft_labels(estimator, name):
+    held = _held_by(estimator)
+    for one in held:
+        _check_takes_soft_labels(one, name)
+    frozen = isinstance(estimator, FrozenEstimator)
+    if not (held or frozen) and type(estimator).__module__.startswith("sklearn."):
+        raise LabelsError(
+            f"{name}: {type(estimator).__name__} takes labels, not soft labels. Pass one label a "
+            "battle, or take a classifier that does: DavidsonClassifier, BertPairClassifier."
+        )
 
 
 def _check_held(estimator, name):
@@ -176,7 +205,7 @@ def weight_name(estimator, name):
         step, estimator = estimator.steps[-1]
         prefix += f"{step}__"
     if not _takes_weights(estimator, by_name=False):
-        raise ValueError(
+        raise ArenaError(
             f"{name} ({type(estimator).__name__}) takes no sample_weight in fit; leave sample "
             "weights away, or choose a classifier that takes them."
         )
@@ -184,7 +213,7 @@ def weight_name(estimator, name):
         weight_name(held, name)
         if not (_is_ours(estimator) or _takes_weights(held, by_name=True)):
             outer, inner = type(estimator).__name__, type(held).__name__
-            raise ValueError(
+            raise ArenaError(
                 f"{name} needs sample weights in fit, but holds a {outer} of a {inner}, and "
                 f"{outer} hands none to a {inner}. Make {outer} the last step of the Pipeline "
                 f"instead, as in make_pipeline(features, {outer}(classifier)), or choose a "
@@ -247,7 +276,7 @@ def proba_of(estimator, X, classes, name):
     order = check_classes(estimator, classes, name)
     proba = np.ascontiguousarray(np.asarray(estimator.predict_proba(X), np.float64)[:, order])
     if not (np.isfinite(proba).all() and (proba >= 0).all() and (proba.sum(axis=1) > 0).all()):
-        raise ValueError(f"{name} ({type(estimator).__name__}) predicts what is no probability.")
+        raise ArenaError(f"{name} ({type(estimator).__name__}) predicts what is no probability.")
     return proba / proba.sum(axis=1, keepdims=True)
 
 
@@ -279,12 +308,12 @@ def make_splits(cv, X, y, *, partition=True):
     splits = list(check_cv(cv).split(X, y))
     tests = [np.arange(len(X))[test] for _, test in splits]
     if not all(map(len, tests)) or not tests:
-        raise ValueError("cv must give splits, with a battle in every test part.")
+        raise ArenaError("cv must give splits, with a battle in every test part.")
     tested = np.bincount(np.concatenate(tests), minlength=len(X))
     if partition and (tested != 1).any():
-        raise ValueError("cv must put every battle in the test part of exactly one fold.")
+        raise ArenaError("cv must put every battle in the test part of exactly one fold.")
     if (tested > 1).any():
-        raise ValueError("cv must put no battle in the test parts of two folds.")
+        raise ArenaError("cv must put no battle in the test parts of two folds.")
     for fold, (train, _) in enumerate(splits):
         if y.ndim == 1 and (missing := set(y.tolist()) - set(y[train].tolist())):
             raise LabelsError(

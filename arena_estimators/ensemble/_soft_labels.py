@@ -188,8 +188,8 @@ class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
     """
 
     _parameter_constraints = {
-        "student": [HasMethods(["fit", "predict_proba"])],
-        "teacher": [None, HasMethods(["fit", "predict_proba"])],
+        "student": [HasMethods("fit")],
+        "teacher": [None, HasMethods("fit")],
         "hard_weight": [Interval(Real, 0, 1, closed="both")],
         "temperature": [Interval(Real, 0, None, closed="neither")],
         "cv": ["cv_object"],
@@ -241,9 +241,11 @@ class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
         """
         validate_battles(self, X)
         classes, target = check_labels(y, n_battles=len(X))
-        check_member(self.student, "The student", classes)
+        soft = target.ndim == 2
+        # Without a teacher the student is its own, and fitted on `y` as it is.
+        check_member(self.student, "The student", classes, soft=soft and self.teacher is None)
         if self.teacher is not None and not self.prefit:
-            check_member(self.teacher, "The teacher", classes)
+            check_member(self.teacher, "The teacher", classes, soft=soft)
         names = np.array(CLASSES[: len(classes)])
         y = names[target] if target.ndim == 1 else target
         if sample_weight is not None:

@@ -4,7 +4,7 @@ from numbers import Real
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
@@ -16,11 +16,16 @@ from arena_estimators._validation import (
     validate_battles,
 )
 from arena_estimators.battles import check_labels, swap, swap_labels, swap_proba
-from arena_estimators.ensemble._members import check_member, fit_member
-from arena_estimators.exceptions import LabelsError
+from arena_estimators.ensemble._members import (
+    BattleClassifierMixin,
+    check_classes,
+    check_member,
+    fit_member,
+    proba_of,
+)
 
 
-class SwapSymmetricClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+class SwapSymmetricClassifier(BattleClassifierMixin, BaseEstimator):
     """Train a classifier on both orders of the responses and average its predictions over both.
 
     Wrap the whole text pipeline, not its last step: what is exchanged are the responses, and
@@ -75,7 +80,7 @@ class SwapSymmetricClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator
     """
 
     _parameter_constraints = {
-        "estimator": [HasMethods(["fit", "predict_proba"])],
+        "estimator": [HasMethods("fit")],
         "train": [StrOptions({"both", "random", "none"})],
         "predict_order": [StrOptions({"average", "uncertain", "none"})],
         "uncertain_fraction": [Interval(Real, 0, 1, closed="both")],
@@ -116,21 +121,18 @@ class SwapSymmetricClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator
         """
         validate_battles(self, X)
         classes, target = check_labels(y, n_battles=len(X))
-        check_member(self.estimator, "estimator", classes)
+        check_member(self.estimator, "estimator", classes, soft=target.ndim == 2)
         y = classes[target] if target.ndim == 1 else target
         rows = self._orders(len(X))
         weight = None
         if sample_weight is not None:
-            weight = _check_sample_weight(sample_weight, X)[rows % len(X)]
+            weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+            weight = weight[rows % len(X)]
         swapped = swap(X)
         X_both = pd.concat([swap(swapped), swapped], ignore_index=True)  # categories are the same
         y_both = np.concatenate([y, swap_labels(y)])
         self.estimator_ = fit_member(self.estimator, X_both.iloc[rows], y_both[rows], weight)
-        if not np.array_equal(self.estimator_.classes_, classes):
-            raise LabelsError(
-                f"{type(self.estimator_).__name__} learned the classes "
-                f"{list(self.estimator_.classes_)} from labels of the classes {list(classes)}."
-            )
+        check_classes(self.estimator_, classes, "estimator")
         self.classes_ = classes
         return self
 
@@ -147,8 +149,9 @@ class SwapSymmetricClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator
         ndarray of shape (n_battles, n_classes) of float64
         """
         check_is_fitted(self)
+        self._validate_params()  # how to predict may have been set since
         validate_battles(self, X, reset=False)
-        proba = self._one_order(X)
+        proba = proba_of(self.estimator_, X, self.classes_, "estimator")
         if self.predict_order == "none":
             return proba
         again = np.arange(len(X))
@@ -156,29 +159,9 @@ class SwapSymmetricClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator
             count = int(np.ceil(self.uncertain_fraction * len(X)))
             again = np.sort(np.argsort(proba.max(axis=1), kind="stable")[:count])
         if len(again):
-            swapped = self._one_order(swap(X.iloc[again]))
+            swapped = proba_of(self.estimator_, swap(X.iloc[again]), self.classes_, "estimator")
             proba[again] = (proba[again] + swap_proba(swapped)) / 2
         return proba
-
-    def predict(self, X):
-        """Give the most probable class of each battle.
-
-        Parameters
-        ----------
-        X : DataFrame of shape (n_battles, n_columns)
-            Battles.
-
-        Returns
-        -------
-        ndarray of shape (n_battles,)
-        """
-        check_is_fitted(self)
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
-
-    def _one_order(self, X):
-        """Predict in the given order; float32 probabilities are brought to a sum of one."""
-        proba = np.asarray(self.estimator_.predict_proba(X), dtype=np.float64)
-        return proba / proba.sum(axis=1, keepdims=True)
 
     def _orders(self, n_battles):
         """Choose rows of the battles as given (the first half) and exchanged (the second)."""
@@ -188,9 +171,3 @@ class SwapSymmetricClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator
         if self.train == "random":
             rows += n_battles * check_random_state(self.random_state).randint(2, size=n_battles)
         return rows
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.two_d_array = False
-        return tags

@@ -31,6 +31,11 @@ _BLOCKS = {
     "joined": ("joined",),
 }
 _CHUNK = 500  # battles analysed at a time
+_SWITCHES = ("sublinear_tf", "use_idf", "smooth_idf", "lowercase", "binary")
+_SHARE_OR_NUMBER = [
+    Interval(Real, 0, 1, closed="both"),
+    Interval(Integral, 1, None, closed="left"),
+]
 
 
 class PairTfidfVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
@@ -138,26 +143,16 @@ class PairTfidfVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys
         "combine": [StrOptions(set(_BLOCKS))],
         "dtype": [Options(type, {np.float32, np.float64}), StrOptions({"float32", "float64"})],
         "n_jobs": [Integral, None],
-        "sublinear_tf": ["boolean"],
-        "use_idf": ["boolean"],
-        "smooth_idf": ["boolean"],
+        **dict.fromkeys(_SWITCHES, ["boolean"]),
         "norm": [StrOptions({"l1", "l2"}), None],
         "analyzer": [StrOptions({"word", "char", "char_wb"})],
         "strip_accents": [StrOptions({"ascii", "unicode"}), None],
-        "lowercase": ["boolean"],
-        "binary": ["boolean"],
         "token_pattern": [str],
         "ngram_range": [tuple],
         "stop_words": [StrOptions({"english"}), list, None],
         "max_features": [Interval(Integral, 1, None, closed="left"), None],
-        "min_df": [
-            Interval(Real, 0, 1, closed="both"),
-            Interval(Integral, 1, None, closed="left"),
-        ],
-        "max_df": [
-            Interval(Real, 0, 1, closed="both"),
-            Interval(Integral, 1, None, closed="left"),
-        ],
+        "min_df": _SHARE_OR_NUMBER,
+        "max_df": _SHARE_OR_NUMBER,
     }
 
     def __init__(
@@ -322,7 +317,7 @@ class PairTfidfVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys
         vectorizer = self._vectorizer([""] if self.vocabulary is None else self.vocabulary)
         columns = vectorizer.fit([""]).vocabulary_
         if min(self.ngram_range) < 1:
-            raise ValueError(f"ngram_range={self.ngram_range}: the shortest n-grams have length 1.")
+            raise ArenaError(f"ngram_range={self.ngram_range}: the shortest n-grams have length 1.")
         return None if self.vocabulary is None else sorted(columns, key=columns.get)
 
     def _texts(self, X):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from arena_estimators.exceptions import ArenaError
 from arena_estimators.feature_extraction._ngrams import Walk, group
 from arena_estimators.feature_extraction._units import are_terms
 
@@ -75,9 +76,9 @@ class Vocabulary:
                 if max_features is not None:
                     tf[rank[places]] += counts.sum(axis=0)
         if not df.any():
-            raise ValueError("empty vocabulary; perhaps the documents only contain stop words")
+            raise ArenaError("empty vocabulary; perhaps the documents only contain stop words")
         if max_df < min_df:
-            raise ValueError("max_df corresponds to < documents than min_df")
+            raise ArenaError("max_df corresponds to < documents than min_df")
         kept = (df > 0) & (df >= min_df) & (df <= max_df)
         if max_features is not None and np.count_nonzero(kept) > max_features:
             # As scikit-learn: its sort is not stable, so type and order decide between equals.
@@ -85,7 +86,7 @@ class Vocabulary:
             kept = np.flatnonzero(kept)[(-frequencies).argsort()[:max_features]]
             kept = np.isin(np.arange(len(df)), kept)
         if not kept.any():
-            raise ValueError(
+            raise ArenaError(
                 "After pruning, no terms remain. Try a lower min_df or a higher max_df."
             )
         columns = np.where(kept, np.cumsum(kept) - 1, -1).astype(np.int32)

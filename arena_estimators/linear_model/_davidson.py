@@ -23,7 +23,7 @@ from arena_estimators._validation import (
     validate_data,
 )
 from arena_estimators.battles import CLASSES, COLUMNS, check_labels
-from arena_estimators.exceptions import ArenaWarning, BattlesError, LabelsError
+from arena_estimators.exceptions import ArenaError, ArenaWarning, BattlesError, LabelsError
 
 
 class DavidsonClassifier(ClassifierMixin, BaseEstimator):
@@ -182,7 +182,7 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
         with np.errstate(over="ignore", invalid="ignore"):  # told below
             solution, self.n_iter_, converged = loss.minimise(start, self.max_iter, self.tol)
         if not np.isfinite(solution).all():
-            raise ValueError(
+            raise ArenaError(
                 "The fit overflowed: the features are too large. Scale them, for example with "
                 "StandardScaler(with_mean=False)."
             )
@@ -255,7 +255,7 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
     def _start(self, n_features, classes):
         if self.warm_start and hasattr(self, "coef_"):
             if len(self.coef_) != n_features or not np.array_equal(self.classes_, classes):
-                raise ValueError(
+                raise ArenaError(
                     "warm_start=True, but the features or classes differ from the last fit; use "
                     "a clone or warm_start=False."
                 )
@@ -295,7 +295,7 @@ def _one_hot(y):
     if classes.dtype.kind in "OU" and set(classes) & set(CLASSES):
         classes, codes = check_labels(y)  # the arena's own labels: a misspelt one is named
     if len(classes) not in (2, 3):
-        raise ValueError(
+        raise ArenaError(
             f"A battle has two classes (a, b) or three (a, b, tie); y contains {len(classes)} "
             f"class{'' if len(classes) == 1 else 'es'}."
         )

@@ -21,7 +21,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 from arena_estimators.battles import swap, swap_proba
-from arena_estimators.exceptions import BattlesError, LabelsError
+from arena_estimators.exceptions import ArenaError, BattlesError, LabelsError
 from arena_estimators.linear_model import DavidsonClassifier
 from arena_estimators.model_selection import PromptGroupKFold
 from arena_estimators.utils._testing import (
@@ -44,12 +44,18 @@ def parametrize_with_battle_checks(estimators, *, expected_failed_checks=None):
     estimators : list of estimators
         Classifiers or transformers that take a DataFrame of battles.
     expected_failed_checks : callable, optional
-        It takes an estimator and returns a dict of check names to the reason why each fails.
+        It takes an estimator and returns a dict of check names to the reason why each fails, or
+        None.
 
     Returns
     -------
     decorator : pytest.mark.parametrize
         For a test with the arguments `estimator` and `check`, which calls `check(estimator)`.
+
+    Raises
+    ------
+    ArenaError
+        If a check that is expected to fail is none of the estimator's.
 
     Examples
     --------
@@ -65,8 +71,12 @@ def parametrize_with_battle_checks(estimators, *, expected_failed_checks=None):
 
     cases = []
     for estimator in estimators:
-        expected = (expected_failed_checks or (lambda _: {}))(estimator)
-        for check in battle_checks(estimator):
+        expected = (expected_failed_checks and expected_failed_checks(estimator)) or {}
+        checks = battle_checks(estimator)
+        unknown = sorted(expected.keys() - {check.__name__ for check in checks})
+        if unknown:
+            raise ArenaError(f"No checks of {type(estimator).__name__} are called {unknown}.")
+        for check in checks:
             name = check.__name__
             reason = expected.get(name)
             marks = pytest.mark.xfail(reason=reason, strict=True) if reason else ()
@@ -249,7 +259,7 @@ def check_probabilities(estimator):
         assert model.classes_.tolist() == classes
         proba = model.predict_proba(data.X)
         assert proba.shape == (len(data.X), len(classes))
-        assert proba.dtype == np.float64
+        assert proba.dtype == np.float64, f"probabilities are {proba.dtype}, not float64"
         assert np.isfinite(proba).all()
         assert (proba >= 0).all()
         np.testing.assert_allclose(proba.sum(axis=1), 1, atol=1e-9)

@@ -233,6 +233,19 @@ def test_sample_weights_reach_members_and_the_loss(data):
     assert heavy[:, 2].mean() < model.fit(data.X, data.y).predict_proba(data.X)[:, 2].mean() / 2
 
 
+def test_the_space_is_checked_when_it_is_used(data):
+    model = BlendingClassifier(MEMBERS, cv=2).fit(data.X, data.y).set_params(space="nonsense")
+    with pytest.raises(ValueError, match="'space' parameter"):
+        model.predict_proba(data.X)
+
+
+def test_members_that_take_no_soft_labels_are_named_before_any_fit(data):
+    words = make_pipeline(PairTfidfVectorizer(), LogisticRegression())
+    model = BlendingClassifier([*MEMBERS, ("regression", words)], cv=2)
+    with pytest.raises(LabelsError, match="Member 'regression': LogisticRegression takes"):
+        model.fit(data.X, np.full((len(data.X), 3), 1 / 3))
+
+
 def test_soft_labels_and_weights_equal_hard_ones(data):
     hot = np.eye(3)[np.unique(data.y, return_inverse=True)[1]]
     frame = pd.DataFrame(hot, columns=["model_a", "model_b", "tie"])[["tie", "model_b", "model_a"]]

@@ -7,6 +7,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.metrics import log_loss
 from sklearn.pipeline import make_pipeline
+from sklearn.svm import LinearSVC
 
 from arena_estimators import (
     EarlyStoppingClassifier,
@@ -241,8 +242,13 @@ def test_bad_input_is_refused_before_any_fit(data):
 
     with pytest.raises(ArenaError, match="HistGradient.*got RandomForestClassifier"):
         untouched(RandomForestClassifier()).fit(data.X, data.y)
-    with pytest.raises(ValueError, match="'estimator' parameter"):
+    with pytest.raises(ArenaError, match="needs a Pipeline .*got HistGradient"):
         EarlyStoppingClassifier(histogram()).fit(data.X, data.y)
+    for last in (LinearSVC(), "passthrough"):
+        with pytest.raises(ArenaError, match="needs a Pipeline whose last step is a LGBM"):
+            untouched(last).fit(data.X, data.y)
+    with pytest.raises(ArenaError, match="'dart' of LGBMClassifier cannot stop early"):
+        untouched(lightgbm(boosting_type="dart")).fit(data.X, data.y)
     for alias, instead in (
         ("num_iterations", "n_estimators"),
         ("early_stopping_round", "patience"),

@@ -4,12 +4,15 @@ import pytest
 from sklearn import config_context
 from sklearn.compose import ColumnTransformer
 from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import StackingClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
+from sklearn.svm import LinearSVC
 
 from arena_estimators import (
     DavidsonClassifier,
@@ -160,6 +163,36 @@ def test_bad_input_is_refused_before_any_fit(data):
     with pytest.raises(ValueError, match="takes no sample_weight"):
         model = SwapSymmetricClassifier(KNeighborsClassifier())
         model.fit(data.X, data.y, sample_weight=np.ones(80))
+    with pytest.raises(ValueError, match="Negative values"):
+        SwapSymmetricClassifier(Recorder()).fit(data.X, data.y, sample_weight=-np.ones(80))
+    with pytest.raises(LabelsError, match="estimator: LogisticRegression takes labels, not soft"):
+        model = SwapSymmetricClassifier(by_columns())
+        model.fit(data.X, np.full((80, 3), 1 / 3))
+
+
+def test_settings_of_predictions_are_checked_when_they_are_used(data):
+    model = SwapSymmetricClassifier(by_columns()).fit(data.X, data.y)
+    with pytest.raises(ValueError, match="'predict_order' parameter"):
+        model.set_params(predict_order="nonee").predict_proba(data.X)
+
+
+def test_a_stack_with_its_default_is_made_symmetric(data):
+    """It has no `predict_proba` before it is fitted."""
+    stack = StackingClassifier([("one", by_columns())], cv=2)
+    for estimator in (stack, make_pipeline(stack), GridSearchCV(stack, {}, cv=2)):
+        model = SwapSymmetricClassifier(estimator).fit(data.X, data.y)
+        assert swap_inconsistency(model, data.X) == 0
+    with pytest.raises(ValueError, match="no predict_proba"):
+        stack = StackingClassifier([("one", by_columns())], final_estimator=LinearSVC(), cv=2)
+        SwapSymmetricClassifier(stack).fit(data.X, data.y)
+
+
+def test_codes_and_names_are_the_same_classes(data):
+    codes = np.unique(data.y, return_inverse=True)[1]
+    fitted = FrozenEstimator(by_columns().fit(data.X, codes))
+    model = SwapSymmetricClassifier(fitted).fit(data.X, data.y)
+    assert model.classes_.tolist() == ["model_a", "model_b", "tie"]
+    assert swap_inconsistency(model, data.X) == 0
 
 
 def test_classes_that_differ_are_refused(data):
@@ -168,7 +201,7 @@ def test_classes_that_differ_are_refused(data):
             self.classes_ = np.array(["a", "b", "c"])
             return self
 
-    with pytest.raises(LabelsError, match="Other learned the classes"):
+    with pytest.raises(LabelsError, match="estimator .Other. has the classes .* expected"):
         SwapSymmetricClassifier(Other()).fit(data.X, data.y)
 
 
