@@ -55,7 +55,8 @@ def make_arena_pipeline(kind="linear", *, n_jobs=None, random_state=None):
           prompts.
         - `"forest"`: random forest on style and dimensions of words.
         - `"kernel"`: kernel logistic regression (a radial basis function, approximated from 1,000
-          battles) on style and dimensions of words.
+          battles in either order) on style and dimensions of words. Of fewer than 500 it takes all,
+          and scikit-learn warns that `n_components > n_samples`.
         - `"svm"`: linear support vector machine on the features of `"linear"`.
         - `"embedding"`: :class:`DavidsonClassifier` on differences of a frozen encoder's vectors
           and of style.
