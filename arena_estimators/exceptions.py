@@ -1,12 +1,12 @@
 """The errors and warnings of arena_estimators.
 
-Every error is an `ArenaError`, which is a `ValueError`, so code that catches what scikit-learn
+Every error here is an `ArenaError`, which is a `ValueError`, so code that catches what scikit-learn
 raises on bad input catches these too.
 """
 
 
 class ArenaError(ValueError):
-    """Base of every error this library raises on purpose."""
+    """Base of all errors of this library; wrong parameters are told by scikit-learn's own."""
 
 
 class BattlesError(ArenaError):

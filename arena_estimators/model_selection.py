@@ -14,9 +14,8 @@ def prompt_groups(X):
 
     Prompts are compared without regard to case and to how much white space stands between words or
     around them. The numbers follow the sorted prompts and so do not depend on the order of the
-    rows. A column `prompt_group` says it instead,
-    where there is one: for what belongs together though its prompts differ, such as a
-    conversation and its later turns.
+    rows. A column `prompt_group` says it instead, where there is one: for what belongs together
+    though its prompts differ, such as a conversation and its later turns.
 
     Parameters
     ----------

@@ -8,7 +8,7 @@ import argparse
 import os
 
 from submit_baseline import CV, run
-from submit_files import OUT, check_paths, read_test, read_train, start
+from submit_files import MADE_OUT, OUT, check_paths, read_test, read_train, start
 
 TRAIN, TEST = "data/train.csv", "data/test.csv"
 MODEL = "models/linear.joblib"
@@ -16,16 +16,17 @@ MODEL = "models/linear.joblib"
 
 def main():
     argparse.ArgumentParser(description=__doc__).parse_args()
-    check_paths(OUT, MODEL)
     train_file = TRAIN if os.path.exists(TRAIN) else None
     # A model of synthetic battles says nothing about real ones.
     test_file = TEST if train_file and os.path.exists(TEST) else None
+    out = OUT if test_file or train_file is None else MADE_OUT
+    check_paths(out, MODEL)
     if train_file is None:
         print("No data/train.csv here: all battles are synthetic. Put the competition's files")
         print("into data/ and run this again for real ones.\n", flush=True)
     elif test_file is None:
         print("No data/test.csv here: predictions are for synthetic battles.\n", flush=True)
-    run(read_train(train_file, 4000, CV), read_test(test_file, 500), OUT, MODEL)
+    run(read_train(train_file, 4000, CV), read_test(test_file, 500), out, MODEL)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from submit_files import (
     check_folds,
     load,
+    named,
     one_line,
     parse,
     read_test,
@@ -51,7 +52,7 @@ def main(argv=None):
     if args.unlabelled and not args.train:
         parser.error("--unlabelled needs --train and --test too")
     train, test = read_train(args.train, N_TRAIN), read_test(args.test)
-    with one_line(f"{args.train}, without the quarter that is held out: "):
+    with one_line(f"{named(args.train)}without the quarter that is held out, "):
         known, _ = next(HELD_OUT.split(train.X))
         # A teacher predicts each half, and is itself a blend of what halves of the other teach.
         halves = PromptGroupKFold(2)

@@ -11,7 +11,7 @@ import argparse
 
 from sklearn.dummy import DummyClassifier
 from sklearn.model_selection import cross_val_score
-from submit_files import at_least, check_folds, one_line, read_labelled, start
+from submit_files import at_least, check_folds, named, one_line, read_labelled, start
 
 from arena_estimators import PromptGroupKFold, make_arena_pipeline
 
@@ -42,7 +42,7 @@ def main(argv=None):
         print("This example needs Optuna: pip install optuna")
         return
     train = read_labelled(args.train, 600)
-    with one_line(f"{args.train}: "):
+    with one_line(named(args.train)):
         check_folds(train.X, train.y, CV)
     print(f"class prior: log loss {log_loss(DummyClassifier(), train):.4f}")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -54,4 +54,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    start(main)
+    start(main, "Interrupted.")

@@ -21,6 +21,7 @@ import joblib
 from submit_files import (
     at_least,
     check_writable,
+    load,
     one_line,
     parse,
     positive,
@@ -34,7 +35,8 @@ from submit_files import (
 from arena_estimators import BertPairClassifier, make_submission, write_submission
 
 HIDDEN_TEST = 25_000  # battles in the competition's hidden file, which may take nine hours
-SAMPLE, LEAST = 256, 50  # battles to measure the speed with
+SAMPLE, FEW = 256, 50  # battles to measure the speed with; fewer tell nothing
+MEMORY = {"batch_tokens", "accumulate"}  # what may be asked for of a model that is trained
 N_TRAIN = 120
 MODEL = "models/bert.joblib"
 MADE_MODEL, MADE_LENGTH = "models/made_bert.joblib", 64  # never taken for one of real battles
@@ -42,7 +44,6 @@ MADE_MODEL, MADE_LENGTH = "models/made_bert.joblib", 64  # never taken for one o
 
 def read_model(path, asked):
     """Read a model that was trained before, with what is asked for now."""
-    say(f"The model in {path} is used, and nothing is trained; delete it to train anew.")
     try:
         model = joblib.load(path)
     except Exception as error:  # pickle's errors are of many kinds
@@ -52,12 +53,19 @@ def read_model(path, asked):
     with one_line(f"{path}: "):
         rehearse(model.classes_)
     for name, value in asked.items():
-        if getattr(model, name) != value:
+        trained = getattr(model, name)
+        if not (name in MEMORY or trained == value or same_folder(trained, value)):
             raise SystemExit(
-                f"{path} holds a model with {name}={getattr(model, name)!r}, not {value!r}. Name "
-                "another file with --model, or delete it to train anew."
+                f"{path} holds a model with {name}={trained!r}, not {value!r}. Name another file "
+                "with --model, or delete it to train anew."
             )
-    return model
+    say(f"The model in {path} is used, and nothing is trained; delete it to train anew.")
+    return model.set_params(**{name: asked[name] for name in MEMORY & asked.keys()})
+
+
+def same_folder(one, other):
+    """Tell whether two values are names of one folder."""
+    return os.path.isdir(str(one)) and os.path.realpath(one) == os.path.realpath(str(other))
 
 
 def train_model(path, battles, asked):
@@ -76,10 +84,10 @@ def train_model(path, battles, asked):
     return model, save(model, path) if is_main() else None
 
 
-def project(model, X, more=None):
+def project(model, X, others=None):
     """Predict a sample, of other battles if `X` has few, and say how long the rest will take."""
-    pool = X if more is None or len(X) >= SAMPLE else max(X, more, key=len)
-    if len(pool) < LEAST:
+    pool = X if others is None or len(X) >= SAMPLE else max(X, others, key=len)
+    if len(pool) < FEW:
         return
     sample = pool.sample(min(SAMPLE, len(pool)), random_state=0)
     model.predict_proba(sample[:3])  # what is done once, however many battles there are
@@ -142,6 +150,8 @@ def main(argv=None):
     test = read_test(files["test"])
     if not trained:
         model, unsaved = train_model(path, battles, asked)
+    elif files["train"] and len(test.X) < SAMPLE and os.path.isfile(files["train"]):
+        battles = load(files["train"])  # to measure the speed with
     model.set_params(verbose=0)
     project(model, test.X, battles and battles.X)
     frame = make_submission(model.set_params(verbose=1), test.X, test.id)

@@ -21,7 +21,7 @@ from arena_estimators.battles import CLASSES
 from arena_estimators.exceptions import ArenaError
 
 N_TEST = 100
-OUT, MADE_OUT = "submission.csv", "made_submission.csv"  # no file of real battles is replaced
+OUT, MADE_OUT = "submission.csv", "made_submission.csv"  # what is made replaces nothing
 LEAST = 30
 
 
@@ -105,12 +105,12 @@ def check_writable(option, path):
         ) from None
 
 
-def start(main):
+def start(main, interrupted="Interrupted; no submission was written."):
     """Run a script, and let Ctrl-C end it with one line, instead of a traceback."""
     try:
         main()
     except KeyboardInterrupt:
-        raise SystemExit("Interrupted; no submission was written.") from None
+        raise SystemExit(interrupted) from None
 
 
 @contextmanager
@@ -120,6 +120,11 @@ def one_line(start=""):
         yield
     except (ArenaError, OSError) as error:
         raise SystemExit(f"{start}{error}") from None
+
+
+def named(path):
+    """Begin what is said of a file, or of the battles in its place."""
+    return f"{path or 'made battles'}: "
 
 
 def load(path):
@@ -146,7 +151,7 @@ def read_labelled(path, n_made):
 def read_train(path, n_made, cv=None):
     """Load or make battles that a submission can be learned from, which takes all three classes."""
     battles = read_labelled(path, n_made)
-    with one_line(f"{path}: "):
+    with one_line(named(path)):
         rehearse(battles.y)
         if cv is not None:
             check_folds(battles.X, battles.y, cv)

@@ -95,7 +95,9 @@ def test_the_demo_takes_what_is_in_data_but_no_real_test_for_a_made_train(
     for missing in {"train.csv", "test.csv"} - {*names}:
         (data / missing).unlink()
     example("demo")
-    check_submission("submission.csv", 9 if len(names) == 2 else 100)
+    made = "made_submission.csv" if names == ["train.csv"] else "submission.csv"
+    check_submission(made, 9 if len(names) == 2 else 100)
+    assert pathlib.Path("submission.csv").exists() == (made == "submission.csv")
     said = capsys.readouterr().out
     assert ("Fitting on all 80 battles" in said) == ("train.csv" in names)
     assert ("No data/train.csv here" in said) == ("train.csv" not in names)
@@ -151,6 +153,11 @@ def test_the_battles_to_learn_are_not_those_to_predict(example, tmp_path, capsys
     assert "--train and --test are the same file" in capsys.readouterr().err
 
 
+def test_made_battles_can_be_too_few_for_folds(example):
+    with pytest.raises(SystemExit, match="made battles: .*"):
+        example("submit_ensemble", "--folds", 90)
+
+
 def keep_battles(n_battles):
     """Give a function that cuts the file to learn from."""
     return lambda: pd.read_csv("train.csv").head(n_battles).to_csv("train.csv", index=False)
@@ -181,7 +188,7 @@ def test_too_few_battles_for_folds_are_refused_before_any_fit(
         pytest.importorskip("optuna", reason="pip install optuna")
     files = write_competition_files(tmp_path, 80, 9)
     spoil()
-    with pytest.raises(SystemExit, match=rf"train\.csv.*: .*({message})") as error:
+    with pytest.raises(SystemExit, match=rf"train\.csv: .*({message})") as error:
         example(name, *(files if name != "optuna_search" else files[:2]))
     assert "\n" not in error.value.code
     assert capsys.readouterr().out == ""

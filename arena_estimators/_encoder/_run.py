@@ -71,12 +71,12 @@ def pack(sequences, indices, budget=None, *, max_sequences=None, max_length=None
     total = int(lengths.sum())
     rest = (total if budget is None else budget) - total
     if rest < 0:
-        raise ValueError(f"{total} tokens do not fit into a budget of {budget}.")
+        raise ArenaError(f"{total} tokens do not fit into a budget of {budget}.")
     filler = [max_length] * (rest // max_length) + [rest % max_length] * (rest % max_length > 0)
     pieces = np.concatenate([lengths, np.array(filler, dtype=lengths.dtype)])
     empty = 0 if max_sequences is None else max_sequences - len(pieces)
     if empty < 0:
-        raise ValueError(f"{len(pieces)} sequences do not fit into {max_sequences}.")
+        raise ArenaError(f"{len(pieces)} sequences do not fit into {max_sequences}.")
     ends = np.cumsum(np.concatenate([[0], pieces, np.zeros(empty, dtype=pieces.dtype)]))
     ids = np.full((1, total + rest), pad_id, dtype=np.int64)
     ids[0, :total] = sequences.ids[take]

@@ -79,7 +79,9 @@ def _check_names(path, names, wanted):
 def _read_csv(path, wanted, batch_rows, json_cells):
     _check_kind(path)
     options = {"keep_default_na": False, "encoding": "utf-8"}
-    head = pd.read_csv(path, header=None, dtype=str, nrows=100, **options)
+    first_rows = {"header": None, "dtype": str, **options}
+    _check_separator(path, pd.read_csv(path, nrows=1, **first_rows).iloc[0].tolist())
+    head = pd.read_csv(path, nrows=100, **first_rows)
     names = head.iloc[0].tolist()
     _check_names(path, names, wanted)
     long = [name for name in names if name in _LONG]
@@ -103,20 +105,22 @@ def _read_csv(path, wanted, batch_rows, json_cells):
 
 
 def _check_kind(path):
-    """Refuse what is often called .csv and is none: packed, UTF-16, or separated otherwise."""
+    """Refuse what is no text, or no UTF-8, whatever its name says."""
     with gzip.open(path) if _is_packed(path) else open(path, "rb") as file:
-        head = file.readline(10_000)
-    for start, kind in _NO_CSV.items():
+        head = file.read(4)
+    for start, kind in _NO_TEXT.items():
         if head.startswith(start):
             raise FileFormatError(f"{path}: this is {kind}.")
-    if b"," not in head:
-        for separator in (";", "\t", "|"):
-            if separator.encode() in head:
-                raise FileFormatError(
-                    f"{path}: columns are separated by {separator!r}, not by commas. Pass what "
-                    f"pandas reads: load_arena(pandas.read_csv({str(path)!r}, sep={separator!r}, "
-                    "keep_default_na=False))."
-                )
+
+
+def _check_separator(path, names):
+    for separator in (";", "\t", "|"):
+        if len(names) == 1 and separator in names[0]:
+            raise FileFormatError(
+                f"{path}: columns are separated by {separator!r}, not by commas. Pass what pandas "
+                f"reads: load_arena(pandas.read_csv({str(path)!r}, sep={separator!r}, dtype=str, "
+                "keep_default_na=False))."
+            )
 
 
 def _is_packed(path):
@@ -140,6 +144,7 @@ def _check_row_lengths(path, names):
 
 
 def _read_jsonl(path, wanted, batch_rows, json_cells):
+    _check_kind(path)
     size, names, rows = os.path.getsize(path), None, []
     with open(path, "rb") as file:
         lines = gzip.open(file) if _is_packed(path) else file
@@ -211,9 +216,10 @@ def _plain_cells(column):
     return [cell.tolist() if isinstance(cell, np.ndarray) else cell for cell in cells]
 
 
-_NO_CSV = {
-    b"\x1f\x8b": "a gzip file; let its name end in .csv.gz",
+_NO_TEXT = {
+    b"\x1f\x8b": "a gzip file; add .gz to its name",
     b"PK\x03\x04": "a zip file, such as Excel's are; unzip it, or save the table as CSV",
+    b"\xd0\xcf\x11\xe0": "an Excel file; save the table as CSV",
     b"PAR1": "a parquet file; let its name end in .parquet",
     b"\xff\xfe": "UTF-16 text; save it as UTF-8",
     b"\xfe\xff": "UTF-16 text; save it as UTF-8",

@@ -146,9 +146,11 @@ def _check_ids(ids):
 
 def _warn_of_floats(ids):
     """Warn of ids that a spreadsheet or pandas has taken for measurements."""
-    if re.fullmatch(r"\d+\.\d*([eE]\+?\d+)?", str(ids[0])):
+    number = re.compile(r"\d+(\.\d*([eE][+-]?\d+)?|[eE][+-]\d+)").fullmatch
+    changed = next((text for text in map(str, ids.tolist()) if number(text)), None)
+    if changed is not None:
         warnings.warn(
-            f"The ids are numbers like {ids[0]}, and the submission holds them as they are. The "
+            f"There are ids like {changed}, and the submission holds them as they are. The "
             "competition's are whole: pandas makes others of them where one is missing, and a "
             "spreadsheet where they are long.",
             ArenaWarning,

@@ -83,7 +83,7 @@ class AugmentingClassifier(BattleClassifierMixin, BaseEstimator):
     ------
     BattlesError, LabelsError
         If `X` or `y` break the data contract.
-    ValueError
+    ArenaError
         If an augmentation is not one of those above.
 
     See Also

@@ -87,7 +87,7 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
     ------
     BattlesError, LabelsError
         If `X` or `y` break the data contract, or a member's classes are not those of `y`.
-    ValueError
+    ArenaError
         If names are not unique, a member or a classifier it holds has no `predict_proba`, or
         weights are no weights.
 

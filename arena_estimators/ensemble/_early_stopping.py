@@ -104,7 +104,7 @@ class EarlyStoppingClassifier(BattleClassifierMixin, BaseEstimator):
         -------
         self
         """
-        self._check_settings()
+        self._check_settings()  # first, for what it says of other classifiers
         check_member(self, "EarlyStoppingClassifier")
         validate_battles(self, X)
         classes, codes = check_labels(y, n_battles=len(X))
@@ -145,7 +145,7 @@ class EarlyStoppingClassifier(BattleClassifierMixin, BaseEstimator):
                 f"HistGradientBoostingClassifier, got {type(last).__name__}."
             )
         settings = last.get_params(deep=False)
-        if "dart" in (settings.get("boosting_type"), settings.get("boosting")):
+        if "dart" in (settings.get(name) for name in ("boosting_type", "boosting", "boost")):
             raise ArenaError("boosting_type='dart' of LGBMClassifier cannot stop early.")
         for name, instead in _LIGHTGBM_ALIASES.items():
             if name in settings and type(last).__name__ == "LGBMClassifier":

@@ -9,7 +9,8 @@ from sklearn import config_context
 from sklearn.base import ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.ensemble import StackingClassifier
 from sklearn.frozen import FrozenEstimator
-from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, check_cv
+from sklearn.model_selection import check_cv
+from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
@@ -73,8 +74,12 @@ def check_member(estimator, name, classes=None, *, prefit=False, soft=False):
     """
     _check_probabilities(estimator, name)
     _check_fitted(estimator, name, classes)
-    if soft and not prefit:
-        _check_takes_soft_labels(estimator, name)
+    if soft and not prefit and takes_soft_labels(estimator) is False:
+        raise LabelsError(
+            f"{name} is a classifier of scikit-learn, or ends in one, and they take labels, not "
+            "soft labels. Pass one label a battle, or take one that does: DavidsonClassifier, "
+            "BertPairClassifier."
+        )
     for part in [] if prefit else _parts(estimator):
         if isinstance(part, Pipeline):
             writable_memory(part.memory)
@@ -101,20 +106,8 @@ def _ends_in_a_default_stack(estimator):
     """Tell of what has `predict_proba` once it is fitted, because a stack's default has it."""
     if isinstance(estimator, StackingClassifier):
         return estimator.final_estimator is None
-    passes_on = isinstance(estimator, Pipeline | GridSearchCV | RandomizedSearchCV)
+    passes_on = isinstance(estimator, Pipeline | BaseSearchCV)
     return passes_on and any(map(_ends_in_a_default_stack, _held_by(estimator)))
-
-
-def _check_takes_soft_labels(estimator, name):
-    held = _held_by(estimator)
-    for one in held:
-        _check_takes_soft_labels(one, name)
-    frozen = isinstance(estimator, FrozenEstimator)
-    if not (held or frozen) and type(estimator).__module__.startswith("sklearn."):
-        raise LabelsError(
-            f"{name}: {type(estimator).__name__} takes labels, not soft labels. Pass one label a "
-            "battle, or take a classifier that does: DavidsonClassifier, BertPairClassifier."
-        )
 
 
 def _check_held(estimator, name):
@@ -197,7 +190,7 @@ def weight_name(estimator, name):
 
     Raises
     ------
-    ValueError
+    ArenaError
         If there is no such argument, or the weights would not reach a classifier it is made of.
     """
     prefix = ""
@@ -243,13 +236,21 @@ def fit_member(estimator, X, y, weight=None):
 
 
 def takes_soft_labels(estimator):
-    """Say whether a classifier takes probabilities for labels: those of this library do.
+    """Say whether a classifier takes probabilities for labels; None where nobody can know.
 
-    Of a Pipeline this is asked of its last step, of a wrapper or a blend of what it holds.
+    Those of this library do and those of scikit-learn do not. Of a Pipeline this is asked of its
+    last step, of a wrapper or a blend of what it fits on the labels it is given.
     """
+    if isinstance(estimator, FrozenEstimator | BaseSearchCV):
+        return None  # it is not fitted, or it is as far as the scores can be computed
     if not (_is_ours(estimator) or isinstance(estimator, Pipeline)):
-        return False
-    return all(takes_soft_labels(held) for held in _held_by(estimator))
+        return False if type(estimator).__module__.startswith("sklearn.") else None
+    held = _held_by(estimator)
+    if hasattr(estimator, "student"):
+        # Votes and the teacher's answers are mixed for the student, in a way that it takes.
+        held = [held[-1]] if held and not estimator.prefit else []
+    answers = [takes_soft_labels(one) for one in held]
+    return False if False in answers else None if None in answers else True
 
 
 def check_classes(estimator, classes, name):

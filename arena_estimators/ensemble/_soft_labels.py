@@ -161,7 +161,7 @@ class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
     ------
     BattlesError, LabelsError
         If `X` or `y` break the data contract, or the teacher's classes are not those of `y`.
-    ValueError
+    ArenaError
         If the student takes neither soft labels nor sample weights, or student or teacher hold a
         classifier without `predict_proba`.
 

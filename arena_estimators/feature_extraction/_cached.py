@@ -202,12 +202,12 @@ def _digest(X):
     output = get_config()["transform_output"]
     digest = hashlib.blake2b(f"{output} {joblib.hash(X.index)}".encode())
     for column, cells in X.items():
+        values = (column, str(cells.dtype), cells.tolist())
         if column in COLUMNS:
             # Neither text nor turns: no cell is a dict.
-            values = [column, str(cells.dtype), cells.tolist()]
             key = json.dumps(values, default=lambda cell: {"": str(cell)})
         else:
-            key = joblib.hash((column, str(cells.dtype), cells.tolist()))
+            key = joblib.hash(values)
         digest.update(key.encode())
     return digest.hexdigest()
 

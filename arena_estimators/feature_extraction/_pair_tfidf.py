@@ -110,7 +110,7 @@ class PairTfidfVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys
     ------
     BattlesError
         If `X` is no frame of battles.
-    ValueError
+    ArenaError
         If the vocabulary is empty, or nothing is left of it.
 
     See Also

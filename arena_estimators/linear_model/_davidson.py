@@ -81,7 +81,7 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
     LabelsError
         If a label is missing, if the labels are those of the arena but lack model_a or model_b, or
         if soft labels are no probabilities.
-    ValueError
+    ArenaError
         If there are fewer than two or more than three classes, or if features are so large that
         the fit overflows.
 

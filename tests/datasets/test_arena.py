@@ -346,8 +346,13 @@ BROKEN = {
     "line.csv": (b'prompt,response_a,response_b\na,b,"c\n', "cut off"),
     "semicolons.csv": (b"\xef\xbb\xbfprompt;response_a\r\na;b\r\n", "separated by ';'.*sep=';'"),
     "tabs.csv": (b"prompt\tresponse_a\na\tb, c\n", r"separated by '\\t'.*sep='\\t'"),
-    "wide.csv": ("prompt,response_a,response_b\na,b,c\n".encode("utf-16"), "UTF-16"),
-    "packed.csv": (gzip.compress(HEADER.encode()), r"gzip file.*\.csv\.gz"),
+    "bars.csv": (b'\n"a, b"|prompt|c\n1|2|3, 4\n', r"separated by '\|'"),
+    "wide.csv": (b"\xfe\xff" + "prompt,a\nb,c\n".encode("utf-16-be"), "UTF-16"),
+    "wide.jsonl": ("{}\n".encode("utf-16"), "UTF-16"),
+    "old_excel.csv": (b"\xd0\xcf\x11\xe0\xa1", "Excel file"),
+    "packed.jsonl": (gzip.compress(b"{}"), "gzip file; add .gz"),
+    "marked.csv": ("prompt,response_a,response_b\na,b,c\n".encode("utf-16"), "UTF-16"),
+    "packed.csv": (gzip.compress(HEADER.encode()), "gzip file; add .gz"),
     "excel.csv": (b"PK\x03\x04 and more", "zip file, such as Excel's"),
     "table.csv": (b"PAR1 and more", r"parquet file.*\.parquet"),
     "cut.csv.gz": (gzip.compress(HEADER.encode() * 999)[:-20], "gzip"),
@@ -384,12 +389,20 @@ def test_a_folder_is_no_file(tmp_path):
 
 def test_what_is_advised_for_other_separators_works(tmp_path):
     path = tmp_path / "train.csv"
-    _raw().to_csv(path, sep=";", index=False)
+    _raw().assign(id=["007", *"12345"]).to_csv(path, sep=";", index=False)
     with pytest.raises(FileFormatError) as error:
         load_arena(path)
     advised = re.search(r"load_arena\(.*\)\)", str(error.value)).group()
     data = eval(advised, {"load_arena": load_arena, "pandas": pd})
     assert data.X.response_b.tolist() == CELLS["response_b"]
+    assert data.id.tolist() == ["007", *"12345"]
+    assert data.y is not None
+
+
+def test_a_header_may_hold_other_separators(tmp_path):
+    path = tmp_path / "train.csv"
+    path.write_text('"x;\ny",a|b,prompt,response_a,response_b\n1,2,p,a,b\n')
+    assert load_arena(path).X.loc[0].tolist() == ["p", "a", "b"]
 
 
 @pytest.mark.parametrize("name", ["absent.csv", "https://example.org/absent.csv"])

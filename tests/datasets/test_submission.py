@@ -106,10 +106,13 @@ def test_wrong_ids_are_refused_before_predicting(X, ids, expected):
         make_submission(Fixed(["model_a", "model_b", "tie"], None), X, ids)
 
 
-@pytest.mark.parametrize("ids", [[1.0, 2.0, 3.0], ["3.00390E+10", "7", "8"], ["7.0", "8.0", "9"]])
+@pytest.mark.parametrize(
+    "ids", [[1.0, 2.0, 3.0], [3e16, 2e16, 1e16], ["7", "3.00390E+10", "8"], ["3E+10"] * 3]
+)
 def test_ids_that_a_spreadsheet_changed_are_warned_of(X, ids):
     model = Fixed(["model_a", "model_b", "tie"], PROBA)
-    with pytest.warns(ArenaWarning, match=f"numbers like {re.escape(str(ids[0]))}, .* are whole"):
+    changed = ids[1] if ids[0] == "7" else ids[0]
+    with pytest.warns(ArenaWarning, match=f"ids like {re.escape(str(changed))}, .* are whole"):
         assert make_submission(model, X, ids).id.tolist() == ids
 
 

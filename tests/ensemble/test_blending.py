@@ -239,13 +239,6 @@ def test_the_space_is_checked_when_it_is_used(data):
         model.predict_proba(data.X)
 
 
-def test_members_that_take_no_soft_labels_are_named_before_any_fit(data):
-    words = make_pipeline(PairTfidfVectorizer(), LogisticRegression())
-    model = BlendingClassifier([*MEMBERS, ("regression", words)], cv=2)
-    with pytest.raises(LabelsError, match="Member 'regression': LogisticRegression takes"):
-        model.fit(data.X, np.full((len(data.X), 3), 1 / 3))
-
-
 def test_soft_labels_and_weights_equal_hard_ones(data):
     hot = np.eye(3)[np.unique(data.y, return_inverse=True)[1]]
     frame = pd.DataFrame(hot, columns=["model_a", "model_b", "tie"])[["tie", "model_b", "model_a"]]

@@ -1,5 +1,6 @@
 """The example trains, writes a submission, and picks up where it was."""
 
+import os
 import pathlib
 import runpy
 
@@ -45,6 +46,11 @@ def test_it_writes_a_submission_and_then_reuses_the_model(main, tmp_path, tiny, 
     said = capsys.readouterr().out
     assert "is used, and nothing is trained" in said
     assert "25,000" not in said  # seven battles tell nothing
+    model = joblib.load(tmp_path / "m" / "bert.joblib")
+    arguments[1] = os.path.relpath(arguments[1])
+    write_competition_files(tmp_path, 60, 7)
+    main([*arguments, "--batch-tokens", str(model.batch_tokens // 2)])
+    assert "25,000 battles take about" in capsys.readouterr().out
     with pytest.raises(SystemExit, match="with max_length=64, not 128. Name another file"):
         main([*arguments, "--max-length", "128"])
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "out.csv"), first)

@@ -201,6 +201,8 @@ def test_set_output_in_a_pipeline(battles):
         *(f"remainder__{name}" for name in battles.columns.drop(["prompt", "response_a"])),
     ]
     assert cleaner.fit(battles).get_feature_names_out().tolist() == battles.columns.tolist()
+    cleaner.get_feature_names_out()[0] = "changed"
+    assert cleaner.get_feature_names_out().tolist() == battles.columns.tolist()
     with pytest.raises(ArenaError, match="not 'polars'"):
         NLTKCleaner().set_output(transform="polars")
 
