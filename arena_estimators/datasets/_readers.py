@@ -117,9 +117,9 @@ def _check_separator(path, names):
     for separator in (";", "\t", "|"):
         if len(names) == 1 and separator in names[0]:
             raise FileFormatError(
-                f"{path}: columns are separated by {separator!r}, not by commas. Pass what pandas "
-                f"reads: load_arena(pandas.read_csv({str(path)!r}, sep={separator!r}, dtype=str, "
-                "keep_default_na=False))."
+                f"{path}: columns are separated by {separator!r}. Save it with commas, or pass what "
+                f"pandas reads: load_arena(pandas.read_csv({str(path)!r}, sep={separator!r}, "
+                "dtype=str, keep_default_na=False))."
             )
 
 
