@@ -117,8 +117,8 @@ def _check_separator(path, names):
     for separator in (";", "\t", "|"):
         if len(names) == 1 and separator in names[0]:
             raise FileFormatError(
-                f"{path}: columns are separated by {separator!r}. Save it with commas, or pass what "
-                f"pandas reads: load_arena(pandas.read_csv({str(path)!r}, sep={separator!r}, "
+                f"{path}: columns are separated by {separator!r}. Save it with commas, or pass "
+                f"what pandas reads: load_arena(pandas.read_csv({str(path)!r}, sep={separator!r}, "
                 "dtype=str, keep_default_na=False))."
             )
 

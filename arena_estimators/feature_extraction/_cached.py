@@ -9,6 +9,7 @@ import re
 import joblib
 from sklearn import get_config
 from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.utils._set_output import _safe_set_output
 from sklearn.utils.validation import check_is_fitted
 
 from arena_estimators._validation import HasMethods, Integral, fit_context, validate_battles
@@ -16,7 +17,7 @@ from arena_estimators.battles import COLUMNS
 from arena_estimators.exceptions import ArenaError
 
 
-class CachedTransformer(TransformerMixin, BaseEstimator):
+class CachedTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     """Make each distinct feature matrix once, however often it is asked for.
 
     In a search over the parameters of a classifier all points share their features.
@@ -146,7 +147,8 @@ class CachedTransformer(TransformerMixin, BaseEstimator):
         validate_battles(self, X, reset=False)
         if self._memory is None:
             return self.transformer_.transform(X)
-        return self._keep(_transform, self.transformer_, X, (self._key, _digest(X)))
+        key = self._key, _digest(X), getattr(self, "_output", None)
+        return self._keep(_transform, self.transformer_, X, key)
 
     def get_feature_names_out(self, input_features=None):
         """Name the columns as the transformer does.
@@ -162,6 +164,23 @@ class CachedTransformer(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         return self.transformer_.get_feature_names_out()
+
+    def set_output(self, *, transform=None):
+        """Set the output of the transformer.
+
+        Parameters
+        ----------
+        transform : {"default", "pandas", "polars"} or None, default=None
+
+        Returns
+        -------
+        self
+        """
+        for transformer in (self.transformer, getattr(self, "transformer_", None)):
+            if transformer is not None:
+                _safe_set_output(transformer, transform=transform)
+        self._output = transform or getattr(self, "_output", None)
+        return self
 
     def _check_settings(self):
         _check_limit(self.bytes_limit)

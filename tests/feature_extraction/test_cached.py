@@ -8,6 +8,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 from sklearn import config_context
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.model_selection import GridSearchCV
@@ -204,6 +205,20 @@ def test_another_output_is_another_matrix(data, tmp_path):
     with config_context(transform_output="pandas"):
         assert isinstance(cached.fit(data.X).transform(data.X), pd.DataFrame)
     assert isinstance(cached.fit(data.X).transform(data.X), np.ndarray)
+
+
+def test_the_output_is_the_transformers(data, tmp_path):
+    features = CachedTransformer(PairStyleFeatures(), memory=str(tmp_path)).fit(data.X)
+    words = CachedTransformer(PairTfidfVectorizer(), memory=str(tmp_path))
+    with config_context(transform_output="pandas"):
+        assert sp.issparse(words.fit(data.X).transform(data.X))
+    for _ in range(2):  # made, and found
+        for output, kind in (("pandas", pd.DataFrame), ("default", np.ndarray)):
+            features.set_output(transform=output)
+            assert isinstance(features.transform(data.X), kind)
+            assert isinstance(clone(features).fit_transform(data.X), kind)
+    with pytest.raises(ArenaError, match="sparse matrix, which cannot be 'pandas' output"):
+        words.set_output(transform="pandas")
 
 
 def test_another_type_of_text_is_another_matrix(data, tmp_path):
