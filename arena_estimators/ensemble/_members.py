@@ -21,6 +21,8 @@ from arena_estimators.exceptions import ArenaError, LabelsError
 from arena_estimators.feature_extraction._cached import writable_memory
 from arena_estimators.model_selection import PromptGroupKFold
 
+_LABELS_ONLY = ("sklearn.", "lightgbm.")
+
 
 class BattleClassifierMixin(ClassifierMixin, MetaEstimatorMixin):
     """What every classifier of battles made of others has in common."""
@@ -65,7 +67,7 @@ def check_member(estimator, name, classes=None, *, prefit=False, soft=False):
     Raises
     ------
     LabelsError
-        If labels are soft and it takes none, as scikit-learn's own classifiers.
+        If labels are soft and it takes none, as classifiers of scikit-learn and LightGBM.
     ArenaError
         If it, or a classifier it is made of, has no `predict_proba`, if one that is fitted already
         has other classes, or if a part of it that belongs to this library has settings that
@@ -76,9 +78,9 @@ def check_member(estimator, name, classes=None, *, prefit=False, soft=False):
     _check_fitted(estimator, name, classes)
     if soft and not prefit and takes_soft_labels(estimator) is False:
         raise LabelsError(
-            f"{name} is a classifier of scikit-learn, or ends in one, and they take labels, not "
-            "soft labels. Pass one label a battle, or take one that does: DavidsonClassifier, "
-            "BertPairClassifier."
+            f"{name} is a classifier of scikit-learn or LightGBM, or ends in one, and they take "
+            "labels, not soft labels. Pass one label a battle, or take one that does: "
+            "DavidsonClassifier, BertPairClassifier."
         )
     for part in [] if prefit else _parts(estimator):
         if isinstance(part, Pipeline):
@@ -238,13 +240,13 @@ def fit_member(estimator, X, y, weight=None):
 def takes_soft_labels(estimator):
     """Say whether a classifier takes probabilities for labels; None where nobody can know.
 
-    Those of this library do and those of scikit-learn do not. Of a Pipeline this is asked of its
-    last step, of a wrapper or a blend of what it fits on the labels it is given.
+    Those of this library do, those of scikit-learn and LightGBM do not. Of a Pipeline this is asked
+    of its last step, of a wrapper or a blend of what it fits on the labels it is given.
     """
     if isinstance(estimator, FrozenEstimator | BaseSearchCV):
-        return None  # it is not fitted, or it is as far as the scores can be computed
+        return None  # one is not fitted; the other is where its scorer takes soft labels
     if not (_is_ours(estimator) or isinstance(estimator, Pipeline)):
-        return False if type(estimator).__module__.startswith("sklearn.") else None
+        return False if type(estimator).__module__.startswith(_LABELS_ONLY) else None
     held = _held_by(estimator)
     if hasattr(estimator, "student"):
         # Votes and the teacher's answers are mixed for the student, in a way that it takes.

@@ -17,6 +17,7 @@ from arena_estimators import (
     DistillingClassifier,
     PairStyleFeatures,
     SwapSymmetricClassifier,
+    make_arena_pipeline,
     make_battles,
 )
 from arena_estimators.exceptions import LabelsError
@@ -62,6 +63,7 @@ TAKE_LABELS = {
     "a wrapper": lambda: AugmentingClassifier(regression()),
     "its own teacher": lambda: DistillingClassifier(regression(), cv=2),
     "a student of one that does": lambda: DistillingClassifier(davidson(), regression(), cv=2),
+    "boosting": lambda: make_arena_pipeline("boosting"),
     "a vote": lambda: VotingClassifier([("one", davidson())], voting="soft"),
     "a stack": lambda: StackingClassifier([("one", davidson())], cv=2),
     "calibrated": lambda: CalibratedClassifierCV(davidson(), cv=2),
