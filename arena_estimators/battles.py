@@ -245,7 +245,7 @@ def texts(column, separator="\n\n"):
     ----------
     column : Series or sequence of cells
         Text, missing, or a list or tuple of turns.
-    separator : str, default="\n\n"
+    separator : str, default="\\n\\n"
         What to put between turns.
 
     Returns

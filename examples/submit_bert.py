@@ -9,7 +9,8 @@ Without --train and --test it writes its own battles, few and short, so that a C
 
 It can be stopped at any moment and started again with the same command: the training continues
 from its last checkpoint, and a finished model is read back instead of trained. Before it predicts,
-it tells from a sample how long that will take, for this test file and for one of 25,000 battles.
+it tells from a sample how long that will take, for this test file and for one of 25,000 battles,
+unless fewer than 50 battles are at hand.
 """
 
 import argparse

@@ -22,7 +22,7 @@ from arena_estimators.exceptions import ArenaError
 
 N_TEST = 100
 OUT, MADE_OUT = "submission.csv", "made_submission.csv"  # what is made replaces nothing
-LEAST = 30
+LEAST = 30  # battles that folds are made of
 
 
 def at_least(least):
@@ -143,7 +143,7 @@ def read_labelled(path, n_made):
             f"{path} has no winners to learn from. Expected the columns winner_model_a, "
             "winner_model_b and winner_tie, or winner."
         )
-    with one_line(f"{path}: "):
+    with one_line(named(path)):
         check_labels(battles.y)
     return battles
 
@@ -178,7 +178,7 @@ def read_test(path, n_made=N_TEST):
     battles = make_battles(n_made, random_state=1) if path is None else load(path)
     if battles.id is None:
         raise SystemExit(f"{path} has no column 'id', by which a submission names its battles.")
-    with one_line(f"{path}: "):
+    with one_line(named(path)):
         rehearse(CLASSES, battles.X, battles.id)
     return battles
 

@@ -252,7 +252,9 @@ def takes_soft_labels(estimator):
         # Votes and the teacher's answers are mixed for the student, in a way that it takes.
         held = [held[-1]] if held and not estimator.prefit else []
     answers = [takes_soft_labels(one) for one in held]
-    return False if False in answers else None if None in answers else True
+    if False in answers:
+        return False
+    return None if None in answers else True
 
 
 def check_classes(estimator, classes, name):
