@@ -80,13 +80,10 @@ class Engine:
     """Clean texts; see `engine` for the settings."""
 
     def __init__(self, tokenizer, stop, pos, keep_punctuation, lowercase, rules):
-        self._tokenize = _tokenizer("treebank") if rules is None else _treebank.tokenizer_of(rules)
-        self._sentences = _punkt.sentences() if tokenizer == "punkt" else None
         self._local = rules is not None and tokenizer != "tweet"
-        self._whole = _tokenizer("tweet") if tokenizer == "tweet" else self._tokens
-        self._stop = stop
-        self._keep_punctuation = keep_punctuation
-        self._lemmatize = _words.lemmatizer(pos)
+        self._tokenize = _treebank.tokenizer_of(rules) if self._local else _tokenizer(tokenizer)
+        self._sentences = _punkt.sentences() if tokenizer == "punkt" else None
+        self._word = _word_of(stop, _words.lemmatizer(pos), keep_punctuation)
         self._lowercase = lowercase
         self._forget()
 
@@ -109,7 +106,7 @@ class Engine:
 
     def _keys(self, text):
         if not self._local or any(mark in text for mark in _treebank.RESERVED):
-            return [_treebank.TOKEN + token for token in self._whole(text)]
+            return [_treebank.TOKEN + token for token in self._tokens(text)]
         if self._sentences is None:
             return _treebank.keys_of(text)
         keys = []
@@ -124,18 +121,27 @@ class Engine:
         sentences = self._sentences.nltk.tokenize(text)
         return [token for sentence in sentences for token in self._tokenize(sentence)]
 
-    def _word(self, token):
-        if token in self._stop:
-            return ""
-        if not (self._keep_punctuation or token.isalnum() or any(map(str.isalnum, token))):
-            return ""
-        return self._lemmatize(token) + " "
-
 
 def _tokenizer(name):
     from nltk.tokenize import NLTKWordTokenizer, TweetTokenizer
 
-    return {"treebank": NLTKWordTokenizer, "tweet": TweetTokenizer}[name]().tokenize
+    return (TweetTokenizer if name == "tweet" else NLTKWordTokenizer)().tokenize
+
+
+def _word_of(stop, lemmatize, keep_punctuation):
+    """Give the function from a token to what remains of it, with a space behind.
+
+    It knows nothing of its engine, so that an engine and its memory go when nobody needs them.
+    """
+
+    def word(token):
+        if token in stop:
+            return ""
+        if not (keep_punctuation or token.isalnum() or any(map(str.isalnum, token))):
+            return ""
+        return lemmatize(token) + " "
+
+    return word
 
 
 class _Pieces(dict):

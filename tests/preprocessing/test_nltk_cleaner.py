@@ -1,8 +1,10 @@
+import gc
 import json
 import pickle
 import subprocess
 import sys
 import threading
+import weakref
 from itertools import chain
 
 import joblib
@@ -332,12 +334,26 @@ print([m for m in ("nltk", "numpy", "pandas", "sklearn", "joblib") if m in sys.m
     assert ran.stdout.splitlines() == [str([["'s dog end", "gon na"]]), "[]"]
 
 
-def test_known_chunks_meet_no_rules_again():
+def test_known_chunks_meet_no_rules_again(monkeypatch):
     cells = sample(1000, seed=1)
     engine = _engine.Engine("treebank", frozenset(), "n", True, True, _treebank.known_rules())
-    engine.clean(cells)
-    engine._tokenize = lambda text: pytest.fail("a known chunk met all rules")
-    engine.clean(cells)
+    learnt = engine.clean(cells)
+    monkeypatch.setattr(_treebank, "tokens_of", lambda *_: pytest.fail("met rules again"))
+    assert engine.clean(cells) == learnt
+
+
+@pytest.mark.parametrize("tokenizer", ["treebank", "tweet"])
+def test_the_memory_of_settings_no_longer_used_is_given_back(tokenizer):
+    cleaner = NLTKCleaner(tokenizer=tokenizer, stop_words=["given", "back"])
+    engine = weakref.ref(_engine.engine(*cleaner._settings()))
+    memory = weakref.ref(engine()._pieces)
+    assert engine().clean(["Give it back."]) == ["give it"]
+    gc.disable()  # which would hide that they hold each other
+    try:
+        _engine.engine.cache_clear()
+        assert engine() is None and memory() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(
