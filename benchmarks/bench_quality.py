@@ -80,7 +80,7 @@ def main(argv=None):
         cells |= {"all, s": round(float(row["seconds"])), "peak, MiB": round(float(row["peak"]))}
         cells["calibration error"] = expected_calibration_error(y[row["tested"]], row["proba"])
         rows.append(cells | {"swap inconsistency": float(row["swaps"])})
-    note = f"judge_unique, {len(tested):,} battles predicted, {groups.max() + 1} prompts. "
+    note = f"judge_unique, {len(tested):,} battles predicted, {len(set(groups[tested]))} prompts. "
     report(options.table, rows, note + "Memory is of the process and joblib's workers.")
     _rows.finish(options)
 

@@ -103,7 +103,7 @@ def test_no_import_circle():
         visit(name, [])
 
 
-def test_private_names_of_scikit_learn_are_met_in_one_file():
+def test_parameter_constraints_of_scikit_learn_are_met_in_one_file():
     for path in MODULES:
         if path.name == "_validation.py":
             continue

@@ -223,8 +223,9 @@ def _digest(X):
     for column, cells in X.items():
         values = (column, str(cells.dtype), cells.tolist())
         if column in COLUMNS:
+            tuples = [place for place, cell in enumerate(cells) if isinstance(cell, tuple)]
             # Neither text nor turns: no cell is a dict.
-            key = json.dumps(values, default=lambda cell: {"": str(cell)})
+            key = json.dumps((*values, tuples), default=lambda cell: {"": str(cell)})
         else:
             key = joblib.hash(values)
         digest.update(key.encode())

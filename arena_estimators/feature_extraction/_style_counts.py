@@ -5,8 +5,8 @@ Headers, list items and bold are counted as Arena's style control counts them (f
 https://lmsys.org/blog/2024-08-28-style-control/): fenced code is taken out first, a header is a
 line that starts with one to six `#` and a space, a list item starts after optional spaces with a
 number and a point or with one of `-*+`, bold is text between two `**` or two `__` on one line.
-Unlike there, blank space around a turn is removed first. All other measures are this library's own.
-Counts enter as log(1 + count).
+Unlike there, blank space around a turn is removed first and every line ends in a line feed alone.
+All other measures are this library's own. Counts enter as log(1 + count).
 
 Texts are measured many at once. What single characters, short patterns and words tell, NumPy
 counts; what few texts hold is counted in those that can hold it.
@@ -59,6 +59,7 @@ def measure_texts(cells):
     turns = [turns_of(cell) for cell in cells]
     filled = [[turn.strip() for turn in some if turn and not turn.isspace()] for some in turns]
     texts = [some[0] if len(some) == 1 else "\n\n".join(some) for some in filled]
+    texts = [text.replace("\r\n", "\n") for text in texts]
     lower = [text.lower() for text in texts]
     lower = [text if text.isascii() else text.replace("’", "'") for text in lower]
     n_turns = np.array([len(some) for some in turns])
@@ -169,9 +170,8 @@ def _phrases(lower, words, name):
 
 def _repeated_lines(text):
     """Give the share of the lines with text that came before: loops."""
-    lines = text.split("\n")
-    blank = lines.count("")
-    return 1 - (len(set(lines)) - (blank > 0)) / (len(lines) - blank)
+    lines = [line for line in text.split("\n") if line and not line.isspace()]
+    return 1 - len(set(lines)) / len(lines)
 
 
 def _ending(texts, lower, characters):

@@ -25,6 +25,7 @@ from arena_estimators import (
     PromptGroupKFold,
     make_battles,
 )
+from arena_estimators.battles import COLUMNS, swap_labels
 from arena_estimators.exceptions import ArenaError
 from arena_estimators.utils.estimator_checks import parametrize_with_battle_checks
 
@@ -260,3 +261,53 @@ def test_the_folder_may_be_in_the_home_folder(data, tmp_path, monkeypatch):
     CachedTransformer(PairStyleFeatures(), memory="~/cache").fit(data.X)
     assert list((tmp_path / "cache").rglob("*.pkl"))
     assert not (tmp_path / "~").exists()
+
+
+class Share(TransformerMixin, BaseEstimator):
+    """Learns from the labels alone."""
+
+    def fit(self, X, y):
+        self.share_ = np.mean(y == "model_a")
+        return self
+
+    def transform(self, X):
+        return np.full((len(X), 1), self.share_)
+
+
+def test_other_labels_are_another_matrix(data, tmp_path):
+    cached = CachedTransformer(Share(), memory=str(tmp_path))
+    shares = [np.mean(y == "model_a") for y in (data.y, swap_labels(data.y))]
+    assert shares[0] != shares[1]
+    for y, share in zip((data.y, swap_labels(data.y)), shares, strict=True):
+        assert (cached.fit_transform(data.X, y) == share).all()
+        assert (cached.transform(data.X) == share).all()
+
+
+def test_another_index_is_another_matrix(data, tmp_path):
+    cached = CachedTransformer(NLTKCleaner(), memory=str(tmp_path))
+    for index in (data.X.index, data.X.index + 5):
+        assert cached.fit_transform(data.X.set_axis(index)).index.equals(index)
+    assert cached.transform(data.X).index.equals(data.X.index)
+    assert cached.transform(data.X.set_axis(index)).index.equals(index)
+
+
+def test_renamed_columns_are_another_matrix(data, tmp_path):
+    cached = CachedTransformer(PairStyleFeatures(), memory=str(tmp_path))
+    D = cached.fit_transform(data.X)
+    names = {"response_a": "response_b", "response_b": "response_a"}
+    renamed = clone(cached).fit_transform(data.X.rename(columns=names))
+    np.testing.assert_array_equal(renamed, -D)
+
+
+def test_tuples_of_turns_stay_tuples(tmp_path):
+    lists = pd.DataFrame({name: [["Dogs"], "Cats"] for name in COLUMNS})
+    cached = CachedTransformer(NLTKCleaner(), memory=str(tmp_path)).fit(lists)
+    for X in (lists, lists.map(lambda cell: cell if isinstance(cell, str) else tuple(cell))):
+        cleaned = cached.transform(X)
+        assert cleaned["response_a"].map(type).tolist() == X["response_a"].map(type).tolist()
+
+
+def test_a_memory_without_a_folder_keeps_nothing(data):
+    cached = CachedTransformer(PairStyleFeatures(), memory=joblib.Memory(None))
+    expected = PairStyleFeatures().fit_transform(data.X)
+    np.testing.assert_array_equal(cached.fit_transform(data.X), expected)

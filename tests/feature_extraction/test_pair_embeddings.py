@@ -363,3 +363,34 @@ def test_fitting_reads_no_weights(folder, battles, monkeypatch):
     model = PairEmbeddings(folder).fit(battles)
     assert model.width_ == 32
     assert pathlib.Path(model._found.folder).is_dir()
+
+
+def test_settings_reach_the_run(folder, battles, monkeypatch):
+    seen, encode = [], _run.encode
+    monkeypatch.setattr(_run, "encode", lambda *a, **o: seen.append(o) or encode(*a, **o))
+    PairEmbeddings(folder, batch_tokens=64, precision="bf16", pooling="max").fit_transform(battles)
+    (options,) = seen
+    assert (options["batch_tokens"], options["precision"], options["pooling"]) == (
+        64,
+        "bf16",
+        "max",
+    )
+
+
+def test_another_precision_has_other_vectors(folder, battles, tmp_path):
+    cache = {"cache_dir": str(tmp_path)}
+    full = PairEmbeddings(folder, precision="fp32", **cache).fit_transform(battles)
+    half = PairEmbeddings(folder, precision="bf16", **cache).fit_transform(battles)
+    expected = PairEmbeddings(folder, precision="bf16").fit_transform(battles)
+    np.testing.assert_allclose(half, expected, atol=1e-6)
+    assert np.abs(half - full).max() > 1e-4
+
+
+def test_auto_is_the_pooling_of_the_encoder(tmp_path, battles):
+    decoder = make_tiny_encoder("gpt2", tmp_path / "gpt2")
+    auto, last, mean = (
+        PairEmbeddings(decoder, pooling=pooling).fit_transform(battles)
+        for pooling in ("auto", "last", "mean")
+    )
+    np.testing.assert_array_equal(auto, last)
+    assert np.abs(auto - mean).max() > 0.01

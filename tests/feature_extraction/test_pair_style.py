@@ -1,4 +1,5 @@
 import pickle
+from math import log1p
 
 import numpy as np
 import pandas as pd
@@ -164,3 +165,66 @@ def test_no_battles_to_fit_are_refused(battles):
 def test_unfitted_is_refused(battles):
     with pytest.raises(NotFittedError):
         PairStyleFeatures().transform(battles)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "kept", "missed"),
+    [
+        ("Debug my code", "```\nprint(1)\n```", "print(1)"),
+        ("Suggest ideas", "1. this\n2. that", "this and that"),
+        ("Suggest ideas", "- this\n- that", "this and that"),
+        ("As a spreadsheet", "| a | b |", "a and b"),
+        ("Briefly, please", "It is.", "word " * 60),
+    ],
+)
+def test_a_format_that_was_asked_for_is_kept(prompt, kept, missed):
+    assert column(frame(kept, missed, prompt), "difference__format_match")[0] == 1
+    assert column(frame(kept, missed, "Hm."), "sum__format_match")[0] == 0
+
+
+def test_a_response_is_measured_against_its_prompt():
+    X = frame("The red dog runs", "Да да", prompt="the red fox. да")
+    sides = PairStyleFeatures(["difference", "sum"]).set_output(transform="pandas")
+    found = sides.fit_transform(X).iloc[0]
+
+    def a_and_b(name):
+        difference, total = found[f"difference__{name}"], found[f"sum__{name}"]
+        return pytest.approx(((total + difference) / 2, (total - difference) / 2), abs=1e-6)
+
+    assert a_and_b("prompt_overlap") == (1 / 3, 1 / 3)  # of red, fox, да
+    assert a_and_b("log_new_words") == (log1p(2), 0)  # dog, runs
+    assert a_and_b("script_match") == (1 - 2 / 15, 1 - (4 / 5 - 2 / 15))
+
+
+def test_prompts_are_measured_as_responses_are_and_by_their_kinds():
+    asked = ["I ask: who, 12 times?", "Why so, é! And how.\n```\nx\n```"]
+    style = PairStyleFeatures(["difference", "prompt"]).set_output(transform="pandas")
+    found = style.fit_transform(frame(asked, "", asked)).iloc[0]
+    prompt = found[found.index.str.startswith("prompt__")].rename(lambda name: name[8:])
+    kinds = prompt[prompt.index.str.startswith("asks_")]
+    assert set(kinds.index[kinds == 1]) == {"asks_fact", "asks_how"}
+    same = prompt.drop(["empty", *kinds.index])
+    assert same.to_dict() == {name: found[f"difference__{name}"] for name in same.index}
+    assert (same > 0).all() and prompt["empty"] == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("code", "code Python function SQL"),
+        ("list", "list steps ideas recipe"),
+        ("table", "table CSV"),
+        ("brief", "briefly summarize short"),
+        ("prose", "story poem essay email write"),
+        ("edit", "rewrite translate improve"),
+        ("fact", "what who when"),
+        ("how", "how why explain"),
+        ("number", "calculate many average"),
+    ],
+)
+def test_what_a_prompt_asks_for(kind, words):
+    for word in words.split():
+        style = PairStyleFeatures("prompt").set_output(transform="pandas")
+        found = style.fit_transform(frame("x", prompt=f"Xx {word}, yy")).iloc[0]
+        asks = found[found.index.str.startswith("prompt__asks_")]
+        assert asks.index[asks == 1].tolist() == [f"prompt__asks_{kind}"], word

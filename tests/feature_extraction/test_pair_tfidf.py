@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from arena_estimators import PairTfidfVectorizer, make_battles, swap
 from arena_estimators.battles import texts
 from arena_estimators.exceptions import ArenaError
-from arena_estimators.feature_extraction import _ngrams, _pair_tfidf
+from arena_estimators.feature_extraction import _ngrams, _pair_tfidf, _units
 
 NASTY = [
     "",
@@ -337,3 +337,17 @@ def test_no_battles_give_no_rows():
     X = make_battles(20, random_state=0).X
     model = PairTfidfVectorizer().fit(X)
     assert model.transform(X[:0]).shape == (0, len(model.get_feature_names_out()))
+
+
+@pytest.mark.parametrize("pattern", _units.WORD_PATTERNS)
+def test_every_fast_pattern_is_scikit_learns(pattern):
+    X = pd.DataFrame({"prompt": [""], "response_a": ["a bb c-d é éé 1 x_"], "response_b": ["a b"]})
+    expected = TfidfVectorizer(token_pattern=pattern).fit([*X.response_a, *X.response_b])
+    assert PairTfidfVectorizer(token_pattern=pattern).fit(X).vocabulary_ == expected.vocabulary_
+
+
+def test_a_share_of_one_is_every_text_and_no_number():
+    X = pd.DataFrame(
+        {"prompt": ["", ""], "response_a": ["aa bb", "aa"], "response_b": ["aa", "aa"]}
+    )
+    assert PairTfidfVectorizer(min_df=1.0).fit(X).vocabulary_ == {"aa": 0}

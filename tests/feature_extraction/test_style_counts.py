@@ -1,6 +1,7 @@
 """The fast counts are those of the plain patterns and loops that define the measures."""
 
 import re
+import time
 from collections import Counter
 from math import log1p
 
@@ -60,8 +61,8 @@ NASTY = st.text(
     max_size=60,
 )
 PIECES = (
-    "**", "__", "```", "1. ", "\n- ", "\n\n", "\n \n", " - ", "https://", "](", "| a |\n", "# ",
-    "Ada", "in Paris", "the", "code", "internationalisation", "a" * 40, "t", *lexicon.OPENINGS,
+    "**", "__", "```", "1. ", "\n- ", "\n\n", "\n \n", "\r\n", " - ", "https://", "](", "| a |\n",
+    "# ", "Ada", "in Paris", "the", "code", "internationalisation", "a" * 40, "t", *lexicon.OPENINGS,
     *(p for groups in lexicon.PHRASES.values() for _, phrases in groups for p in phrases),
 )  # fmt: skip
 PIECED = st.lists(st.sampled_from(PIECES) | NASTY, max_size=12).map(" ".join)
@@ -69,7 +70,7 @@ PIECED = st.lists(st.sampled_from(PIECES) | NASTY, max_size=12).map(" ".join)
 
 def reference(text):
     """Measure one text plainly, for all measures that NumPy counts."""
-    text = text.strip()
+    text = text.strip().replace("\r\n", "\n")
     lower = text.lower().replace("’", "'")
     words = re.findall(r"\w+", lower)
     counts = Counter(words)
@@ -84,7 +85,7 @@ def reference(text):
     for name in ("first_person", "hedges", "function_words"):
         listed = getattr(lexicon, name.upper())
         values[name] = sum(word in listed for word in words) / n_words
-    lines = [line for line in text.split("\n") if line]
+    lines = [line for line in text.split("\n") if line.strip()]
     return values | {
         "log_characters": log1p(len(text)),
         "log_words": log1p(len(words)),
@@ -203,10 +204,80 @@ def test_lone_surrogates_are_measured():
     assert values["non_ascii"] == pytest.approx(1 / 13)
 
 
+OPEN = "start\n- x\n1. y\n# z | ` ** __ ](h://\n"  # so that no pattern is passed over
+
+
 @pytest.mark.parametrize("part", ["\n", " ", "\n ", "](", "**", "__", "`", "|", "```", ". ", "1."])
 def test_no_text_takes_quadratic_time(part):
-    values = measure_text("start " + part * 100_000 + " end")
-    assert values["log_characters"] > 11
+    begin = time.process_time()
+    assert measure_text(OPEN + part * 40_000 + " end")["log_characters"] > 10
+    assert time.process_time() - begin < 2  # 0.1, or 10 and more
+
+
+@pytest.mark.parametrize(
+    ("text", "cut"),
+    [
+        ("one two three four five six seven eight", 1),
+        ("one two three four five six seven", 0),
+        ("one two three four five six seven eight.", 0),
+        ("one two three four five six seven eight\nand so", 0),
+        ("and so\none two three four five six seven eight", 1),
+    ],
+)
+def test_a_last_line_of_eight_words_without_an_end_is_cut_off(text, cut):
+    assert measure_text(text)["cut_off"] == cut
+
+
+def test_turns_are_stripped_and_joined_by_a_blank_line_and_empty_ones_counted():
+    values, joined = measure_text(["One.", None, " Two.\n", " "]), measure_text("One.\n\nTwo.")
+    assert (values.pop("empty"), joined.pop("empty")) == (0.5, 0)
+    assert (values.pop("log_turns"), joined.pop("log_turns")) == pytest.approx((log1p(2), log1p(1)))
+    assert values == joined
+
+
+def test_lines_end_alike_and_blank_ones_repeat_nothing():
+    text = "Dogs\n\nCats\n\nMice\n| a | b |\n| c | d |\n"
+    values = measure_text(text)
+    assert values["repeated_lines"] == 0 and values["table_rows"] == pytest.approx(log1p(2))
+    assert measure_text(text.replace("\n", "\r\n")) == values
+    assert measure_text("a\n \nb\n \nc")["repeated_lines"] == 0
+    assert measure_text("a\n \na\n\nb\n \na")["repeated_lines"] == 0.5
+
+
+# Written here once more, so that none is lost from the lexicon unnoticed.
+@pytest.mark.parametrize(
+    ("name", "phrases"),
+    [
+        ("refusals", "I cannot|I can’t|I won't|I am unable|I'm not able|cannot assist"),
+        ("refusals", "I don't have access|not comfortable|I must decline"),
+        ("refusals", "не могу|无法|no puedo|je ne peux pas"),
+        ("apologies", "Sorry|I apologize|my apologies|Unfortunately|lo siento|tut mir leid|抱歉"),
+        ("self_mentions", "as an AI|I'm an AI|language model|AI assistant"),
+        ("examples", "for example|for instance|such as|e.g."),
+        ("first_person", "I|me|my|myself|we|us|our"),
+        ("hedges", "may|might|could|perhaps|probably|seems|usually|often"),
+        ("function_words", "the|of|and|is|with|would|you"),
+    ],
+)
+def test_what_is_looked_for(name, phrases):
+    for phrase in phrases.split("|"):
+        assert measure_text(f"Xx {phrase} yy.")[name] > 0, phrase
+
+
+@pytest.mark.parametrize(
+    ("name", "some"),
+    [
+        (
+            "greets",
+            "Sure, it is.|Certainly.|Of course!|Hello.|Hi there.|Here is why.|Great question!",
+        ),
+        ("offers_more", "Let me know.|Feel free to ask.|I hope this helps!|Anything else?"),
+    ],
+)
+def test_how_a_response_begins_and_ends(name, some):
+    for text in some.split("|"):
+        assert measure_text(text)[name] == 1, text
+    assert measure_text("It is so.")[name] == 0
 
 
 def test_long_words_differ_by_any_letter():

@@ -128,3 +128,10 @@ def test_unknown_rules_are_noticed():
     assert _treebank.rules_of(NLTKWordTokenizer())
     assert _treebank.rules_of(Later()) is None
     assert _treebank.rules_of(Changed()) is None
+
+
+@pytest.mark.parametrize("start", ['""', "\"''", "''", '"', "'", "'\"", '"""'])
+def test_quotes_at_the_start_are_nltks(start):
+    for rest in ["", "a", "''", "'a", '"', "(a)", " ", "\n", ".", "s"]:
+        for text in (f"{start}{rest} y", f"{start}{rest}"):
+            assert tokens(text) == nltk_tokens(text)
