@@ -207,3 +207,19 @@ def test_missing_labels_are_explained():
         check_labels(None, n_battles=3)
     with pytest.raises(LabelsError, match="one label a battle"):
         check_labels("tie", n_battles=3)
+
+
+def test_rounded_soft_labels_are_made_to_sum_to_one():
+    target = check_labels([[0.33333, 0.33333, 0.33333], [0.5, 0.25, 0.25]])[1]
+    np.testing.assert_allclose(target, [[1 / 3] * 3, [0.5, 0.25, 0.25]], rtol=1e-12)
+    with pytest.raises(LabelsError, match="row 0"):
+        check_labels([[0.5, 0.25, 0.251]])
+
+
+@pytest.mark.filterwarnings("error")
+def test_text_in_brackets_is_no_json():
+    PairStyleFeatures().fit(make_battles(30, random_state=0).X.assign(response_a="[laughs]"))
+
+
+def test_every_kind_of_missing_cell_stands_beside_turns(battles):
+    check_battles(battles.assign(prompt=[["a"], pd.NA, None, float("nan"), "b", ("c",)]))

@@ -6,9 +6,8 @@ import pathlib
 import tempfile
 
 import pytest
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -30,7 +29,7 @@ from arena_estimators import (
     SwapSymmetricClassifier,
     make_arena_pipeline,
 )
-from arena_estimators.exceptions import ArenaError
+from arena_estimators.exceptions import LabelsError
 from arena_estimators.utils.estimator_checks import battle_checks, parametrize_with_battle_checks
 
 # Numeric classifiers take no battles; scikit-learn's own checks are for them.
@@ -104,42 +103,20 @@ def test_how_many_checks_each_estimator_gets():
     }
 
 
-def test_the_checks_catch_a_vectoriser_that_reads_column_names():
-    failed = set()
-    for check in battle_checks(PairStyleFeatures()):
-        try:
-            check(TfidfVectorizer())
-        except Exception:
-            failed.add(check.__name__)
-    assert failed >= {
-        "check_one_row",
-        "check_row_order_and_index",
-        "check_empty_and_null_text",
-        "check_bad_input",
-        "check_swap_of_transformed",
-    }
-
-
-@pytest.mark.parametrize("estimator", [PairTfidfVectorizer(), PairStyleFeatures()])
-def test_a_failing_check_is_reported_where_expected(estimator):
-    marked = parametrize_with_battle_checks(
-        [estimator], expected_failed_checks=lambda _: {"check_one_row": "a written reason"}
-    )
-    xfails = [p for p in marked.args[1] if p.marks]
-    assert [p.marks[0].kwargs for p in xfails] == [{"reason": "a written reason", "strict": True}]
-
-
-def test_a_misspelt_check_is_not_passed_over():
-    with pytest.raises(ArenaError, match="PairStyleFeatures are called .'check_one_rwo'."):
-        parametrize_with_battle_checks(
-            [PairStyleFeatures()], expected_failed_checks=lambda _: {"check_one_rwo": "reason"}
-        )
-    parametrize_with_battle_checks([PairStyleFeatures()], expected_failed_checks=lambda _: None)
-
-
 @pytest.mark.parametrize("estimator", sorted(public_estimators(), key=repr))
 def test_the_data_are_called_x(estimator):
     """Any other name would be metadata to scikit-learn, with a `set_..._request` of its own."""
     methods = "fit", "fit_transform", "transform", "predict", "predict_proba", "decision_function"
     for method in [getattr(estimator, name) for name in methods if hasattr(estimator, name)]:
         assert list(inspect.signature(method).parameters)[:2] == ["self", "X"], method
+
+
+@pytest.mark.parametrize(
+    "transformer",
+    [estimator for estimator in ESTIMATORS if hasattr(estimator, "transform")],
+    ids=lambda estimator: type(estimator).__name__,
+)
+def test_a_transformer_refuses_labels_that_are_not_the_arenas(transformer, battles):
+    for y in (["good"] * len(battles), ["tie"] * (len(battles) - 1)):
+        with pytest.raises(LabelsError):
+            clone(transformer).fit(battles, y)

@@ -1,5 +1,6 @@
 """The examples run: on battles they make themselves, fewer here, and on the competition's files."""
 
+import argparse
 import importlib
 import importlib.util
 import pathlib
@@ -11,6 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from competition_files import write_competition_files
+from sklearn.dummy import DummyClassifier
+from sklearn.metrics import log_loss
 from skorch.callbacks import Callback
 from tiny_encoders import make_tiny_encoder
 
@@ -429,3 +432,84 @@ def check_command(said, family):
     assert asked.keys() <= BertPairClassifier().get_params().keys()
     assert ("lora_rank" in asked) == (family == "lora-decoder")
     assert family.split("-")[0] in f"{asked['encoder'].lower()} lora"
+
+
+@pytest.fixture
+def module(monkeypatch):
+    """Give a function that imports an example."""
+    monkeypatch.syspath_prepend(EXAMPLES)
+    return importlib.import_module
+
+
+class Memory:
+    """Is sure of battles it has seen, and knows nothing of others."""
+
+    def __init__(self, *members, **options):
+        self.unlabelled = None
+
+    def set_params(self, **options):
+        return self
+
+    def fit(self, X, y, X_unlabelled=None):
+        self.classes_, self.unlabelled = np.unique(y), X_unlabelled
+        self.seen_ = dict(zip(X.index, y, strict=True))
+        return self
+
+    def predict_proba(self, X):
+        rows = [self.classes_ == self.seen_.get(battle) for battle in X.index]
+        return np.array([row * 0.97 + 0.01 if row.any() else row + 1 / 3 for row in rows])
+
+
+def test_the_baseline_is_judged_on_prompts_it_has_not_seen(module):
+    data = make_battles(100, random_state=0)
+    found = module("submit_baseline").cross_validate({"memory": Memory()}, data.X, data.y)
+    assert found["memory"] == pytest.approx(np.log(3))
+
+
+def test_students_are_judged_on_prompts_they_have_not_seen(module, monkeypatch):
+    distill, data, more = module("distill"), make_battles(100, random_state=0), make_battles(9)
+    for name in ("make_student", "make_blend", "DistillingClassifier"):
+        monkeypatch.setattr(distill, name, Memory)
+    models, unseen = distill.fit_models(data, more.X)
+    assert len(models) == 4 and len(unseen) > 10
+    assert all(model.seen_.keys().isdisjoint(unseen) for model in models.values())
+    assert models["student of the blend"].unlabelled is more.X
+    assert models["student of itself"].unlabelled is None
+
+
+def test_only_made_battles_are_taught_with_made_ones(module):
+    distill = module("distill")
+    real, made = (argparse.Namespace(unlabelled=None, train=train) for train in ("train.csv", None))
+    assert distill.read_unlabelled(real) is None
+    assert len(distill.read_unlabelled(made)) == distill.N_UNLABELLED
+
+
+def test_the_class_priors_loss_is_a_dummys(module):
+    y = make_battles(100, random_state=0).y
+    proba = DummyClassifier().fit(y, y).predict_proba(y)
+    assert module("blend").prior_log_loss(y) == pytest.approx(log_loss(y, proba))
+
+
+def test_minutes_are_projected_from_a_sample(module, monkeypatch, capsys):
+    bert, X = module("submit_bert"), make_battles(300, random_state=0).X
+    clock, sizes = [0.0], []
+
+    class Model:
+        def predict_proba(self, X):
+            sizes.append(len(X))
+            clock[0] += 1000 if len(sizes) == 1 else 0.06 * len(X)  # reading weights, say
+
+    monkeypatch.setattr(bert, "time", argparse.Namespace(perf_counter=lambda: clock[0]))
+    bert.project(Model(), X)
+    assert sizes == [3, 256]
+    said = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [(line[0], line[4]) for line in said] == [("300", "0.3"), ("25,000", "25.0")]
+
+
+def test_memory_may_be_asked_for_of_a_trained_model(module, tmp_path):
+    model = BertPairClassifier(batch_tokens=4096)
+    model.classes_ = np.array(["model_a", "model_b", "tie"])
+    joblib.dump(model, tmp_path / "m.joblib")
+    asked = {"batch_tokens": 1024, "accumulate": 4}
+    read = module("submit_bert").read_model(tmp_path / "m.joblib", asked)
+    assert (read.batch_tokens, read.accumulate) == (1024, 4)

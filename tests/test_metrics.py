@@ -54,3 +54,16 @@ def test_calibration_error_refuses_what_does_not_fit():
 def test_calibration_is_of_probabilities_only(wrong):
     with pytest.raises(ValueError, match="rows sum to one"):
         expected_calibration_error(["model_a"], wrong, labels=["model_a", "model_b"])
+
+
+def test_calibration_error_depends_on_the_bins_asked_for():
+    confidence = np.array([0.6, 0.65, 0.8, 0.95])  # right by 0.4, 0.35, -0.8 and 0.05
+    P = np.stack([confidence, 1 - confidence], axis=1)
+    for options, expected in [
+        ({"n_bins": 1}, 0),
+        ({"n_bins": 2}, 0),  # all are above one half
+        ({"n_bins": 4}, (0.75 + 0.75) / 4),
+        ({"n_bins": 2, "strategy": "quantile"}, (0.75 + 0.75) / 4),
+    ]:
+        error = expected_calibration_error(["a", "a", "b", "a"], P, **options)
+        assert error == pytest.approx(expected, abs=1e-12), options

@@ -124,3 +124,7 @@ def test_a_column_says_what_belongs_together():
         prompt_groups(X.assign(prompt_group=["x", 1, "x"]))
     with pytest.raises(BattlesError, match="more than one column named 'prompt_group'"):
         prompt_groups(pd.concat([X, X[["prompt_group"]]], axis=1))
+
+
+def test_case_is_that_of_any_script():
+    assert prompt_groups(pd.DataFrame({"prompt": ["Straße", "STRASSE", "x"]})).tolist() == [0, 0, 1]

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn import config_context
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.utils._param_validation import InvalidParameterError
 
@@ -19,6 +20,7 @@ from arena_estimators import (
     PairEmbeddings,
     PromptGroupKFold,
     PromptGroupShuffleSplit,
+    SwapSymmetricClassifier,
     check_labels,
     make_arena_pipeline,
     make_battles,
@@ -177,3 +179,15 @@ def described(model):
 def test_an_unknown_kind_is_refused_by_name():
     with pytest.raises(InvalidParameterError, match="'kind'.*Got 'lineal' instead"):
         make_arena_pipeline("lineal")
+
+
+@pytest.mark.parametrize("kind", [*WITHOUT_ENCODER, "embedding", "bert"])
+def test_the_seed_reaches_every_step_that_draws(kind):
+    model = make_arena_pipeline(kind, random_state=7)
+    draw_nothing = SwapSymmetricClassifier, LogisticRegression  # as they are set here
+    seeds = {
+        part.random_state
+        for part in [model, *parts_of(model, BaseEstimator)]
+        if hasattr(part, "random_state") and not isinstance(part, draw_nothing)
+    }
+    assert seeds == (set() if kind in ("linear", "embedding") else {7})

@@ -1,6 +1,7 @@
 """load_arena and iter_arena: every schema, every quirk, and what is said about a broken file."""
 
 import functools
+import gc
 import gzip
 import json
 import re
@@ -13,9 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tqdm.auto import tqdm
 
 from arena_estimators import check_battles, iter_arena, load_arena, make_battles
 from arena_estimators.battles import COLUMNS
+from arena_estimators.datasets import _arena
 from arena_estimators.datasets._schemas import CONVERSATIONS
 from arena_estimators.exceptions import FileFormatError
 
@@ -626,3 +629,68 @@ def test_missing_cells_of_a_frame_are_none():
 def test_what_is_wrong_with_a_frame_is_told(change, match):
     with pytest.raises(FileFormatError, match=match):
         load_arena(change(_raw()))
+
+
+def test_the_file_is_named_as_it_was_given(tmp_path):
+    path = _write(_raw(), tmp_path / "train.csv")
+    assert load_arena(path).filename == str(path)
+    assert [part.filename for part in iter_arena(str(path), 4)] == [str(path)] * 2
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_garbage_collector_is_left_as_it_was(tmp_path, enabled):
+    path = _write(_raw(), tmp_path / "train.csv")
+    try:
+        gc.enable() if enabled else gc.disable()
+        load_arena(path)
+        assert gc.isenabled() == enabled
+        with pytest.raises(FileFormatError):
+            load_arena(_write(_raw().drop(columns="prompt"), path))
+        assert gc.isenabled() == enabled
+    finally:
+        gc.enable()
+
+
+def test_the_progress_is_shown_where_asked(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(_arena, "tqdm", lambda **options: tqdm(**{**options, "delay": 0}))
+    path = _write(_raw(), tmp_path / "train.csv")
+    load_arena(path)
+    assert capsys.readouterr().err == ""
+    load_arena(path, verbose=True)
+    assert re.search("Loading train.csv.*100%", capsys.readouterr().err)
+
+
+def test_control_characters_within_json_text_are_kept(tmp_path):
+    (tmp_path / "raw.csv").write_text(HEAD + '"[""a\tb\nc""]","[""x""]",[]\n')
+    line = '{"prompt": ["a\tb"], "response_a": ["x"], "response_b": []}\n'
+    (tmp_path / "raw.jsonl").write_text(line)
+    assert load_arena(tmp_path / "raw.csv").X.prompt.tolist() == [["a\tb\nc"]]
+    assert load_arena(tmp_path / "raw.jsonl").X.prompt.tolist() == [["a\tb"]]
+
+
+def test_cells_are_told_by_most_of_the_first_hundred_rows(tmp_path):
+    half = pd.DataFrame(dict.fromkeys(COLUMNS, ['["a"]', "text"]))
+    half.to_csv(tmp_path / "half.csv", index=False)
+    assert load_arena(tmp_path / "half.csv").X.prompt.tolist() == ['["a"]', "text"]
+    late = pd.DataFrame(dict.fromkeys(COLUMNS, [""] * 50 + ['["a"]'] * 2))
+    late.to_csv(tmp_path / "late.csv", index=False)
+    assert load_arena(tmp_path / "late.csv").X.prompt.tolist() == [None] * 50 + [["a"]] * 2
+
+
+def test_the_id_is_taken_before_the_id_of_the_question():
+    frame = _raw().assign(question_id=range(6))
+    for names in (frame.columns, frame.columns[::-1]):
+        assert load_arena(frame[names]).id.tolist() == [7, 9, 9, 3, 100, 7]
+
+
+def test_turns_of_a_frame_may_be_tuples():
+    frame = pd.DataFrame(dict.fromkeys(COLUMNS, [("a", None)]))
+    for cells in ("auto", "json", "text"):
+        assert load_arena(frame, cells=cells).X.response_a.tolist() == [["a", None]]
+
+
+def test_what_is_said_to_be_text_stays_text_after_many_lists(tmp_path):
+    cells = ["[x]"] * 100 + ["007"]
+    pd.DataFrame(dict.fromkeys(COLUMNS, cells)).to_csv(tmp_path / "battles.csv", index=False)
+    parts = iter_arena(tmp_path / "battles.csv", 100, cells="text")
+    assert [cell for part in parts for cell in part.X.response_a] == cells

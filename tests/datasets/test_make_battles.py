@@ -1,5 +1,6 @@
 """make_battles: reproducible, believable, and drawn from the model it says."""
 
+import math
 import subprocess
 import sys
 
@@ -11,6 +12,8 @@ from scipy.special import log_softmax, softmax
 
 from arena_estimators import check_battles, check_labels, make_battles
 from arena_estimators.battles import CLASSES, text_of
+from arena_estimators.datasets._phrases import LANGUAGES
+from arena_estimators.datasets._writer import FEATURES, features
 
 
 def _logits(data, parameters):
@@ -143,3 +146,29 @@ def test_bad_arguments_are_refused(arguments):
 
 def test_one_battle():
     assert make_battles(1, random_state=0).X.shape == (1, 3)
+
+
+def test_all_features_but_the_subject_can_be_measured_from_the_turns():
+    turns = ["- one\n2. two **bold** **more**\n# Head", None, LANGUAGES[0]["refusals"][0]]
+    text = text_of(turns)
+    found = dict(zip(FEATURES, features(turns, 0.25), strict=True))
+    counts = {"log_length": len(text), "lists": 2, "headers": 1, "bold": 2}
+    assert found == {name: math.log1p(n) for name, n in counts.items()} | {
+        "refusal": 1.0,
+        "on_topic": 0.25,
+    }
+    assert features(["Sure.", None], 1.0)[4] == 0.0
+
+
+def test_on_topic_is_a_share():
+    D = make_battles(300, random_state=0).D
+    assert D.on_topic.abs().max() == 1
+
+
+def test_names_of_models_stand_beside_their_responses():
+    data = make_battles(1000, random_state=0)
+    lengths = [
+        data.X[f"response_{side}"].map(text_of).str.len().groupby(data[f"model_{side}"]).median()
+        for side in "ab"
+    ]
+    assert np.corrcoef(*lengths)[0, 1] > 0.8  # each model has a length of its own

@@ -199,3 +199,37 @@ def test_a_blank_id_is_refused(frame, tmp_path, blank):
     ids.iloc[1] = blank
     with pytest.raises(SubmissionError, match="id of row 1 is missing"):
         write_submission(frame.assign(id=ids), tmp_path / "submission.csv")
+
+
+def test_the_file_behind_a_link_is_replaced_and_not_the_link(tmp_path, frame):
+    (tmp_path / "target.csv").write_text("old")
+    (tmp_path / "link.csv").symlink_to(tmp_path / "target.csv")
+    write_submission(frame, tmp_path / "link.csv")
+    assert (tmp_path / "link.csv").is_symlink()
+    assert pd.read_csv(tmp_path / "target.csv").id.tolist() == [9, 4, 9]
+
+
+def test_a_packed_file_may_be_named_in_capitals(tmp_path, frame):
+    write_submission(frame, tmp_path / "SUBMISSION.CSV.GZ")
+    read = pd.read_csv(tmp_path / "SUBMISSION.CSV.GZ", compression="gzip")
+    assert read.id.tolist() == [9, 4, 9]
+
+
+def test_the_new_file_is_written_beside_the_old_one(tmp_path, frame, monkeypatch):
+    moved, replace = [], os.replace
+    monkeypatch.setattr(os, "replace", lambda old, new: moved.append(old) or replace(old, new))
+    write_submission(frame, tmp_path / "submission.csv")
+    assert [path.parent for path in moved] == [tmp_path]
+
+
+@pytest.mark.parametrize("column", COLUMNS[1:])
+def test_the_row_that_sums_to_too_much_is_told_with_its_id(frame, tmp_path, column):
+    frame = frame.assign(id=[7, 8, 9])
+    frame.loc[2, column] += 1e-4
+    with pytest.raises(SubmissionError, match=r"Row 2 \(id 9\) has the probabilities"):
+        write_submission(frame, tmp_path / "submission.csv")
+
+
+def test_the_row_of_a_missing_id_is_told(X):
+    with pytest.raises(SubmissionError, match="id of row 2 is missing"):
+        make_submission(Fixed(["model_a", "model_b", "tie"], PROBA), X, [1, 2, None])

@@ -269,3 +269,36 @@ def test_strip_markdown_takes_time_in_proportion_to_the_text(text):
 )
 def test_strip_markdown_leaves_code_and_powers(text, expected):
     assert strip_markdown(text) == expected
+
+
+def test_any_augmentation_may_be_drawn_where_several_would_change_a_battle():
+    X = frame(["1", "2"], ["**a**", "b" * 99], ["c", "d" * 99])
+    copies, _ = fit(X, Y, n_copies=40)
+    kinds = {
+        "drop_turns" if len(row.prompt) == 1 else "trim" if len(row.response_b[1]) < 99 else "strip"
+        for row in copies.itertuples()
+    }
+    assert kinds == {"drop_turns", "trim", "strip"}
+
+
+def test_the_seed_draws_the_copies(data):
+    one, again, other = (
+        AugmentingClassifier(Recorder(), augmentations=("trim",), random_state=seed)
+        .fit(data.X, data.y)
+        .estimator_.X_.response_a.map(str)
+        .tolist()
+        for seed in (1, 1, 2)
+    )
+    assert one == again != other
+
+
+def test_own_columns_follow_the_battle_a_copy_was_made_from(data):
+    X, weight = data.X.assign(number=np.arange(120.0)), np.arange(120.0)
+    model = AugmentingClassifier(Recorder(), n_copies=2, random_state=0)
+    inner = model.fit(X, data.y, sample_weight=weight).estimator_
+    np.testing.assert_array_equal(inner.X_["number"], inner.weight_)
+
+
+def test_trim_leaves_a_text_of_one_character():
+    copies, model = fit(frame("p", "a", ["b", ""]), Y, augmentations=("trim",))
+    assert len(copies) == model.n_copies_ == 0

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from joblib.parallel import ThreadingBackend
+from scipy.special import softmax
 from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.calibration import CalibratedClassifierCV
@@ -623,3 +624,37 @@ def test_weights_suit_a_temperature_that_is_given(temperature):
             for w in (found[0], *alone)
         ]
         assert losses[0] <= min(losses[1:]) + 1e-7
+
+
+def test_given_weights_leave_the_temperature_to_the_folds(data):
+    splits = list(PromptGroupKFold(2).split(data.X))
+    model = BlendingClassifier(MEMBERS, weights=[0.5, 0.5], cv=splits).fit(data.X, data.y)
+    members = [
+        cross_val_predict(member, data.X, data.y, cv=splits, method="predict_proba")
+        for _, member in MEMBERS
+    ]
+    logs, found = np.log(members).mean(axis=0), model.temperature_
+    losses = [
+        log_loss(data.y, softmax(logs / t, axis=1)) for t in (0.9 * found, found, 1.1 * found)
+    ]
+    assert model.oof_log_loss_["blend"] == pytest.approx(losses[1])
+    assert losses[1] < min(losses[0], losses[2])
+
+
+def test_probabilities_of_members_are_made_to_sum_to_one(data):
+    member = Fixed(2 * data.proba).fit(None, None)
+    options = {"prefit": True, "weights": [1.0], "temperature": 1.0}
+    model = BlendingClassifier([("twice", member)], **options).fit(data.X, data.y)
+    assert model.oof_log_loss_["twice"] == pytest.approx(log_loss(data.y, data.proba))
+    swap_symmetric = SwapSymmetricClassifier(FrozenEstimator(member), predict_order="none")
+    proba = swap_symmetric.fit(data.X, data.y).predict_proba(data.X)
+    np.testing.assert_allclose(proba, data.proba)
+
+
+@pytest.mark.parametrize("row", [[1.2, -0.2, 0.0], [0.0, 0.0, 0.0], [np.inf, 0.0, 0.0]])
+def test_a_row_that_is_no_probability_is_refused(data, row):
+    proba = data.proba.copy()
+    proba[7] = row
+    member = Fixed(proba).fit(None, None)
+    with pytest.raises(ValueError, match="Member 'odd' .Fixed. predicts what is no probability"):
+        BlendingClassifier([("odd", member)], prefit=True).fit(data.X, data.y)

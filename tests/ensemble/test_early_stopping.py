@@ -276,3 +276,41 @@ def test_bad_input_is_refused_before_any_fit(data):
     rare = np.where(np.arange(240) == 0, "tie", np.where(np.arange(240) % 2, "model_a", "model_b"))
     with pytest.raises(ArenaError, match="lack a class"):
         untouched(validation_fraction=0.99, random_state=0).fit(data.X, rare)
+
+
+def test_the_seed_draws_the_prompts_that_are_held_out(data):
+    codes = np.unique(data.y, return_inverse=True)[1]
+    one, again, other = (
+        early(histogram(), random_state=seed)._split(data.X, codes)[1].tolist()
+        for seed in (1, 1, 2)
+    )
+    assert one == again != other
+
+
+@each_booster
+def test_where_boosting_is_of_no_use_one_round_is_made(data, kind):
+    y = np.random.default_rng(0).permutation(data.y)
+    model = early(BOOSTERS[kind](20)).fit(data.X, y)
+    assert model.n_rounds_ == 1
+    assert model.predict_proba(data.X).shape == (240, 3)
+
+
+def test_the_last_fit_does_not_stop_early_on_rows_of_its_own(data):
+    model = early(histogram(20, early_stopping=True)).fit(data.X, data.y)
+    booster = model.estimator_[-1]
+    assert booster.n_iter_ == model.n_rounds_
+    assert booster.early_stopping is False
+
+
+@pytest.mark.parametrize("alias", ["boosting_type", "boosting", "boost"])
+def test_dart_is_refused_by_any_of_its_names(data, alias):
+    with pytest.raises(ArenaError, match="'dart' of LGBMClassifier cannot stop early"):
+        early(lightgbm(**{alias: "dart"})).fit(data.X, data.y)
+
+
+def test_battles_without_weight_cannot_be_all_that_is_learnt_from(data):
+    _, held_out = early(histogram())._split(data.X, np.unique(data.y, return_inverse=True)[1])
+    weight = np.zeros(240)
+    weight[held_out] = 1
+    with pytest.raises(ArenaError, match="held out, or on all others"):
+        early(histogram()).fit(data.X, data.y, sample_weight=weight)

@@ -338,3 +338,37 @@ def test_a_battle_without_weight_leaves_its_twin_alone():
     model = DistillingClassifier(Recorder(), teacher, prefit=True, hard_weight=0.5)
     model.fit(X, ["tie", "model_a", "model_b"], sample_weight=[0, 1, 1])
     np.testing.assert_allclose(model.soft_labels_[:2], [[0.15, 0.7, 0.15], [0.7, 0.15, 0.15]])
+
+
+def test_the_temperature_reaches_the_labels_of_all_battles(data):
+    teacher = Recorder([0.6, 0.3, 0.1]).fit(data.X, data.y)
+    model = DistillingClassifier(style(), teacher, prefit=True, hard_weight=0.0, temperature=2.0)
+    others = make_battles(20, random_state=9).X
+    soft = model.fit(data.X, data.y, X_unlabelled=others).soft_labels_
+    cooled = np.sqrt([0.6, 0.3, 0.1]) / np.sqrt([0.6, 0.3, 0.1]).sum()
+    np.testing.assert_allclose(soft, np.tile(cooled, (170, 1)))
+
+
+def test_a_battle_nobody_voted_on_counts_as_one(data):
+    teacher = Recorder([0.5, 0.3, 0.2]).fit(data.X, data.y)
+    model = DistillingClassifier(Recorder(), teacher, prefit=True, hard_weight=0.0)
+    others = make_battles(20, random_state=9).X
+    model.fit(data.X, data.y, sample_weight=np.full(150, 3.0), X_unlabelled=others)
+    weight = model.student_.weight_.reshape(-1, 3).sum(axis=1)
+    np.testing.assert_allclose(weight, [3.0] * 150 + [1.0] * 20)
+
+
+def test_weights_reach_the_teachers(data):
+    Recorder.seen.clear()
+    weight = np.arange(1.0, 151.0)
+    DistillingClassifier(style(), Recorder(), cv=4).fit(data.X, data.y, sample_weight=weight)
+    assert len(Recorder.seen) == 4
+    for teacher in Recorder.seen:
+        np.testing.assert_array_equal(teacher.weight_, weight[teacher.X_.index])
+
+
+def test_the_progress_of_the_teachers_is_shown_where_asked(data, capsys):
+    DistillingClassifier(style(), cv=2).fit(data.X, data.y)
+    assert capsys.readouterr().err == ""
+    DistillingClassifier(style(), cv=2, verbose=True).fit(data.X, data.y)
+    assert "2/2" in capsys.readouterr().err

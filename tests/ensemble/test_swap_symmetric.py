@@ -205,3 +205,19 @@ def test_swapped_frames_predict_the_swapped_classes(data):
     decided = model.predict(data.X) != "tie"
     swapped = swap_labels(model.predict(swap(data.X))) if decided.any() else None
     np.testing.assert_array_equal(swapped, model.predict(data.X))
+
+
+def test_the_seed_draws_the_orders(data):
+    one, again, other = (
+        SwapSymmetricClassifier(Recorder(), train="random", random_state=seed)
+        .fit(data.X, data.y)
+        .estimator_.X_.response_a.tolist()
+        for seed in (1, 1, 2)
+    )
+    assert one == again != other
+
+
+def test_a_share_of_the_battles_is_rounded_up(data):
+    model = SwapSymmetricClassifier(Recorder(), predict_order="uncertain").fit(data.X, data.y)
+    model.predict_proba(data.X[:1])
+    assert model.estimator_.n_predicted_ == 2

@@ -62,7 +62,8 @@ NASTY = st.text(
 )
 PIECES = (
     "**", "__", "```", "1. ", "\n- ", "\n\n", "\n \n", "\r\n", " - ", "https://", "](", "| a |\n",
-    "# ", "Ada", "in Paris", "the", "code", "internationalisation", "a" * 40, "t", *lexicon.OPENINGS,
+    "# ", "Ada", "in Paris", "the", "code", "internationalisation", "a" * 40, "t",
+    *lexicon.OPENINGS,
     *(p for groups in lexicon.PHRASES.values() for _, phrases in groups for p in phrases),
 )  # fmt: skip
 PIECED = st.lists(st.sampled_from(PIECES) | NASTY, max_size=12).map(" ".join)

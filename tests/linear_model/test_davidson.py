@@ -1,8 +1,9 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.optimize import check_grad
+from scipy.optimize import check_grad, minimize
 from scipy.sparse import csr_array, csr_matrix
+from scipy.special import log_softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -218,3 +219,31 @@ def test_battles_in_place_of_features_are_refused_with_advice():
     D, y = draw()
     with pytest.raises(BattlesError, match="PairTfidfVectorizer"):
         DavidsonClassifier().fit(D, y).predict(data.X)
+
+
+@pytest.mark.parametrize("ties", [True, False])
+def test_what_is_minimised_is_what_the_docstring_says(ties):
+    D, y = draw(80, 2, ties=ties)
+    hot = np.eye(2 + ties)[np.unique(y, return_inverse=True)[1]]
+    weight = np.random.default_rng(3).uniform(1, 9, size=80)
+
+    def objective(theta):
+        w, v, c = theta[:2], theta[2:4], theta[4]
+        logits = np.stack([D @ w / 2, D @ -w / 2, abs(D) @ v + c][: 2 + ties], axis=1)
+        loss = -(hot * log_softmax(logits, axis=1)).sum(axis=1)
+        return np.average(loss, weights=weight) + 0.2 / 2 * w @ w + 0.7 / 2 * v @ v
+
+    w1, w2, v1, v2, c = minimize(objective, np.zeros(5), tol=1e-9).x
+    model = DavidsonClassifier(0.2, tie_alpha=0.7, tol=1e-9).fit(D, y, sample_weight=weight)
+    np.testing.assert_allclose(model.coef_, [w1, w2], atol=1e-4)
+    if ties:
+        np.testing.assert_allclose(model.tie_coef_, [v1, v2], atol=1e-4)
+        assert model.tie_intercept_ == pytest.approx(c, abs=1e-4)
+
+
+def test_warm_start_does_not_take_the_weights_of_another_task():
+    D, y = draw()
+    model = DavidsonClassifier(warm_start=True).fit(D, y)
+    for labels in (np.unique(y, return_inverse=True)[1], np.where(y == "tie", "model_a", y)):
+        with pytest.raises(ValueError, match="warm_start=True, but the features or classes differ"):
+            model.fit(D, labels)

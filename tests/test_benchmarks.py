@@ -1,0 +1,88 @@
+"""What the benchmarks compute, on battles made here."""
+
+import json
+
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.metrics import log_loss
+
+from arena_estimators import make_battles, prompt_groups
+from benchmarks import _battles, _harness, _rows
+from benchmarks.bench_search import some
+
+
+def test_the_interval_is_of_prompts_drawn_again_and_of_a_mean_over_battles():
+    groups = np.repeat(np.arange(40), 25)
+    effects = np.random.default_rng(0).normal(size=40)
+    low, high = _rows.interval(effects[groups], groups)
+    error = effects.std() / 40**0.5
+    assert (high - low) / 2 == pytest.approx(1.96 * error, rel=0.1)
+    assert (high + low) / 2 == pytest.approx(effects.mean(), abs=0.1 * error)
+    uneven = np.repeat(np.arange(40), [1, 9] * 20)
+    assert _rows.interval(np.where(uneven % 2 == 0, 1.0, 0.0), uneven)[1] < 0.3  # about 0.1
+
+
+def test_a_difference_is_positive_where_the_row_loses_more():
+    row, reference = {"losses": np.array([2.0, 3.0])}, {"losses": np.array([1.0, 2.0])}
+    said = _rows.difference(row, reference, np.array([7, 3]))
+    assert said == "+1.0000 (+1.0000 to +1.0000)"
+
+
+def test_losses_are_scikit_learns():
+    classes, y = np.array(["model_a", "model_b", "tie"]), np.array(["tie", "model_a", "model_b"])
+    proba = np.array([[0.1, 0.2, 0.7], [0.5, 0.3, 0.2], [1.0, 0.0, 0.0]])
+    losses = _rows.losses_of(proba, classes, y)
+    assert losses[:2] == pytest.approx(-np.log([0.7, 0.5]))
+    assert losses.mean() == pytest.approx(log_loss(y, proba, labels=classes))
+
+
+class Memory(ClassifierMixin, BaseEstimator):
+    """Is sure of battles it has seen, and takes others for ties."""
+
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        self.seen_ = dict(zip(X.index, y, strict=True))
+        return self
+
+    def predict_proba(self, X):
+        found = np.array([self.seen_.get(row, "tie") for row in X.index])
+        return (found[:, None] == self.classes_) * 0.97 + 0.01
+
+
+@pytest.mark.parametrize("n_folds", [1, 5])
+def test_each_battle_is_predicted_by_a_model_that_has_not_seen_its_prompt(n_folds):
+    data = make_battles(200, random_state=0)
+    found = _rows.out_of_fold(Memory, data.X, data.y, n_folds)
+    tested = found["tested"]
+    assert len(set(tested)) == len(tested) and (len(tested) == 200) == (n_folds == 5)
+    assert (found["proba"].argmax(axis=1) == 2).all()
+    np.testing.assert_allclose(
+        found["losses"], np.where(data.y[tested] == "tie", -np.log(0.98), -np.log(0.01))
+    )
+
+
+def test_some_battles_are_whole_prompts():
+    data = make_battles(300, random_state=0)
+    X, y = some(data.X, data.y, 100)
+    assert 50 < len(X) < 150
+    groups, rows = prompt_groups(data.X), data.X.index.get_indexer(X.index)
+    assert not set(groups[rows]) & set(np.delete(groups, rows))
+    assert (y == data.y[rows]).all()
+
+
+def test_differences_by_hand_are_signed_and_absolute():
+    X = make_battles(60, random_state=0).X
+    D = _battles.HandComposedDifferences().fit_transform(X).toarray()
+    n = D.shape[1] // 2
+    np.testing.assert_array_equal(D[:, n:], abs(D[:, :n]))
+    again = _battles.HandComposedDifferences().fit(X).transform(X).toarray()
+    np.testing.assert_array_equal(D, again)
+
+
+def test_a_report_is_kept_in_two_formats(tmp_path, monkeypatch):
+    monkeypatch.setattr(_harness, "RESULTS", tmp_path)
+    _harness.report("name", [{"a": 1.23456}, {"b": "text"}], "A note.")
+    assert "| 1.235 |  |\n|  | text |" in (tmp_path / "name.md").read_text(encoding="utf-8")
+    rows = json.loads((tmp_path / "name.json").read_text())["rows"]
+    assert rows == [{"a": 1.23456}, {"b": "text"}]

@@ -1,0 +1,258 @@
+"""The checks for estimators of battles notice what is wrong: in each class one thing is."""
+
+import copy
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+from arena_estimators import (
+    PairStyleFeatures,
+    PairTfidfVectorizer,
+    SwapSymmetricClassifier,
+    check_battles,
+)
+from arena_estimators.battles import swap_labels
+from arena_estimators.exceptions import ArenaError, LabelsError
+from arena_estimators.utils.estimator_checks import (
+    battle_checks,
+    check_swap_equivariance,
+    check_swap_of_transformed,
+    parametrize_with_battle_checks,
+)
+
+
+class Sound(SwapSymmetricClassifier):
+    """Passes all checks; of each class below one thing is wrong."""
+
+
+class SetsMore(Sound):
+    def __init__(self, estimator):
+        super().__init__(estimator)
+        self.more = 1
+
+
+class CopiesParameters(Sound):
+    def set_params(self, **parameters):
+        return super().set_params(**{name: copy.copy(v) for name, v in parameters.items()})
+
+
+class ReturnsNothing(Sound):
+    def fit(self, X, y, sample_weight=None):
+        super().fit(X, y)
+
+
+class ChangesParameters(Sound):
+    def fit(self, X, y, sample_weight=None):
+        self.uncertain_fraction = 0.5
+        return super().fit(X, y)
+
+
+class SetsPublicNames(Sound):
+    def fit(self, X, y, sample_weight=None):
+        self.fitted = True
+        return super().fit(X, y)
+
+
+class NeedsNoFit(Sound):
+    def predict_proba(self, X):
+        return super().predict_proba(X) if hasattr(self, "classes_") else np.ones((len(X), 3)) / 3
+
+    def predict(self, X):
+        return np.full(len(X), "tie")
+
+
+class ForgetsInPickles(Sound):
+    def __getstate__(self):
+        return {**super().__getstate__(), "predict_order": "none"}
+
+
+class AsksTheOtherRows(Sound):
+    def predict_proba(self, X):
+        proba = super().predict_proba(X)
+        return (proba + proba.mean(axis=0)) / 2
+
+
+class KnowsThePosition(Sound):
+    def predict_proba(self, X):
+        proba = super().predict_proba(X)
+        proba[5:6] = 1 / 3 if len(X) > 5 else proba[5:6]
+        return proba
+
+
+class SortsLabels(Sound):
+    def fit(self, X, y, sample_weight=None):
+        return super().fit(X, y.sort_index() if isinstance(y, pd.Series) else y)
+
+
+class DrawsWithoutSeed(Sound):
+    def fit(self, X, y, sample_weight=None):
+        return super().fit(X, np.random.default_rng().permutation(y))
+
+
+class WritesIntoX(Sound):
+    def fit(self, X, y, sample_weight=None):
+        X.iat[0, 0] = "written"
+        return super().fit(X, y)
+
+
+class StumblesOverEmptyText(Sound):
+    def predict_proba(self, X):
+        proba = super().predict_proba(X)
+        proba[[cell == "" for cell in X.response_b]] = np.nan
+        return proba
+
+
+class ReadsOtherColumns(Sound):
+    def fit(self, X, y, sample_weight=None):
+        return super().fit(X, np.roll(y, 1) if "winner" in X else y)
+
+
+class ReordersColumns(Sound):
+    def predict_proba(self, X):
+        check_battles(X)
+        return super().predict_proba(X[self.feature_names_in_])
+
+
+class PredictsInSinglePrecision(Sound):
+    def predict_proba(self, X):
+        return super().predict_proba(X).astype(np.float32)
+
+
+class SumsToMore(Sound):
+    def predict_proba(self, X):
+        return super().predict_proba(X) * 1.001
+
+
+class PredictsTheLeast(Sound):
+    def predict(self, X):
+        return self.classes_[self.predict_proba(X).argmin(axis=1)]
+
+
+class TurnsCodes(Sound):
+    def fit(self, X, y, sample_weight=None):
+        return super().fit(X, swap_labels(y) if np.asarray(y).dtype.kind == "i" else y)
+
+
+class TakesAnyLabel(Sound):
+    def fit(self, X, y, sample_weight=None):
+        return super().fit(X, ["tie" if label == "draw" else label for label in y])
+
+
+class NamesNoLabel(Sound):
+    def fit(self, X, y, sample_weight=None):
+        try:
+            return super().fit(X, y)
+        except LabelsError:
+            raise LabelsError("some label is wrong") from None
+
+
+class WantsWholeFrames(Sound):
+    def fit(self, X, y, sample_weight=None):
+        if len(X) < 60:
+            raise ValueError("not all battles are there")
+        return super().fit(X, y)
+
+
+class RepeatsNames(PairStyleFeatures):
+    def get_feature_names_out(self, input_features=None):
+        names = super().get_feature_names_out(input_features)
+        return np.array([names[0]] * len(names), dtype=object)
+
+
+class FitsOtherwise(PairStyleFeatures):
+    def fit_transform(self, X, y=None):
+        return 2 * super().fit_transform(X, y)
+
+
+class LosesTheIndex(PairStyleFeatures):
+    def transform(self, X):
+        return super().transform(X.reset_index(drop=True))
+
+
+BROKEN = [
+    (SetsMore, "check_init_only_assigns"),
+    (CopiesParameters, "check_clone_and_set_params"),
+    (ReturnsNothing, "check_fit_returns_self"),
+    (ChangesParameters, "check_fit_returns_self"),
+    (SetsPublicNames, "check_fit_returns_self"),
+    (NeedsNoFit, "check_unfitted"),
+    (ForgetsInPickles, "check_pickle_and_joblib"),
+    (AsksTheOtherRows, "check_one_row"),
+    (KnowsThePosition, "check_row_order_and_index"),
+    (SortsLabels, "check_fit_ignores_the_index"),
+    (DrawsWithoutSeed, "check_same_seed_same_result"),
+    (WritesIntoX, "check_input_not_changed"),
+    (StumblesOverEmptyText, "check_empty_and_null_text"),
+    (ReadsOtherColumns, "check_other_columns_are_ignored"),
+    (ReordersColumns, "check_bad_input"),
+    (PredictsInSinglePrecision, "check_probabilities"),
+    (SumsToMore, "check_probabilities"),
+    (PredictsTheLeast, "check_probabilities"),
+    (TurnsCodes, "check_integer_labels"),
+    (TurnsCodes, "check_voting"),
+    (TakesAnyLabel, "check_bad_labels"),
+    (NamesNoLabel, "check_bad_labels"),
+    (WantsWholeFrames, "check_grid_search"),
+    (RepeatsNames, "check_names_out"),
+    (FitsOtherwise, "check_fit_transform"),
+    (LosesTheIndex, "check_set_output"),
+]
+
+
+def _made(kind):
+    separate = make_pipeline(PairTfidfVectorizer(combine="separate"), LogisticRegression())
+    return kind(separate) if issubclass(kind, SwapSymmetricClassifier) else kind()
+
+
+@pytest.mark.parametrize(("kind", "name"), BROKEN, ids=lambda value: getattr(value, "__name__", ""))
+def test_what_is_wrong_is_caught(kind, name):
+    sound = _made(Sound if issubclass(kind, Sound) else PairStyleFeatures)
+    (check,) = [check for check in battle_checks(sound) if check.__name__ == name]
+    check(sound)
+    with pytest.raises((AssertionError, ValueError)):
+        check(_made(kind))
+
+
+def test_what_is_not_symmetric_is_caught():
+    uneven = _made(Sound).set_params(predict_order="none")
+    with pytest.raises(AssertionError):
+        check_swap_equivariance(uneven)
+    with pytest.raises(AssertionError):
+        check_swap_of_transformed(PairStyleFeatures(("sum",)))
+
+
+def test_the_checks_catch_a_vectoriser_that_reads_column_names():
+    failed = set()
+    for check in battle_checks(PairStyleFeatures()):
+        try:
+            check(TfidfVectorizer())
+        except Exception:
+            failed.add(check.__name__)
+    assert failed >= {
+        "check_one_row",
+        "check_row_order_and_index",
+        "check_empty_and_null_text",
+        "check_bad_input",
+        "check_swap_of_transformed",
+    }
+
+
+@pytest.mark.parametrize("estimator", [PairTfidfVectorizer(), PairStyleFeatures()])
+def test_a_failing_check_is_reported_where_expected(estimator):
+    marked = parametrize_with_battle_checks(
+        [estimator], expected_failed_checks=lambda _: {"check_one_row": "a written reason"}
+    )
+    xfails = [p for p in marked.args[1] if p.marks]
+    assert [p.marks[0].kwargs for p in xfails] == [{"reason": "a written reason", "strict": True}]
+
+
+def test_a_misspelt_check_is_not_passed_over():
+    with pytest.raises(ArenaError, match="PairStyleFeatures are called .'check_one_rwo'."):
+        parametrize_with_battle_checks(
+            [PairStyleFeatures()], expected_failed_checks=lambda _: {"check_one_rwo": "reason"}
+        )
+    parametrize_with_battle_checks([PairStyleFeatures()], expected_failed_checks=lambda _: None)
