@@ -180,7 +180,7 @@ def check_labels(y, *, n_battles=None):
             "or soft labels of shape (n_battles, 3) or (n_battles, 2)."
         )
     if values.dtype == object and pd.api.types.infer_dtype(values) == "integer":
-        values = values.astype(np.int64)
+        values = np.where(pd.isna(values), np.nan, values).astype(np.float64)
     if values.dtype.kind in "iuf":
         known = np.arange(3)
         codes = np.where(np.isin(values, known), values, -1).astype(np.intp)

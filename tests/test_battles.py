@@ -223,3 +223,10 @@ def test_text_in_brackets_is_no_json():
 
 def test_every_kind_of_missing_cell_stands_beside_turns(battles):
     check_battles(battles.assign(prompt=[["a"], pd.NA, None, float("nan"), "b", ("c",)]))
+
+
+@pytest.mark.parametrize("missing", [None, pd.NA, float("nan")])
+def test_a_missing_label_among_numbers_is_named_by_its_row(missing):
+    for y in ([0, 1, missing], np.array([0, 1, missing], dtype=object)):
+        with pytest.raises(LabelsError, match="Unknown label nan in y, row 2"):
+            check_labels(y)

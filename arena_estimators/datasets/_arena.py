@@ -140,7 +140,8 @@ def iter_arena(path, chunk_rows=10_000, *, cells="auto", non_text="raise"):
     Yields
     ------
     data : :class:`~sklearn.utils.Bunch`
-        As in :func:`load_arena`. The index of X counts through the whole file.
+        As in :func:`load_arena`. The index of X counts through the whole file; ids are integers
+        in a part whose ids all are.
 
     Raises
     ------

@@ -135,10 +135,10 @@ def write_submission(frame, path):
 def _check_ids(ids):
     if ids is None:
         raise SubmissionError("There are no ids; a submission needs one for every battle.")
-    ids = np.asarray(ids)
+    ids, cells = np.asarray(ids), np.asarray(ids, dtype=object)  # "nan" is text beside text
     if ids.ndim != 1 or len(ids) == 0:
         raise SubmissionError(f"Expected a list of at least one id, got the shape {ids.shape}.")
-    missing = pd.isna(ids) | np.array([isinstance(i, str) and not i.strip() for i in ids])
+    missing = pd.isna(cells) | np.array([isinstance(i, str) and not i.strip() for i in cells])
     if missing.any():
         raise SubmissionError(f"The id of row {int(np.argmax(missing))} is missing.")
     return ids

@@ -9,7 +9,13 @@ from sklearn.utils import Bunch
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
-from arena_estimators._validation import Interval, StrOptions, fit_context, validate_battles
+from arena_estimators._validation import (
+    Interval,
+    StrOptions,
+    check_some_weight,
+    fit_context,
+    validate_battles,
+)
 from arena_estimators.battles import check_labels
 from arena_estimators.ensemble._members import (
     BattleClassifierMixin,
@@ -205,6 +211,7 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
             check_member(member, f"Member {name!r}", classes, prefit=self.prefit, soft=soft)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+            check_some_weight(sample_weight)
         temperature = None if self.temperature == "fit" else float(self.temperature)
         y = classes[target] if target.ndim == 1 else target
         for earlier in ("oof_log_loss_", "leave_one_out_"):
@@ -264,7 +271,7 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
         if isinstance(weights, str):
             return None
         if isinstance(weights, dict | pd.Series):
-            if sorted(map(str, weights.keys())) != sorted(names):
+            if len(weights) != len(names) or set(weights.keys()) != set(names):
                 raise ArenaError(
                     f"weights names {list(weights.keys())}; the members are {names}. Pass a list "
                     "to give weights in the members' order."

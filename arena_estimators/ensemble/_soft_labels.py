@@ -329,7 +329,8 @@ def _check_groups(X, X_unlabelled):
         raise BattlesError(
             f"Only one of X and X_unlabelled has a column {GROUP!r}; give it to both or to none."
         )
-    prompt_groups(X_unlabelled)
+    if GROUP in X:
+        prompt_groups(pd.concat([X, X_unlabelled]))
 
 
 def _fit_student(student, X, soft, weight, names):

@@ -230,6 +230,7 @@ def test_the_row_that_sums_to_too_much_is_told_with_its_id(frame, tmp_path, colu
         write_submission(frame, tmp_path / "submission.csv")
 
 
-def test_the_row_of_a_missing_id_is_told(X):
+@pytest.mark.parametrize("ids", [[1, 2, None], ["a", "b", float("nan")], ["a", "b", pd.NA]])
+def test_the_row_of_a_missing_id_is_told(X, ids):
     with pytest.raises(SubmissionError, match="id of row 2 is missing"):
-        make_submission(Fixed(["model_a", "model_b", "tie"], PROBA), X, [1, 2, None])
+        make_submission(Fixed(["model_a", "model_b", "tie"], PROBA), X, ids)

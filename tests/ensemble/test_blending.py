@@ -658,3 +658,17 @@ def test_a_row_that_is_no_probability_is_refused(data, row):
     member = Fixed(proba).fit(None, None)
     with pytest.raises(ValueError, match="Member 'odd' .Fixed. predicts what is no probability"):
         BlendingClassifier([("odd", member)], prefit=True).fit(data.X, data.y)
+
+
+def test_weights_that_are_all_zero_are_refused_of_fitted_members_too(data):
+    members = [("a", Fixed(data.proba).fit(None, None))]
+    blend = BlendingClassifier(members, prefit=True)
+    with pytest.raises(ValueError, match=r"[Ss]ample.weight"):
+        blend.fit(data.X, data.y, sample_weight=np.zeros(len(data.y)))
+
+
+def test_weights_are_given_by_the_names_of_the_members(data):
+    members = [("1", Fixed(data.proba).fit(None, None))]
+    blend = BlendingClassifier(members, prefit=True, weights={1: 1.0})
+    with pytest.raises(ValueError, match=r"weights names \[1\]; the members are \['1'\]"):
+        blend.fit(data.X, data.y)

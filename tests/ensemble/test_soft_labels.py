@@ -200,8 +200,9 @@ def test_a_fitted_teacher_is_used_as_it_is(data):
     with pytest.raises(ValueError, match="teacher is not fitted.*FrozenEstimator"):
         clone(model).fit(data.X, data.y)
     frozen = DistillingClassifier(style(), FrozenEstimator(teacher), prefit=True)
-    search = GridSearchCV(frozen, {"hard_weight": [0.0, 1.0]}, cv=PromptGroupKFold(2))
-    assert search.fit(data.X, data.y).best_score_ > 0
+    options = {"cv": PromptGroupKFold(2), "scoring": "neg_log_loss"}
+    search = GridSearchCV(frozen, {"hard_weight": [0.0, 1.0]}, **options)
+    assert len(set(search.fit(data.X, data.y).cv_results_["split0_test_score"])) == 2
 
 
 def test_a_blend_can_teach(data):
@@ -372,3 +373,12 @@ def test_the_progress_of_the_teachers_is_shown_where_asked(data, capsys):
     assert capsys.readouterr().err == ""
     DistillingClassifier(style(), cv=2, verbose=True).fit(data.X, data.y)
     assert "2/2" in capsys.readouterr().err
+
+
+def test_groups_of_two_kinds_are_refused_before_any_fit(data):
+    Recorder.seen.clear()
+    X = data.X.assign(prompt_group=range(150))
+    others = make_battles(20, random_state=9).X.assign(prompt_group=list("abcdefghijklmnopqrst"))
+    with pytest.raises(BattlesError, match="mixes kinds of values"):
+        DistillingClassifier(style(), Recorder(), cv=2).fit(X, data.y, X_unlabelled=others)
+    assert not Recorder.seen

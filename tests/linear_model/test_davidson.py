@@ -175,9 +175,10 @@ def test_warm_start_continues():
 @pytest.mark.parametrize("ties", [True, False])
 def test_warm_start_with_and_without_ties(ties):
     D, y = draw(ties=ties)
-    model = DavidsonClassifier(warm_start=True).fit(D, y)
-    coef = model.coef_
+    model = DavidsonClassifier(warm_start=True, tol=1e-6).fit(D, y)
+    coef, n_iter = model.coef_, model.n_iter_
     np.testing.assert_allclose(model.fit(D, y).coef_, coef, atol=1e-3)
+    assert model.n_iter_ < n_iter / 2
 
 
 def test_auto_is_one_prior_for_any_number_of_battles():
