@@ -1,5 +1,6 @@
 """Columns of battles in, cleaned columns out, each distinct text once in each process."""
 
+import tempfile
 from itertools import chain
 
 import numpy as np
@@ -7,7 +8,13 @@ from joblib import Parallel, delayed, effective_n_jobs
 from joblib.parallel import get_active_backend
 
 from arena_estimators.battles import texts as texts_of
-from arena_estimators.preprocessing._engine import clean_cells, clean_share, data_folders, turns
+from arena_estimators.preprocessing._engine import (
+    clean_cells,
+    clean_share,
+    data_folders,
+    fetched,
+    turns,
+)
 
 _WORTH_A_PROCESS = 5_000_000
 # How much more this process cleans than each of the others, whose texts must be sent and sent back.
@@ -36,14 +43,16 @@ def clean_columns(columns, settings, n_jobs=None):
 
 def _clean_shares(shares, settings):
     folders = data_folders(settings)
-    tasks = [delayed(clean_share)(share, settings, folders) for share in shares]
     backend, _ = get_active_backend()
     if backend.supports_return_generator:
-        # One process alone would make joblib do the work here, before the own share.
-        work = Parallel(n_jobs=max(2, len(shares) - 1), batch_size=1, return_as="generator")
-        others = work(tasks[1:])
-        shares = [clean_cells(shares[0], settings), *others]
+        with tempfile.TemporaryDirectory() as home:
+            tasks = [delayed(clean_share)(share, settings, folders, home) for share in shares[1:]]
+            # One process alone would make joblib do the work here, before the own share.
+            work = Parallel(n_jobs=max(2, len(tasks)), batch_size=1, return_as="generator")
+            others = work(tasks)
+            shares = [clean_cells(shares[0], settings), *map(fetched, others)]
     else:
+        tasks = [delayed(clean_share)(share, settings, folders) for share in shares]
         shares = Parallel(n_jobs=len(shares), batch_size=1)(tasks)
     return [list(chain.from_iterable(cells)) for cells in zip(*shares, strict=True)]
 

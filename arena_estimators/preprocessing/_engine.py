@@ -6,6 +6,9 @@ a whole: a dictionary is only ever replaced, never emptied, so a thread keeps wh
 """
 
 import functools
+import os
+import pickle
+import tempfile
 from itertools import chain
 
 from arena_estimators.preprocessing import _punkt, _treebank, _words
@@ -37,13 +40,32 @@ def clean_cells(columns, settings):
     return [list(map(cleaned, cells)) for cells in columns]
 
 
-def clean_share(columns, settings, folders):
-    """Do what `clean_cells` does in another process, with NLTK's data where `folders` says."""
+def clean_share(columns, settings, folders, home=None):
+    """Do what `clean_cells` does in another process, with NLTK's data where `folders` says.
+
+    The result is left in a file of the folder `home`, unless this is another machine, which has no
+    such folder. Through a pipe it would come in small pieces, and the process that reads them
+    cleans meanwhile.
+    """
     if folders is not None:
         import nltk
 
         nltk.data.path[:] = folders
-    return clean_cells(columns, settings)
+    cleaned = clean_cells(columns, settings)
+    if home is None or not os.path.isdir(home):
+        return cleaned
+    descriptor, path = tempfile.mkstemp(dir=home)
+    with open(descriptor, "wb") as file:
+        pickle.dump(cleaned, file, protocol=pickle.HIGHEST_PROTOCOL)
+    return path
+
+
+def fetched(result):
+    """Give what `clean_share` cleaned."""
+    if not isinstance(result, str):
+        return result
+    with open(result, "rb") as file:
+        return pickle.load(file)
 
 
 def data_folders(settings):
