@@ -368,7 +368,7 @@ class BertPairClassifier(PairPredictorMixin, ClassifierMixin, BaseEstimator):
                 f"The training continues from {checkpoint.path}, which does not hold what "
                 "callbacks know: LRScheduler begins anew, so that the weights will be others.",
                 ArenaWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
         others = checkpoint.count_others()
         if resume is None and others and self.verbose and workers.is_main:

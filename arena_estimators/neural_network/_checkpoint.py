@@ -59,7 +59,7 @@ class Checkpoint:
     def save(self, state):
         """Write the state; who is killed meanwhile, or has no room, keeps the checkpoint before."""
         readable = {name: state.pop(name) for name in ("history", "batches")}
-        text = json.dumps(readable, default=_plain)
+        text = json.dumps(_plain(readable))
         partial = self.path.with_suffix(f".{os.getpid()}.partial")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -189,11 +189,19 @@ def check_dealing(state, dealt):
 
 def _plain(value):
     """Give what JSON can write; callbacks may put anything into the history."""
-    return value.tolist() if hasattr(value, "tolist") else repr(value)
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    return _plain(value.tolist()) if hasattr(value, "tolist") else repr(value)
 
 
 def _text(value):
     """Write a parameter so that equal ones read the same, whatever their type."""
     if isinstance(value, np.generic):
         value = value.item()
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     return repr(os.fspath(value) if isinstance(value, os.PathLike) else value)

@@ -189,3 +189,12 @@ def test_real_weights_agree_in_half_precision(sequences):
     packed, padded = (encode(model, sequences, packed=p, **half) for p in (True, False))
     unit = [v / np.linalg.norm(v, axis=1, keepdims=True) for v in (packed, padded)]
     np.testing.assert_allclose(unit[0], unit[1], atol=1e-3)
+
+
+def test_heads_too_large_for_the_kernel_are_padded(tiny, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    monkeypatch.setattr(_attention, "varlen_attn", lambda *arguments: None)
+    model = load_encoder(tiny("bert"))
+    for size, fits in [(256, True), (264, False)]:
+        model.config.head_dim = size
+        assert _attention.can_pack(model, "cuda", torch.bfloat16) == fits

@@ -106,3 +106,15 @@ def test_a_silent_network_is_given_up(hub, monkeypatch):
         with pytest.raises(ResourceNotFoundError, match="cannot be fetched"):
             find_encoder(NAME)
         assert time.monotonic() - start < 20
+
+
+def test_a_snapshot_with_older_weights_counts(snapshot, tiny):
+    shutil.copytree(tiny("bert"), snapshot, ignore=shutil.ignore_patterns("*.safetensors"))
+    (snapshot / "pytorch_model.bin").touch()
+    assert find_encoder(NAME) == str(snapshot)
+
+
+def test_a_folder_below_home_is_found(tiny, tmp_path, monkeypatch):
+    shutil.copytree(tiny("bert"), tmp_path / "encoder")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert find_encoder("~/encoder") == str(tmp_path / "encoder")

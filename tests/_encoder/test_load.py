@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+import transformers
 from tiny_encoders import FAMILIES
 from transformers import (
     AutoModel,
@@ -200,3 +201,36 @@ def test_tokens_without_an_embedding_are_refused(tiny, tmp_path):
     tokenizer.save_pretrained(folder)
     with pytest.raises(ArenaError, match=f"{n_known + 2} tokens, such as 'excellent'.*{n_known}"):
         load_tokenizer(folder)
+
+
+def test_weights_saved_in_half_precision_become_float32(tiny, tmp_path):
+    folder = shutil.copytree(tiny("bert"), tmp_path / "half")
+    AutoModel.from_pretrained(folder).to(torch.bfloat16).save_pretrained(folder)
+    assert {p.dtype for p in load_encoder(folder).parameters()} == {torch.float32}
+
+
+def test_loading_leaves_the_reports_of_transformers_alone(tiny):
+    logging = transformers.utils.logging
+    before = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_info()
+    logging.enable_progress_bar()
+    try:
+        load_encoder(tiny("bert"))
+        assert logging.get_verbosity() == transformers.logging.INFO
+        assert logging.is_progress_bar_enabled()
+    finally:
+        logging.set_verbosity(before[0])
+        if not before[1]:
+            logging.disable_progress_bar()
+
+
+def test_a_tokenizer_that_knows_no_unknown_pads_with_its_end(tiny, tmp_path):
+    """As Llama 3 ships: neither a padding token nor one for what is unknown."""
+    folder = shutil.copytree(tiny("gpt2"), tmp_path / "plain")
+    file = pathlib.Path(folder, "tokenizer_config.json")
+    settings = json.loads(file.read_text())
+    del settings["unk_token"]
+    file.write_text(json.dumps(settings))
+    tokenizer = load_tokenizer(folder)
+    assert tokenizer.unk_token is None
+    assert tokenizer.pad_token == tokenizer.eos_token

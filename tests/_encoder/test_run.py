@@ -3,6 +3,7 @@ import pytest
 import torch
 from tiny_encoders import FAMILIES
 
+from arena_estimators._encoder import _run
 from arena_estimators._encoder._load import load_encoder
 from arena_estimators._encoder._run import (
     POOLINGS,
@@ -161,3 +162,44 @@ def test_take(sequences):
     assert isinstance(some, Sequences)
     assert some.lengths.tolist() == [64, 3]
     assert some.ids[64:].tolist() == _ids(sequences, 0)
+
+
+def test_sequences_taken_keep_their_token_types(sequences):
+    sequences.types = (sequences.ids % 2).astype(np.uint8)
+    some = sequences.take([5, 0])
+    np.testing.assert_array_equal(some.types, some.ids % 2)
+
+
+def test_token_types_an_encoder_does_not_know_are_the_last_it_knows(tiny, sequences):
+    model = load_encoder(tiny("roberta"))  # of one type
+    expected = encode(model, sequences)
+    sequences.types = (np.arange(len(sequences.ids)) % 2).astype(np.uint8)
+    for packed in (False, True):
+        given = encode(model, sequences, packed=packed)
+        np.testing.assert_allclose(given, expected, atol=1e-5)
+
+
+def test_half_precision_is_used(tiny, sequences):
+    model = load_encoder(tiny("bert"))
+    full, half = (encode(model, sequences, precision=p) for p in ("fp32", "bf16"))
+    assert np.abs(half - full).max() > 1e-5
+
+
+def test_a_batch_keeps_to_the_budget(tiny, sequences, monkeypatch):
+    model, sizes = load_encoder(tiny("bert")), []
+
+    def spy(model, inputs, **options):
+        sizes.append(inputs["input_ids"].numel())
+        return forward(model, inputs, **options)
+
+    monkeypatch.setattr(_run, "forward", spy)
+    encode(model, sequences, batch_tokens=80)
+    assert len(sizes) > 2
+    assert max(sizes) <= 80
+
+
+def test_the_first_gpu_is_taken(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert resolve_device("auto") == torch.device("cuda")
+    assert resolve_device("cuda:1") == torch.device("cuda:1")

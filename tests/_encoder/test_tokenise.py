@@ -1,5 +1,7 @@
+import pathlib
 import pickle
 import re
+import shutil
 import sys
 
 import numpy as np
@@ -366,3 +368,28 @@ def test_many_rounds_fit_into_the_shortest_length(tiny, layout, family):
     for max_length in range(least, least + 12):
         tokenised = tokenise(X, tokenizer, layout=layout, max_length=max_length)
         assert tokenised.sequences.lengths.max() <= max_length
+
+
+def test_the_prompt_counts_as_it_was_cut_most(bert):
+    """Beside a long response the prompt keeps less than beside a short one."""
+    kept = [
+        tokenise(one_battle(LONG, a, b), bert, max_length=100).report["tokens_kept"]["prompt"]
+        for a, b in [(LONG, "no"), ("no", LONG), (LONG, LONG), ("no", "no")]
+    ]
+    assert kept[0] == kept[1] == kept[2] < kept[3]
+
+
+def test_a_text_counts_as_cut_whichever_turn_was(bert):
+    X = one_battle(["Why?", "Why?"], [LONG, "yes"], ["no", LONG])
+    assert tokenise(X, bert, max_length=64).report["cut"].tolist() == [0, 1, 1]
+
+
+def test_a_tokenizer_without_an_ellipsis_marks_with_dots(tiny, tmp_path):
+    folder = shutil.copytree(tiny("bert"), tmp_path / "dots")
+    file = pathlib.Path(folder, "tokenizer.json")
+    text = file.read_text(encoding="utf-8")
+    assert "\u2026" in text
+    file.write_text(text.replace("\u2026", "\u2020"), encoding="utf-8")
+    tokenizer = load_tokenizer(folder)
+    marker = Plan(tokenizer, "siamese", 64, 0.25, "head").marker
+    assert tokenizer.convert_ids_to_tokens(marker) == [".", ".", "."]

@@ -1,4 +1,6 @@
+import json
 import pickle
+import shutil
 import subprocess
 import sys
 import weakref
@@ -493,3 +495,78 @@ def test_the_name_is_importable_without_loading_torch():
         "assert not {'torch', 'transformers', 'skorch'} & set(sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_pooling_is_what_the_encoder_says_also_after_pickle(small, learnable, tmp_path):
+    X, y = learnable
+    folder = shutil.copytree(small().encoder, tmp_path / "said")
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode": "cls"}))
+    model = small(freeze="encoder").set_params(encoder=folder).fit(X, y)
+    expected = small(freeze="encoder", pooling="cls").fit(X, y).encode(X)
+    np.testing.assert_array_equal(model.encode(X), expected)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).encode(X), expected)
+
+
+def test_ctrl_c_brings_the_best_weights_back(small, learnable):
+    class Interrupt(Callback):
+        def on_batch_end(self, net, training=None, **kwargs):
+            if training and len(net.history) == 2 and net.epoch_step_ == 2:
+                raise KeyboardInterrupt
+
+    kept = KeepWeights()
+    with pytest.warns(ArenaWarning, match="best weights it had"):
+        model = small(callbacks=[kept, Interrupt()]).fit(*learnable)
+    (first,) = kept.epochs
+    for name, value in model.net_.module_.named_parameters():
+        assert torch.equal(value, first[name])
+
+
+def test_a_third_of_the_held_out_battles_is_unsure(small, learnable, monkeypatch):
+    X, y = learnable
+    split = Mock(wraps=_training.split_by_prompt)
+    monkeypatch.setattr(_training, "split_by_prompt", split)
+    settings = {"architecture": "cross", "max_length": 96, "predict_order": "given"}
+    model = small(validation_fraction=0.5, **settings).fit(X, y)
+    _, held_out = split(*split.call_args.args)
+    surest = model.predict_proba(X.iloc[held_out]).max(1)
+    assert model.sure_from_ == pytest.approx(np.quantile(surest, 1 / 3), abs=1e-5)
+
+
+def test_predictions_use_precision_and_batch_size(small, learnable, monkeypatch):
+    X, y = learnable
+    model = small(n_epochs=1, freeze="encoder").fit(X, y)
+    full = model.encode(X)
+    encode = Mock(wraps=_prediction.encode)
+    monkeypatch.setattr(_prediction, "encode", encode)
+    half = model.set_params(precision="bf16", batch_tokens=300).encode(X)
+    assert 1e-5 < np.abs(half - full).max() < 0.5
+    assert encode.call_args.kwargs["batch_tokens"] == 300
+
+
+def test_a_fit_on_the_gpu_in_a_worker_of_joblib_is_refused(small, learnable, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    worker = type("LokyProcess", (), {"name": "worker"})()
+    monkeypatch.setattr("multiprocessing.current_process", lambda: worker)
+    with pytest.raises(ArenaError, match="n_jobs=1"):
+        small(device="cuda").fit(*learnable)
+
+
+def test_callbacks_see_the_gradients(small, learnable):
+    class Look(Callback):
+        def __init__(self):
+            self.seen = []
+
+        def on_grad_computed(self, net, named_parameters, **kwargs):
+            self.seen.append(sum(p.grad is not None for _, p in named_parameters))
+
+    look = Look()
+    model = small(callbacks=[look]).fit(*learnable)
+    assert len(look.seen) == len(model.loss_curve_)
+    assert min(look.seen) > 10
+
+
+def test_the_bar_says_the_validation(small, learnable, capsys):
+    model = small(verbose=1).fit(*learnable)
+    assert f", validation {model.history_.valid_loss[0]:.4f}" in capsys.readouterr().err

@@ -39,3 +39,21 @@ def test_prior_loss_is_that_of_the_shares_with_a_and_b_alike():
     assert _calibration.prior_loss(target, np.ones(4), target, np.ones(4)) == pytest.approx(
         expected
     )
+
+
+def test_battles_count_by_their_weight():
+    target, light = np.eye(3)[[0, 2]], np.array([1.0, 3.0])
+    prior = -(np.log(0.125) + np.log(0.75)) / 2
+    assert _calibration.prior_loss(target, light, target, np.ones(2)) == pytest.approx(prior)
+    logits = np.array([[[2.0, 0.0, 0.0], [2.0, 0.0, 0.0]]])
+    flat, sharp = (
+        _calibration.fit_temperature(logits, target, np.array(weight))
+        for weight in ([1.0, 9.0], [9.0, 1.0])
+    )
+    assert sharp < 1 < flat
+
+
+def test_what_was_held_to_be_impossible_has_a_finite_loss():
+    certain, weight = np.array([[1.0, 0.0, 0.0]]), np.ones(1)
+    assert _calibration.log_loss_of(certain, np.eye(3)[[0]], weight) == 0
+    assert 30 < _calibration.log_loss_of(certain, np.eye(3)[[2]], weight) < 40

@@ -2,6 +2,7 @@ import datetime
 import io
 import pathlib
 import shutil
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -11,9 +12,17 @@ from skorch.callbacks import Callback, LRScheduler
 from tiny_encoders import make_tiny_encoder
 
 from arena_estimators import BertPairClassifier, PromptGroupKFold
+from arena_estimators._encoder._tokenise import Sequences
 from arena_estimators.exceptions import ArenaError, ArenaWarning
-from arena_estimators.neural_network import _callbacks, _checkpoint, _training
-from arena_estimators.neural_network._checkpoint import NAME, Checkpoint, check_shared
+from arena_estimators.neural_network import _bert_pair, _callbacks, _checkpoint, _training
+from arena_estimators.neural_network._checkpoint import (
+    NAME,
+    Checkpoint,
+    check_shared,
+    identify,
+    make_folder,
+)
+from arena_estimators.neural_network._data import PairData
 
 
 class Killed(BaseException):
@@ -156,6 +165,7 @@ def test_callbacks_may_put_anything_into_the_history(tiny, learnable, whole, tmp
         def on_epoch_end(self, net, **kwargs):
             net.history.record("confusion", np.eye(3))
             net.history.record("when", datetime.datetime.now())
+            net.history.record("classes", {np.int64(2): 0.5, ("a", "b"): [np.float32(1)]})
 
     second_epoch = Kill(len(whole.loss_curve_) // 3 + 1)
     with pytest.raises(Killed):
@@ -210,8 +220,9 @@ def test_a_scheduler_that_begins_anew_is_said(tiny, learnable, tmp_path, always_
     with pytest.raises(Killed):
         killed = _make(tiny, checkpoint_dir=tmp_path, callbacks=[scheduler, Kill(2)], **rates)
         killed.fit(*learnable)
-    with pytest.warns(ArenaWarning, match="LRScheduler begins anew"):
+    with pytest.warns(ArenaWarning, match="LRScheduler begins anew") as warned:
         _make(tiny, checkpoint_dir=tmp_path, callbacks=[scheduler], **rates).fit(*learnable)
+    assert [warning.filename for warning in warned] == [__file__]
 
 
 @pytest.mark.parametrize(("mine", "theirs"), [(None, 3), (5, 3), (3, 3), (None, None)])
@@ -308,3 +319,99 @@ def test_checkpoints_are_not_written_all_the_time(tiny, learnable, tmp_path, mon
     monkeypatch.setattr(_callbacks.SaveCheckpoints, "_save_if_due", count)
     model = _make(tiny, checkpoint_dir=tmp_path).fit(*learnable)
     assert saved == [True] + [False] * (len(model.loss_curve_) + 3 - 1)
+
+
+# Shuffled labels teach nothing that lasts.
+@pytest.mark.filterwarnings("ignore:The fit is no better:arena_estimators.exceptions.ArenaWarning")
+def test_the_best_epoch_before_the_kill_is_remembered(tiny, learnable, tmp_path, always_due):
+    X, y = learnable
+    noise = np.random.default_rng(0).permutation(y)
+    parameters = {"learning_rate": 1e-2, "validation_fraction": 0.4, "style_features": False}
+    whole = _make(tiny, **parameters).fit(X, noise)
+    assert whole.history_.valid_loss.idxmin() == 0
+    _kill(tiny, (X, noise), tmp_path, len(whole.loss_curve_) - 1, **parameters)
+    _assert_same(_make(tiny, checkpoint_dir=tmp_path, **parameters).fit(X, noise), whole)
+
+
+def test_the_scale_of_gradients_is_continued(tiny, learnable, tmp_path, always_due):
+    class Scale(Callback):
+        def __init__(self, new=None):
+            self.new, self.seen = new, []
+
+        def on_batch_end(self, net, training=None, **kwargs):
+            if self.new:
+                net.run_.scaler.update(self.new)
+
+        def on_batch_begin(self, net, training=None, **kwargs):
+            self.seen.append(net.run_.scaler.get_scale())
+
+    half = {"precision": "fp16", "checkpoint_dir": tmp_path, "n_epochs": 2}
+    with pytest.raises(Killed):
+        _make(tiny, callbacks=[Scale(64.0), Kill(2)], **half).fit(*learnable)
+    scale = Scale()
+    _make(tiny, callbacks=[scale], **half).fit(*learnable)
+    assert scale.seen[0] == 64.0
+
+
+@pytest.fixture
+def described():
+    """Give a function that identifies a fit of two battles, of which one part may be another."""
+    parameters = BertPairClassifier(random_state=0).get_params()
+    arrays = {"rows": np.array([[0, 1], [1, 0]]), "target": np.eye(3)[[0, 2]]}
+    arrays |= {"odd": np.ones((2, 3), np.float32), "even": np.ones((2, 2), np.float32)}
+    arrays |= {"weight": np.ones(2), "groups": np.arange(2)}
+    arrays |= {"ids": np.arange(5, dtype=np.int32), "offsets": np.array([0, 2, 5])}
+
+    def describe(name=None, value=None):
+        held = arrays | ({name: value} if name in arrays else {})
+        told = parameters | ({name: value} if name in parameters else {})
+        sequences = Sequences(held.pop("ids"), held.pop("offsets"), None)
+        groups = held.pop("groups")
+        return identify(told, PairData(sequences, **held), groups, "fingerprint")
+
+    return describe, parameters, arrays
+
+
+def test_all_that_training_reads_tells_fits_apart(described):
+    describe, parameters, arrays = described
+    for name, array in arrays.items():
+        other = array.copy()
+        other.flat[-1] += 1
+        assert describe(name, other) != describe(), name
+    assert describe("max_grad_norm", 1) == describe("max_grad_norm", 1.0) == describe()
+    free = {name for name in parameters if describe(name, "another") == describe()}
+    assert free == {
+        *("callbacks", "checkpoint_dir", "compile", "device", "verbose"),
+        *("predict_order", "temperature"),
+    }
+
+
+def test_a_folder_below_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    make_folder("~/checkpoints")
+    assert Checkpoint("~/checkpoints", {}).path.parent == tmp_path / "checkpoints"
+    assert (tmp_path / "checkpoints").is_dir()
+
+
+def test_the_bar_of_a_continued_fit_begins_where_it_was(
+    tiny, learnable, tmp_path, always_due, monkeypatch
+):
+    ends = []
+
+    class Bar(_callbacks.tqdm):
+        def close(self):
+            ends.append((self.n, self.initial > 0, self.total))
+            super().close()
+
+    _kill(tiny, learnable, tmp_path, 3)
+    monkeypatch.setattr(_callbacks, "tqdm", Bar)
+    _make(tiny, checkpoint_dir=tmp_path, verbose=1).fit(*learnable)
+    assert ends[0] == (3 * 72, True, 3 * 72)
+
+
+def test_the_processes_compare_their_checkpoints(small, learnable, tmp_path, monkeypatch):
+
+    compared = Mock(side_effect=ArenaError("not the same"))
+    monkeypatch.setattr(_bert_pair, "check_shared", compared)
+    with pytest.raises(ArenaError, match="not the same"):
+        small(checkpoint_dir=tmp_path).fit(*learnable)

@@ -107,3 +107,9 @@ def test_a_validation_is_one_step(data):
 def test_steps_made_ahead_are_the_same(data, monkeypatch):
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
     assert _positions(_steps(data, pin=True)) == _positions(_steps(data))
+
+
+def test_no_two_batches_share_their_dropout(data):
+    plans = _steps(data).plans
+    seeds = [seed for plan in plans for step in plan for _, seed in step]
+    assert len(set(seeds)) == len(seeds)

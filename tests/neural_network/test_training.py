@@ -1,15 +1,19 @@
+import pickle
 import re
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from skorch.callbacks import Callback
+from sklearn.metrics import log_loss
+from skorch.callbacks import Callback, LRScheduler
 from torch._dynamo.testing import CompileCounter
 
-from arena_estimators.exceptions import ArenaError
+from arena_estimators.exceptions import ArenaError, ArenaWarning
 from arena_estimators.model_selection import prompt_groups
 from arena_estimators.neural_network import _calibration, _device, _training
+from arena_estimators.neural_network._optimizer import rate_at
 
 
 def _battles(prompts):
@@ -263,3 +267,75 @@ def test_the_late_loss_is_that_of_its_own_battles():
 
 def _step(loss, n_battles, weight):
     return {"train_loss": loss, "train_batch_size": n_battles, "train_weight": weight}
+
+
+class Rates(Callback):
+    """Keep the encoder's learning rate at each step."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_batch_end(self, net, training=None, **kwargs):
+        if training:
+            self.seen.append(net.optimizer_.param_groups[0]["lr"])
+
+
+def test_rates_rise_once_and_fall_over_all_epochs(small, learnable):
+    rates = Rates()
+    n_steps = len(small(callbacks=[rates], warmup=0.2).fit(*learnable).loss_curve_)
+    expected = [1e-3 * rate_at(i, n_steps, warmup=0.2, schedule="linear") for i in range(n_steps)]
+    np.testing.assert_allclose(rates.seen, expected)
+
+
+def test_constant_rates_without_warm_up_are_left_to_callbacks(small, learnable):
+    rates = Rates()
+    halve = LRScheduler("StepLR", step_size=1, gamma=0.5, step_every="batch")
+    small(schedule="constant", warmup=0.0, callbacks=[rates, halve]).fit(*learnable)
+    np.testing.assert_allclose(rates.seen, 1e-3 * 0.5 ** np.arange(len(rates.seen)))
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_attention_by_name_reaches_the_encoder(small, learnable, attention):
+    model = small(attention=attention).fit(*learnable)
+    for one in (model, pickle.loads(pickle.dumps(model))):
+        assert one.net_.module_.encoder.config._attn_implementation == attention
+
+
+def test_adapters_have_twice_the_rank_as_their_scale(small, learnable):
+    X, y = learnable
+    plain, told = (small(lora_rank=2, lora_alpha=scale).fit(X, y) for scale in (None, 4))
+    np.testing.assert_array_equal(plain.encode(X), told.encode(X))
+
+
+@pytest.mark.parametrize(("fraction", "where"), [(0.1, "training"), (0.5, "held-out")])
+def test_few_held_out_battles_tell_nothing(small, learnable, fraction, where):
+    X, y = learnable
+    noise = np.random.default_rng(0).permutation(y)
+    rates = {"learning_rate": 0.3, "head_learning_rate": 0.3}
+    with pytest.warns(ArenaWarning, match=f"class shares: {where} log loss"):
+        small(validation_fraction=fraction, n_epochs=1, **rates).fit(X, noise)
+
+
+def test_long_trainings_are_worth_compiling(monkeypatch):
+    monkeypatch.setattr(_training, "can_compile", lambda: True)
+    module = Mock()
+    module.encoder = torch.nn.Linear(1000, 1000, bias=False)
+    data = Mock(lengths=lambda packed: np.array([10**9, 10**9]))
+    assert _training._worth_compiling("auto", module, data, n_epochs=2)
+    assert not _training._worth_compiling("auto", module, data, n_epochs=0.5)
+    assert _training._worth_compiling(False, module, data, n_epochs=2) is False
+    monkeypatch.setattr(_training, "can_compile", lambda: False)
+    assert not _training._worth_compiling("auto", module, data, n_epochs=2)
+
+
+def test_the_validation_counts_battles_by_their_weight(small, learnable, monkeypatch):
+    X, y = learnable
+    weight = np.where(y == "tie", 5.0, 1.0)
+    split = Mock(wraps=_training.split_by_prompt)
+    monkeypatch.setattr(_training, "split_by_prompt", split)
+    model = small(validation_fraction=0.3, n_epochs=4, temperature=1.0)
+    model.fit(X, y, sample_weight=weight)
+    _, held_out = split(*split.call_args.args)
+    proba = model.predict_proba(X.iloc[held_out])
+    expected = log_loss(y[held_out], proba, sample_weight=weight[held_out])
+    assert model.history_.valid_loss.min() == pytest.approx(expected, abs=1e-5)
