@@ -45,7 +45,7 @@ def _clean_shares(shares, settings):
     folders = data_folders(settings)
     backend, _ = get_active_backend()
     if backend.supports_return_generator:
-        with tempfile.TemporaryDirectory() as home:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
             tasks = [delayed(clean_share)(share, settings, folders, home) for share in shares[1:]]
             # One process alone would make joblib do the work here, before the own share.
             work = Parallel(n_jobs=max(2, len(tasks)), batch_size=1, return_as="generator")
