@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from competition_files import write_competition_files
+from memory import Memory
 from sklearn.dummy import DummyClassifier
 from sklearn.metrics import log_loss
 from skorch.callbacks import Callback
@@ -441,25 +442,6 @@ def module(monkeypatch):
     return importlib.import_module
 
 
-class Memory:
-    """Is sure of battles it has seen, and knows nothing of others."""
-
-    def __init__(self, *members, **options):
-        self.unlabelled = None
-
-    def set_params(self, **options):
-        return self
-
-    def fit(self, X, y, X_unlabelled=None):
-        self.classes_, self.unlabelled = np.unique(y), X_unlabelled
-        self.seen_ = dict(zip(X.index, y, strict=True))
-        return self
-
-    def predict_proba(self, X):
-        rows = [self.classes_ == self.seen_.get(battle) for battle in X.index]
-        return np.array([row * 0.97 + 0.01 if row.any() else row + 1 / 3 for row in rows])
-
-
 def test_the_baseline_is_judged_on_prompts_it_has_not_seen(module):
     data = make_battles(100, random_state=0)
     found = module("submit_baseline").cross_validate({"memory": Memory()}, data.X, data.y)
@@ -468,13 +450,21 @@ def test_the_baseline_is_judged_on_prompts_it_has_not_seen(module):
 
 def test_students_are_judged_on_prompts_they_have_not_seen(module, monkeypatch):
     distill, data, more = module("distill"), make_battles(100, random_state=0), make_battles(9)
+
+    class Any(Memory):
+        def __init__(self, *members, **options):
+            pass
+
+        def set_params(self, **options):
+            return self
+
     for name in ("make_student", "make_blend", "DistillingClassifier"):
-        monkeypatch.setattr(distill, name, Memory)
+        monkeypatch.setattr(distill, name, Any)
     models, unseen = distill.fit_models(data, more.X)
     assert len(models) == 4 and len(unseen) > 10
     assert all(model.seen_.keys().isdisjoint(unseen) for model in models.values())
-    assert models["student of the blend"].unlabelled is more.X
-    assert models["student of itself"].unlabelled is None
+    assert models["student of the blend"].unlabelled_ is more.X
+    assert models["student of itself"].unlabelled_ is None
 
 
 def test_only_made_battles_are_taught_with_made_ones(module):

@@ -44,16 +44,15 @@ def clean_columns(columns, settings, n_jobs=None):
 def _clean_shares(shares, settings):
     folders = data_folders(settings)
     backend, _ = get_active_backend()
-    if backend.supports_return_generator:
-        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
-            tasks = [delayed(clean_share)(share, settings, folders, home) for share in shares[1:]]
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
+        tasks = [delayed(clean_share)(share, settings, folders, home) for share in shares]
+        if backend.supports_return_generator:
             # One process alone would make joblib do the work here, before the own share.
-            work = Parallel(n_jobs=max(2, len(tasks)), batch_size=1, return_as="generator")
-            others = work(tasks)
+            work = Parallel(n_jobs=max(2, len(shares) - 1), batch_size=1, return_as="generator")
+            others = work(tasks[1:])
             shares = [clean_cells(shares[0], settings), *map(fetched, others)]
-    else:
-        tasks = [delayed(clean_share)(share, settings, folders) for share in shares]
-        shares = Parallel(n_jobs=len(shares), batch_size=1)(tasks)
+        else:
+            shares = list(map(fetched, Parallel(n_jobs=len(shares), batch_size=1)(tasks)))
     return [list(chain.from_iterable(cells)) for cells in zip(*shares, strict=True)]
 
 

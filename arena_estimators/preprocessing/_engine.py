@@ -40,7 +40,7 @@ def clean_cells(columns, settings):
     return [list(map(cleaned, cells)) for cells in columns]
 
 
-def clean_share(columns, settings, folders, home=None):
+def clean_share(columns, settings, folders, home):
     """Do what `clean_cells` does in another process, with NLTK's data where `folders` says.
 
     The result is left in a file of the folder `home`, unless this is another machine, which has no
@@ -52,7 +52,7 @@ def clean_share(columns, settings, folders, home=None):
 
         nltk.data.path[:] = folders
     cleaned = clean_cells(columns, settings)
-    if home is None or not os.path.isdir(home):
+    if not os.path.isdir(home):
         return cleaned
     descriptor, path = tempfile.mkstemp(dir=home)
     with open(descriptor, "wb") as file:

@@ -410,7 +410,6 @@ def test_the_bar_of_a_continued_fit_begins_where_it_was(
 
 
 def test_the_processes_compare_their_checkpoints(small, learnable, tmp_path, monkeypatch):
-
     compared = Mock(side_effect=ArenaError("not the same"))
     monkeypatch.setattr(_bert_pair, "check_shared", compared)
     with pytest.raises(ArenaError, match="not the same"):
