@@ -1,24 +1,28 @@
 """Columns of battles in, cleaned columns out, each distinct text once in each process."""
 
+import collections
+import os
 import tempfile
 from itertools import chain
 
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
-from joblib.parallel import get_active_backend
+from joblib.parallel import LokyBackend, get_active_backend
 
 from arena_estimators.battles import texts as texts_of
 from arena_estimators.preprocessing._engine import (
     clean_cells,
+    clean_file,
     clean_share,
     data_folders,
-    fetched,
+    read_columns,
     turns,
+    write_columns,
 )
 
 _WORTH_A_PROCESS = 5_000_000
-# How much more this process cleans than each of the others, whose texts must be sent and sent back.
-_OWN_SHARE = 1.1
+# How much more this process cleans than each of the others, which read and write files as well.
+_OWN_SHARE = 1.05
 
 
 def clean_columns(columns, settings, n_jobs=None):
@@ -43,17 +47,26 @@ def clean_columns(columns, settings, n_jobs=None):
 
 def _clean_shares(shares, settings):
     folders = data_folders(settings)
-    backend, _ = get_active_backend()
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
-        tasks = [delayed(clean_share)(share, settings, folders, home) for share in shares]
-        if backend.supports_return_generator:
-            # One process alone would make joblib do the work here, before the own share.
-            work = Parallel(n_jobs=max(2, len(shares) - 1), batch_size=1, return_as="generator")
-            others = work(tasks[1:])
-            shares = [clean_cells(shares[0], settings), *map(fetched, others)]
-        else:
-            shares = list(map(fetched, Parallel(n_jobs=len(shares), batch_size=1)(tasks)))
+    if isinstance(get_active_backend()[0], LokyBackend):
+        shares = _clean_by_files(shares, settings, folders)
+    else:  # joblib may have other machines do it
+        tasks = (delayed(clean_share)(share, settings, folders) for share in shares)
+        shares = Parallel(n_jobs=len(shares), batch_size=1)(tasks)
     return [list(chain.from_iterable(cells)) for cells in zip(*shares, strict=True)]
+
+
+def _clean_by_files(shares, settings, folders):
+    own, *others = shares
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
+        paths = [os.path.join(home, str(number)) for number in range(len(others))]
+        for path, share in zip(paths, others, strict=True):
+            write_columns(path, share)
+        tasks = [delayed(clean_file)(path, settings, folders) for path in paths]
+        # One process alone would make joblib do the work here, before the own share.
+        done = Parallel(n_jobs=max(2, len(tasks)), batch_size=1, return_as="generator")(tasks)
+        cleaned = [clean_cells(own, settings)]
+        collections.deque(done, maxlen=0)
+        return [*cleaned, *map(read_columns, paths)]
 
 
 def _lengths(cells):

@@ -6,9 +6,7 @@ a whole: a dictionary is only ever replaced, never emptied, so a thread keeps wh
 """
 
 import functools
-import os
 import pickle
-import tempfile
 from itertools import chain
 
 from arena_estimators.preprocessing import _punkt, _treebank, _words
@@ -40,31 +38,33 @@ def clean_cells(columns, settings):
     return [list(map(cleaned, cells)) for cells in columns]
 
 
-def clean_share(columns, settings, folders, home):
-    """Do what `clean_cells` does in another process, with NLTK's data where `folders` says.
-
-    The result is left in a file of the folder `home`, unless this is another machine, which has no
-    such folder. Through a pipe it would come in small pieces, and the process that reads them
-    cleans meanwhile.
-    """
+def clean_share(columns, settings, folders):
+    """Do what `clean_cells` does in another process, with NLTK's data where `folders` says."""
     if folders is not None:
         import nltk
 
         nltk.data.path[:] = folders
-    cleaned = clean_cells(columns, settings)
-    if not os.path.isdir(home):
-        return cleaned
-    descriptor, path = tempfile.mkstemp(dir=home)
-    with open(descriptor, "wb") as file:
-        pickle.dump(cleaned, file, protocol=pickle.HIGHEST_PROTOCOL)
-    return path
+    return clean_cells(columns, settings)
 
 
-def fetched(result):
-    """Give what `clean_share` cleaned."""
-    if not isinstance(result, str):
-        return result
-    with open(result, "rb") as file:
+def clean_file(path, settings, folders):
+    """Put what `clean_share` makes of the columns in a file in their place.
+
+    Through a pipe they would come and go in small pieces, and the thread at its other end would
+    get its turns from one that cleans meanwhile.
+    """
+    write_columns(path, clean_share(read_columns(path), settings, folders))
+
+
+def write_columns(path, columns):
+    """Write columns into a file."""
+    with open(path, "wb") as file:
+        pickle.dump(columns, file, protocol=pickle.HIGHEST_PROTOCOL)
+
+
+def read_columns(path):
+    """Read columns from a file."""
+    with open(path, "rb") as file:
         return pickle.load(file)
 
 

@@ -1,8 +1,10 @@
 import gc
 import json
+import os
 import pickle
 import subprocess
 import sys
+import tempfile
 import threading
 import weakref
 from itertools import chain
@@ -226,16 +228,25 @@ def test_n_jobs_changes_nothing(monkeypatch, backend, n_jobs):
         assert cleaned(cells, n_jobs=n_jobs) == cleaned(cells)
 
 
-def test_a_share_comes_back_in_a_file_or_from_another_machine_as_it_is(tmp_path):
+def test_a_file_then_holds_what_a_share_becomes(tmp_path):
     settings = NLTKCleaner()._settings()
-    columns = [["The dogs", None], [["Cats"], ("Mice", None)]]
-    expected = [["dog", None], [["cat"], ("mouse", None)]]
-    in_file, as_it_is = (
-        _engine.clean_share(columns, settings, None, str(home))
-        for home in (tmp_path, tmp_path / "not here")
-    )
-    assert [in_file] == list(map(str, tmp_path.iterdir()))
-    assert _engine.fetched(in_file) == as_it_is == _engine.fetched(as_it_is) == expected
+    columns = [["The dogs", None], [["Cats", "\ud800"], ("Mice", None)]]
+    path = tmp_path / "share"
+    _engine.write_columns(path, columns)
+    _engine.clean_file(path, settings, None)
+    expected = [["dog", None], [["cat", ""], ("mouse", None)]]
+    assert _engine.read_columns(path) == _engine.clean_share(columns, settings, None) == expected
+
+
+def test_processes_leave_no_file_behind(monkeypatch, tmp_path):
+    monkeypatch.setattr(_columns, "_WORTH_A_PROCESS", 100)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    seen = []
+    read = _columns.read_columns
+    monkeypatch.setattr(_columns, "read_columns", lambda path: seen.append(path) or read(path))
+    assert cleaned(sample(7), n_jobs=3) == cleaned(sample(7))
+    assert len(set(seen)) == 2
+    assert not any(os.path.exists(os.path.dirname(path)) for path in seen)
 
 
 def test_processes_get_equal_shares_and_this_one_a_little_more():
@@ -338,6 +349,7 @@ def test_a_process_that_only_cleans_needs_no_large_library():
     settings = NLTKCleaner()._settings()
     code = f"""
 import sys
+import tempfile
 from arena_estimators.preprocessing._engine import clean_cells
 print(clean_cells([["It's (the dogs') end.", "gonna"]], {settings!r}))
 print([m for m in ("nltk", "numpy", "pandas", "sklearn", "joblib") if m in sys.modules])
