@@ -257,6 +257,20 @@ def test_the_warning_looks_at_the_epoch_that_was_restored():
     assert _training._late_loss(rows, 3) == _training._late_loss(rows, -1) == 2.0
 
 
+@pytest.mark.filterwarnings("ignore:The fit is no better:arena_estimators.exceptions.ArenaWarning")
+def test_the_warning_is_told_the_epoch_that_was_restored(monkeypatch, small, learnable):
+    """Too few battles are held out to tell; shuffled labels make a later epoch worse."""
+    X, y = learnable
+    told = Mock(side_effect=_training._late_loss)
+    monkeypatch.setattr(_training, "_late_loss", told)
+    noise = np.random.default_rng(0).permutation(y)
+    settings = {"n_epochs": 8, "learning_rate": 1e-2, "validation_fraction": 0.3}
+    model = small(**settings, style_features=False).fit(X, noise)
+    best = model.history_.valid_loss.idxmin() + 1
+    assert best < len(model.history_)
+    assert [call.args[1] for call in told.call_args_list] == [best]
+
+
 def test_the_late_loss_is_that_of_its_own_battles():
     """A step of light battles has a small loss, since it is divided by the mean weight of all."""
     steps = [_step(1.0, 2, 2.0), _step(0.25 * 0.8, 2, 0.5), _step(1.75 * 1.2, 2, 3.5)]
