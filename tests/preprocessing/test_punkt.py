@@ -1,7 +1,9 @@
 import pytest
 from cleaning_reference import TEXTS, need
 from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from nasty_text import lines, nasty
+from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer
 
 from arena_estimators.exceptions import ResourceNotFoundError
 from arena_estimators.preprocessing import _punkt, _treebank
@@ -37,6 +39,31 @@ def test_spans_are_nltks(sentences, nltk_spans, text):
 @pytest.mark.parametrize("text", [without_reserved(text) for text in [*TEXTS, *lines]])
 def test_spans_of_written_texts_and_long_lines_are_nltks(sentences, nltk_spans, text):
     assert sentences.spans(text) == nltk_spans(text)
+
+
+def small_punkt(*abbreviations):
+    """Make a Punkt that knows a few words, with what the English one happens to lack."""
+    parameters = PunktParameters()
+    parameters.abbrev_types = {"dr", "u-s", "e.g", "b2b", *abbreviations}
+    parameters.collocations = {("san", "jose"), ("##number##", "road"), ("j", "paul")}
+    parameters.sent_starters = {"the", "however"}
+    for word, context in {"the": 46, "jose": 2, "road": 36, "paul": 34, "it": 46}.items():
+        parameters.ortho_context[word] = context
+    return PunktSentenceTokenizer(parameters)
+
+
+WORDS = "Dr semi-dr u-s U-S pro-e.g e.g b2b 12 77 1-2 3,4 san Jose jose j paul it The road".split()
+ENDS = [". ", ".", "? ", "! ", "... ", ". . ", ".) ", '." ', ".\r", ".\v", ".\t", ".\n\n", "?) ("]
+GAPS = ["", " ", "\r", "\v", " (", ' "', " 1. ", ", ", "-", ") ", " *", ") the. "]
+three = st.tuples(*map(st.sampled_from, (WORDS, ENDS, GAPS))).map("".join)
+PAIRS = [(_punkt.Sentences(small_punkt(*known)), small_punkt(*known)) for known in ((), ("12",))]
+
+
+@settings(max_examples=1500, deadline=None)
+@given(text=st.lists(three, max_size=5).map("".join))
+def test_spans_are_those_of_any_punkt(text):
+    for ours, nltks in PAIRS:
+        assert ours.spans(text) == list(nltks.span_tokenize(text))
 
 
 @pytest.mark.parametrize("word", ["word.", "well-known.", "(aside.", "**bold**.", "no?", "Yes!"])
