@@ -21,8 +21,11 @@ from tiny_encoders import make_tiny_encoder
 import arena_estimators
 from arena_estimators import (
     BertPairClassifier,
+    DavidsonClassifier,
+    PairStyleFeatures,
     PromptGroupShuffleSplit,
     load_arena,
+    make_arena_pipeline,
     make_battles,
     swap_inconsistency,
 )
@@ -446,6 +449,20 @@ def test_the_baseline_is_judged_on_prompts_it_has_not_seen(module):
     data = make_battles(100, random_state=0)
     found = module("submit_baseline").cross_validate({"memory": Memory()}, data.X, data.y)
     assert found["memory"] == pytest.approx(np.log(3))
+
+
+@pytest.mark.parametrize(("name", "learnt"), [("alpha", "coef_"), ("tie_alpha", "tie_coef_")])
+def test_the_grid_is_laid_around_the_default(module, name, learnt):
+    """The stronger the penalty, the smaller the coefficients."""
+    data = make_battles(150, random_state=0)
+    D = PairStyleFeatures().fit_transform(data.X)
+    default, weaker, stronger = module("grid_search").make_grid(150)[f"davidsonclassifier__{name}"]
+    assert default == "auto" == make_arena_pipeline("linear")[-1].get_params()[name]
+    sizes = [
+        np.linalg.norm(getattr(DavidsonClassifier(**{name: value}).fit(D, data.y), learnt))
+        for value in (weaker, default, stronger)
+    ]
+    assert sizes[0] > 1.01 * sizes[1] > 1.01**2 * sizes[2]
 
 
 def test_students_are_judged_on_prompts_they_have_not_seen(module, monkeypatch):
