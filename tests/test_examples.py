@@ -419,6 +419,16 @@ def test_a_family_that_lacks_a_package_says_so(example, monkeypatch, capsys):
     check_command(said, "lora-decoder")
 
 
+@pytest.mark.parametrize(("gap", "verdict"), [(-0.01, "better"), (0.01, "no better")])
+def test_a_family_is_compared_with_the_class_prior(module, monkeypatch, capsys, gap, verdict):
+    families, train = module("families"), make_battles(50, random_state=0)
+    prior = module("blend").prior_log_loss(train.y)
+    monkeypatch.setattr(families, "log_loss_of_tiny_model", lambda *_: prior + gap)
+    families.run("gpt2", train, None)
+    said = capsys.readouterr().out
+    assert f"{prior + gap:.4f}, {verdict} than the class prior's\n  {prior:.4f}" in said
+
+
 def check_command(said, family):
     """Hand the printed command to submit_bert and see what it would train."""
     write_competition_files(pathlib.Path(), 20, 3)
