@@ -1,6 +1,5 @@
 """Columns of battles in, cleaned columns out, each distinct text once in each process."""
 
-import collections
 import os
 import tempfile
 from itertools import chain
@@ -65,7 +64,7 @@ def _clean_by_files(shares, settings, folders):
         # One process alone would make joblib do the work here, before the own share.
         done = Parallel(n_jobs=max(2, len(tasks)), batch_size=1, return_as="generator")(tasks)
         cleaned = [clean_cells(own, settings)]
-        collections.deque(done, maxlen=0)
+        list(done)  # waits, and raises what went wrong there
         return [*cleaned, *map(read_columns, paths)]
 
 

@@ -4,7 +4,6 @@ import os
 import pickle
 import subprocess
 import sys
-import tempfile
 import threading
 import weakref
 from itertools import chain
@@ -238,9 +237,8 @@ def test_a_file_then_holds_what_a_share_becomes(tmp_path):
     assert _engine.read_columns(path) == _engine.clean_share(columns, settings, None) == expected
 
 
-def test_processes_leave_no_file_behind(monkeypatch, tmp_path):
+def test_processes_leave_no_file_behind(monkeypatch):
     monkeypatch.setattr(_columns, "_WORTH_A_PROCESS", 100)
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     seen = []
     read = _columns.read_columns
     monkeypatch.setattr(_columns, "read_columns", lambda path: seen.append(path) or read(path))
@@ -349,7 +347,6 @@ def test_a_process_that_only_cleans_needs_no_large_library():
     settings = NLTKCleaner()._settings()
     code = f"""
 import sys
-import tempfile
 from arena_estimators.preprocessing._engine import clean_cells
 print(clean_cells([["It's (the dogs') end.", "gonna"]], {settings!r}))
 print([m for m in ("nltk", "numpy", "pandas", "sklearn", "joblib") if m in sys.modules])
