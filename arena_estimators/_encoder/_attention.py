@@ -62,7 +62,9 @@ def can_pack(model, device, dtype):
     if torch.device(device).type != "cuda" or not enabled:
         return False
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return _has_kernel(dtype, size) and torch.cuda.get_device_capability(device) >= (8, 0)
+    built = torch.backends.cuda.is_flash_attention_available()  # not on Windows
+    known = built and _has_kernel(dtype, size)
+    return known and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def enable(model, *, required=False):

@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import hashlib
+import traceback
 
 import numpy as np
 import torch
@@ -201,9 +202,13 @@ def resolve_precision(precision, device, *, training=False):
     if precision != "auto":
         return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
     if device.type == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-        return torch.bfloat16 if native else torch.float16
+        return torch.bfloat16 if _gpu_has_bf16(device) else torch.float16
     return torch.bfloat16 if training and _cpu_has_bf16(device) else torch.float32
+
+
+def _gpu_has_bf16(device):
+    """Tell whether a GPU has instructions for bfloat16; torch tells it of the current one only."""
+    return bool(torch.version.hip) or torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def _cpu_has_bf16(device):
@@ -248,6 +253,11 @@ def encode(
     Returns
     -------
     ndarray of shape (len(sequences), hidden), float32
+
+    Raises
+    ------
+    ArenaError
+        If memory runs out, or if a vector is not finite, as with large activations in float16.
     """
     from tqdm.auto import tqdm
 
@@ -267,7 +277,8 @@ def encode(
     was_training = model.training
     model.to(device).eval()
     vectors = []  # on the device, so that it never waits for the next batch to be made
-    with torch.inference_mode(), half, bar:
+    advice = f"at batch_tokens={batch_tokens}. Halve batch_tokens, or take a smaller encoder."
+    with explaining_memory(advice), torch.inference_mode(), half, bar:
         for batch in dealt:
             inputs = _moved(make(sequences, order[batch], pad_id=pad_id), device)
             vectors.append(forward(model, inputs, pooling=pooling))
@@ -276,24 +287,51 @@ def encode(
     if not vectors:
         return np.empty((0, width_of(model.config)), dtype=np.float32)
     pooled = torch.cat(vectors).cpu().numpy()
+    if not np.isfinite(pooled).all():
+        advice = "its weights are damaged" if dtype == torch.float32 else "pass precision='fp32'"
+        raise ArenaError(f"The encoder's vectors are not finite in {dtype}: {advice}.")
     result = np.empty_like(pooled)
     result[order[np.concatenate(dealt)]] = pooled
     return result
 
 
 def _moved(inputs, device):
-    """Copy a batch to a device, without waiting for it where that is possible."""
+    """Copy a batch to a device, to CUDA without waiting for it."""
     tensors = {name: value for name, value in inputs.items() if torch.is_tensor(value)}
     if device.type == "cuda":
         tensors = {name: value.pin_memory() for name, value in tensors.items()}
-    return inputs | {name: value.to(device, non_blocking=True) for name, value in tensors.items()}
+    return inputs | {name: send(value, device) for name, value in tensors.items()}
+
+
+def send(tensor, device):
+    """Copy a tensor to a device, to CUDA without waiting for it.
+
+    Apple's devices would read memory that may be another tensor's by then.
+    """
+    return tensor.to(device, non_blocking=device.type == "cuda")
+
+
+@contextlib.contextmanager
+def explaining_memory(advice):
+    """Say what helps when a device runs out of memory."""
+    try:
+        yield
+    except RuntimeError as error:  # Apple's devices have no class of error for it
+        ran_out = isinstance(error, torch.OutOfMemoryError)
+        if not ran_out and "MPS backend out of memory" not in str(error):
+            raise
+        traceback.clear_frames(error.__traceback__)  # they hold the activations
+        raise ArenaError(f"The device ran out of memory {advice}") from error
 
 
 def free(device):
     """Give the device's memory back, cuBLAS's workspaces included."""
-    if device.type != "cuda":
+    if device.type not in ("cuda", "mps"):
         return
     gc.collect()
+    if device.type == "mps":
+        torch.mps.empty_cache()
+        return
     clear = getattr(torch._C, "_cuda_clearCublasWorkspaces", None)
     if clear is not None:
         clear()

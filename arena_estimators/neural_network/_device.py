@@ -4,6 +4,7 @@ import contextlib
 import importlib.util
 import os
 import shutil
+import sysconfig
 import threading
 import warnings
 
@@ -44,9 +45,9 @@ def repeatable(device, wanted):
     before = torch.are_deterministic_algorithms_enabled()
     only_warn = torch.is_deterministic_algorithms_warn_only_enabled()
     fill = torch.utils.deterministic.fill_uninitialized_memory
-    torch.use_deterministic_algorithms(_cublas_is_repeatable(device))
-    torch.utils.deterministic.fill_uninitialized_memory = False
     try:
+        torch.use_deterministic_algorithms(_cublas_is_repeatable(device))
+        torch.utils.deterministic.fill_uninitialized_memory = False
         yield
     except RuntimeError as error:
         if "deterministic" not in str(error):
@@ -79,9 +80,11 @@ def _cublas_is_repeatable(device):
 
 
 def can_compile():
-    """Tell whether this machine has what torch.compile needs for a GPU: Triton and a compiler."""
+    """Tell whether torch.compile finds what it needs for a GPU: Triton, a compiler, Python.h."""
     compilers = (os.environ.get("CC", "gcc"), "clang")
-    return bool(importlib.util.find_spec("triton")) and any(map(shutil.which, compilers))
+    header = os.path.join(sysconfig.get_paths()["include"], "Python.h")
+    found = importlib.util.find_spec("triton") and any(map(shutil.which, compilers))
+    return bool(found) and os.path.isfile(header)
 
 
 def compiling_often():

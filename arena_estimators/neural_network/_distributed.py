@@ -122,7 +122,7 @@ def _leave():
 def refuse_parallel_jobs(device):
     """Refuse a GPU inside a joblib worker: its siblings would fill the same memory."""
     in_worker = type(multiprocessing.current_process()).__name__ == "LokyProcess"
-    if in_worker and device.type == "cuda":
+    if in_worker and device.type != "cpu":
         raise ArenaError(
             "BertPairClassifier was asked to use the GPU inside a parallel joblib worker, where "
             "several fits would share its memory and fail. Pass n_jobs=1 to the search or "

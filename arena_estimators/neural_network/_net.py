@@ -11,6 +11,7 @@ from skorch import NeuralNet
 from skorch.callbacks import EarlyStopping
 from skorch.utils import TeeGenerator
 
+from arena_estimators._encoder._run import send
 from arena_estimators.exceptions import ArenaError
 from arena_estimators.neural_network._calibration import log_loss_of, probabilities
 from arena_estimators.neural_network._callbacks import EarlyStop
@@ -110,6 +111,7 @@ class PairNet(NeuralNet):
         self._set_rates()
         optimizer.zero_grad(set_to_none=True)
         loss = torch.zeros((), device=run.workers.device)
+        run.scaler.scale(loss)  # a process without a part in its first step must know the scale too
         for part in batch.parts:
             torch.manual_seed(part["seed"])  # the same dropout whatever came before
             logits, truth = self._compute(part)
@@ -175,7 +177,7 @@ class PairNet(NeuralNet):
 
     def _compute(self, part):
         device = self.run_.workers.device
-        moved = apply(part, lambda tensor: tensor.to(device, non_blocking=True))
+        moved = apply(part, lambda tensor: send(tensor, device))
         truth = {name: moved.pop(name) for name in ("target", "weight", "total")}
         del moved["seed"], moved["positions"]
         with self.run_.autocast():

@@ -31,14 +31,14 @@ def pooled_vectors(module, sequences, *, workers, progress, **options):
             progress=progress and workers.is_main,
             **options,
         )
+        if workers.size == 1:
+            return vectors
+        everything = np.zeros((len(sequences), vectors.shape[1]), dtype=np.float32)
+        everything[mine] = vectors
+        return workers.sum(everything)
     finally:  # out of memory and Ctrl-C leave nothing on the device either
         module.encoder.to("cpu")
         free(workers.device)
-    if workers.size == 1:
-        return vectors
-    everything = np.zeros((len(sequences), vectors.shape[1]), dtype=np.float32)
-    everything[mine] = vectors
-    return workers.sum(everything)
 
 
 def logits_of(module, vectors, rows, odd, even):

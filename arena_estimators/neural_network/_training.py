@@ -2,16 +2,14 @@
 
 import contextlib
 import dataclasses
-import traceback
 import warnings
 
 import numpy as np
 import pandas as pd
-import torch
 from skorch.helper import predefined_split
 
 from arena_estimators._encoder import _attention
-from arena_estimators._encoder._run import free, resolve_precision
+from arena_estimators._encoder._run import explaining_memory, free, resolve_precision
 from arena_estimators.exceptions import ArenaError, ArenaWarning
 from arena_estimators.model_selection import PromptGroupShuffleSplit, prompt_groups
 from arena_estimators.neural_network import _calibration
@@ -157,21 +155,19 @@ def train(
         module.compile_encoder()
     _say(p.verbose and workers.is_main, device, dtype, packed, compiled)
     net.run_, net.valid_ = run, valid_data
+    advice = (
+        f"at batch_tokens={p.batch_tokens}, accumulate={p.accumulate}. Halve batch_tokens and "
+        "double accumulate for the same result, or pass gradient_checkpointing=True, lora_rank=16 "
+        "or a smaller encoder."
+    )
+    fast = lean(module.encoder, dtype) if device.type == "cuda" else contextlib.nullcontext()
+    often = compiling_often() if compiled else contextlib.nullcontext()
     try:
-        module.to(device)
-        net.initialize()
-        fast = lean(module.encoder, dtype) if device.type == "cuda" else contextlib.nullcontext()
-        often = compiling_often() if compiled else contextlib.nullcontext()
-        with fast, often, repeatable(device, p.random_state is not None):
+        with explaining_memory(advice), fast, often, repeatable(device, p.random_state is not None):
+            module.to(device)
+            net.initialize()
             interrupts.hold()
             net.fit(train_data)
-    except torch.OutOfMemoryError as error:
-        traceback.clear_frames(error.__traceback__)  # they hold the activations
-        raise ArenaError(
-            f"The device ran out of memory at batch_tokens={p.batch_tokens}, "
-            f"accumulate={p.accumulate}. Halve batch_tokens and double accumulate for the same "
-            "result, or pass gradient_checkpointing=True, lora_rank=16 or a smaller encoder."
-        ) from error
     finally:
         _clear(net, module, device)
         if p.gradient_checkpointing:

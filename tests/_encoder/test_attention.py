@@ -149,6 +149,10 @@ def test_when_packing_is_fast(tiny, monkeypatch):
     model, capability = load_encoder(tiny("bert")), (9, 0)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     monkeypatch.setattr(_attention, "varlen_attn", lambda *arguments: None)
+    built = torch.backends.cuda, "is_flash_attention_available"
+    monkeypatch.setattr(*built, lambda: False)  # as in torch's builds for Windows
+    assert not can_pack(model, "cuda", torch.bfloat16)
+    monkeypatch.setattr(*built, lambda: True)
     assert can_pack(model, "cuda", torch.bfloat16)
     assert not can_pack(model, "cuda", torch.float32)
     assert not can_pack(load_encoder(tiny("t5")), "cuda", torch.bfloat16)
@@ -193,6 +197,7 @@ def test_real_weights_agree_in_half_precision(sequences):
 
 def test_heads_too_large_for_the_kernel_are_padded(tiny, monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    monkeypatch.setattr(torch.backends.cuda, "is_flash_attention_available", lambda: True)
     monkeypatch.setattr(_attention, "varlen_attn", lambda *arguments: None)
     model = load_encoder(tiny("bert"))
     for size, fits in [(256, True), (264, False)]:

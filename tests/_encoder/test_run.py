@@ -1,3 +1,5 @@
+from unittest.mock import Mock
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from arena_estimators._encoder._run import (
     pack,
     pad,
     resolve_device,
+    send,
 )
 from arena_estimators._encoder._tokenise import Sequences
 
@@ -203,3 +206,11 @@ def test_the_first_gpu_is_taken(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert resolve_device("auto") == torch.device("cuda")
     assert resolve_device("cuda:1") == torch.device("cuda:1")
+
+
+@pytest.mark.parametrize(("device", "waits"), [("cuda", False), ("mps", True), ("cpu", True)])
+def test_only_cuda_copies_without_waiting(device, waits):
+    """On Apple's devices the copy would read memory that is another tensor's by then."""
+    tensor = Mock()
+    send(tensor, torch.device(device))
+    tensor.to.assert_called_once_with(torch.device(device), non_blocking=not waits)

@@ -238,8 +238,11 @@ class TestCache:
         expected = PairEmbeddings(folder).fit_transform(battles)
         np.testing.assert_allclose(output, expected, atol=1e-6)
 
-    @pytest.mark.parametrize("error", [KeyboardInterrupt, torch.OutOfMemoryError])
-    def test_what_fails_frees_the_device(self, folder, battles, monkeypatch, error):
+    @pytest.mark.parametrize(
+        ("error", "seen"),
+        [(KeyboardInterrupt, KeyboardInterrupt), (torch.OutOfMemoryError, ArenaError)],
+    )
+    def test_what_fails_frees_the_device(self, folder, battles, monkeypatch, error, seen):
         def fail(*arguments, **options):
             raise error
 
@@ -247,7 +250,7 @@ class TestCache:
         model = PairEmbeddings(folder).fit(battles)
         monkeypatch.setattr(_run, "forward", fail)
         monkeypatch.setattr(_run, "free", freed.append)
-        with pytest.raises(error):
+        with pytest.raises(seen):
             model.transform(battles)
         assert freed == [torch.device("cpu")]
 

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from scipy.special import softmax
+from sklearn.base import clone
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils._param_validation import InvalidParameterError
@@ -357,8 +358,11 @@ def test_skorch_callbacks_are_called_and_kept(small, learnable):
     assert model.callbacks == [counted]
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, torch.OutOfMemoryError])
-def test_a_prediction_that_fails_frees_the_device(small, learnable, monkeypatch, error):
+@pytest.mark.parametrize(
+    ("error", "seen"),
+    [(KeyboardInterrupt, KeyboardInterrupt), (torch.OutOfMemoryError, ArenaError)],
+)
+def test_a_prediction_that_fails_frees_the_device(small, learnable, monkeypatch, error, seen):
     freed = []
 
     def fail(model, *args, **kwargs):
@@ -367,7 +371,7 @@ def test_a_prediction_that_fails_frees_the_device(small, learnable, monkeypatch,
     model = small().fit(*learnable)
     monkeypatch.setattr("arena_estimators._encoder._run.forward", fail)
     monkeypatch.setattr("arena_estimators.neural_network._prediction.free", freed.append)
-    with pytest.raises(error):
+    with pytest.raises(seen):
         model.predict_proba(learnable[0])
     assert freed == [torch.device("cpu")]
 
@@ -458,18 +462,35 @@ def test_a_loss_that_is_no_number_stops_with_advice(small, learnable):
         small(learning_rate=1e30, head_learning_rate=1e30, max_grad_norm=None).fit(*learnable)
 
 
-def test_memory_that_runs_out_is_explained(small, learnable, monkeypatch):
+@pytest.mark.parametrize(
+    "raised",
+    [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("MPS backend out of memory (...)")],
+)
+def test_memory_that_runs_out_is_explained(small, learnable, monkeypatch, raised):
     activations = []
 
     def fail(*args, **kwargs):
         activation = torch.zeros(8)
         activations.append(weakref.ref(activation))
-        raise torch.OutOfMemoryError("CUDA out of memory")
+        raise raised
 
+    model = small().fit(*learnable)
     monkeypatch.setattr("arena_estimators.neural_network._net.PairNet.train_step", fail)
-    with pytest.raises(ArenaError, match="Halve batch_tokens") as error:
-        small().fit(*learnable)
-    assert activations[0]() is None and error.value.__cause__ is not None
+    monkeypatch.setattr("arena_estimators._encoder._run.forward", fail)
+    for use in (clone(model).fit, lambda X, y: model.predict_proba(X)):
+        with pytest.raises(ArenaError, match="Halve batch_tokens") as error:
+            use(*learnable)
+        assert activations.pop()() is None and error.value.__cause__ is raised
+
+
+def test_vectors_that_are_no_numbers_are_not_predicted_with(small, learnable):
+    """As float16 gives where an encoder's activations are large."""
+    model = small(precision="bf16").fit(*learnable)
+    with torch.no_grad():
+        next(model.net_.module_.encoder.parameters()).fill_(torch.nan)
+    for precision, advice in [("bf16", "precision='fp32'"), ("fp32", "weights are damaged")]:
+        with pytest.raises(ArenaError, match=advice):
+            model.set_params(precision=precision).predict_proba(learnable[0])
 
 
 def test_one_battle_can_be_predicted_and_odd_cells_too(small, learnable, battles):

@@ -56,9 +56,9 @@ def test_threads_do_not_disturb_each_other(small, learnable):
 
 
 def test_parallel_jobs_on_a_gpu_are_refused_with_advice():
-    said = joblib.Parallel(n_jobs=2)(joblib.delayed(_refusal)(d) for d in ("cuda", "cpu"))
-    assert "n_jobs=1" in said[0]
-    assert said[1] == ""
+    said = joblib.Parallel(n_jobs=2)(joblib.delayed(_refusal)(d) for d in ("cuda", "mps", "cpu"))
+    assert "n_jobs=1" in said[0] and "n_jobs=1" in said[1]
+    assert said[2] == ""
     assert _refusal("cuda") == ""
 
 

@@ -56,6 +56,9 @@ SCRIPT = """
              "of_none": model.predict_proba(X[:0]).shape}
     (folder / f"found{rank}.json").write_text(json.dumps(found))
     joblib.dump(model, folder / f"model{rank}.joblib")
+    half = parameters | json.loads((folder / "half.json").read_text())
+    curve = BertPairClassifier(**half).fit(X, y).loss_curve_.tolist()
+    (folder / f"half{rank}.json").write_text(json.dumps(curve))
 """
 
 
@@ -69,6 +72,9 @@ def test_two_processes_equal_one(in_two, tiny, learnable, tmp_path):
     (tmp_path / "script.py").write_text(textwrap.dedent(SCRIPT))
     (tmp_path / "battles.pkl").write_bytes(pickle.dumps((X, y)))
     (tmp_path / "parameters.json").write_text(json.dumps(parameters))
+    # All battles are one batch, so that the second process has no part in any step.
+    half = {"precision": "fp16", "batch_tokens": 2**16, "validation_fraction": 0.0}
+    (tmp_path / "half.json").write_text(json.dumps(half))
     in_two(tmp_path / "script.py", tmp_path)
     first, second = (json.loads((tmp_path / f"found{rank}.json").read_text()) for rank in (0, 1))
     assert first == second
@@ -93,6 +99,11 @@ def test_two_processes_equal_one(in_two, tiny, learnable, tmp_path):
     assert not any("ccelerat" in name or "Workers" in name for name in first["stored"])
     loaded = joblib.load(tmp_path / "model0.joblib")
     np.testing.assert_allclose(loaded.predict_proba(X), first["proba"], atol=1e-6)
+
+    alone = BertPairClassifier(**parameters | half, device="cpu").fit(X, y)
+    for rank in (0, 1):
+        curve = json.loads((tmp_path / f"half{rank}.json").read_text())
+        np.testing.assert_allclose(curve, alone.loss_curve_, atol=1e-3)
 
 
 def test_without_accelerate_the_error_says_what_to_install(monkeypatch):

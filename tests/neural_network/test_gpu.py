@@ -40,10 +40,16 @@ def test_packed_and_padded_predictions_agree(fitted, learnable):
 
 # The first loss is the class shares' whatever the encoder does; the later ones are its own.
 @pytest.mark.parametrize("other", [{"attention": "sdpa"}, {"compile": True}])
-def test_ways_of_training_agree(small, learnable, without_dropout, other):
+def test_ways_of_training_agree(small, learnable, without_dropout, capsys, other):
     whole = {"batch_tokens": 16384, "n_epochs": 10, "warmup": 0.0, "validation_fraction": 0.0}
     whole |= {"head_learning_rate": 3e-3, "style_features": False}
-    curves = [small(**whole, **given).fit(*learnable).loss_curve_ for given in ({}, other)]
+    whole |= {"precision": "bf16", "verbose": 1}
+    curves, said = [], []
+    for given in ({}, other):
+        curves.append(small(**whole, **given).fit(*learnable).loss_curve_)
+        said.append(capsys.readouterr().out)
+    assert "packed" in said[0] and "compiled" not in said[0]
+    assert ("compiled" if "compile" in other else "padded") in said[1]
     assert curves[0][-1] < curves[0][0] - 0.05
     np.testing.assert_allclose(*curves, atol=0.01)
 

@@ -65,12 +65,13 @@ def test_holding_out_every_prompt_is_refused(n_prompts, fraction):
 
 
 def test_precision_suits_the_device(monkeypatch):
-    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    cpu = torch.device("cpu")
     assert _training.resolve_precision("auto", cpu) == torch.float32
     assert _training.resolve_precision("bf16", cpu) == torch.bfloat16
-    for native, expected in [(True, torch.bfloat16), (False, torch.float16)]:
-        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda native=native, **_: native)
-        assert _training.resolve_precision("auto", gpu) == expected
+    for number, capability, expected in [(1, (8, 0), torch.bfloat16), (0, (7, 5), torch.float16)]:
+        cards = {torch.device("cuda", number): capability}
+        monkeypatch.setattr(torch.cuda, "get_device_capability", cards.__getitem__)
+        assert _training.resolve_precision("auto", torch.device("cuda", number)) == expected
 
 
 @pytest.mark.parametrize(
@@ -213,11 +214,15 @@ def test_more_shapes_are_compiled_than_torch_would():
     assert counter.frame_count == 12
 
 
-@pytest.mark.parametrize(("triton", "compiler", "expected"), [(1, 1, True), (0, 1, 0), (1, 0, 0)])
-def test_compiling_needs_triton_and_a_compiler(monkeypatch, triton, compiler, expected):
-    monkeypatch.setattr(_device.importlib.util, "find_spec", lambda name: triton or None)
-    monkeypatch.setattr(_device.shutil, "which", lambda name: "/usr/bin/cc" if compiler else None)
-    assert _device.can_compile() == expected
+@pytest.mark.parametrize("missing", [None, "triton", "compiler", "header"])
+def test_compiling_needs_triton_a_compiler_and_the_header(monkeypatch, tmp_path, missing):
+    if missing != "header":
+        (tmp_path / "Python.h").touch()
+    triton, compiler = (None if missing == name else "there" for name in ("triton", "compiler"))
+    monkeypatch.setattr(_device.importlib.util, "find_spec", lambda name: triton)
+    monkeypatch.setattr(_device.shutil, "which", lambda name: compiler)
+    monkeypatch.setattr(_device.sysconfig, "get_paths", lambda: {"include": str(tmp_path)})
+    assert _device.can_compile() == (missing is None)
 
 
 def test_a_validation_runs_the_encoder_uncompiled(small, learnable, monkeypatch):
