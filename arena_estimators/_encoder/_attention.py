@@ -84,9 +84,10 @@ def packed_attention(module, query, key, value, attention_mask, scaling=None, **
     kwargs.pop("dropout", None)
     ends = kwargs.get("cu_seq_lens_q")
     if ends is None:
-        return sdpa_attention_forward(
-            module, query, key, value, attention_mask, scaling=scaling, **kwargs
-        )
+        tensors = query, key, value, attention_mask
+        slow = query.device.type == "cpu" and value.dtype == torch.bfloat16 and value.requires_grad
+        attend = _attend_in_float32 if slow else sdpa_attention_forward
+        return attend(module, *tensors, scaling=scaling, **kwargs)
     causal = kwargs.get("is_causal")
     causal = getattr(module, "is_causal", True) if causal is None else causal
     window = kwargs.get("sliding_window")
@@ -110,6 +111,16 @@ def packed_attention(module, query, key, value, attention_mask, scaling=None, **
         window_size=(left, 0 if causal else left),
     )
     return attended.unsqueeze(0), None
+
+
+def _attend_in_float32(module, query, key, value, attention_mask, **kwargs):
+    """Attend in float32: on a CPU torch's gradient in bfloat16 takes several times as long."""
+    if attention_mask is not None and attention_mask.is_floating_point():
+        attention_mask = attention_mask.float()
+    tensors = query.float(), key.float(), value.float(), attention_mask
+    with torch.autocast(query.device.type, enabled=False):
+        attended, weights = sdpa_attention_forward(module, *tensors, **kwargs)
+    return attended.to(value.dtype), weights
 
 
 def reference_varlen(query, key, value, ends, _, max_q, max_k, *, scale, window_size):

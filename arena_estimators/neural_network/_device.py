@@ -1,4 +1,4 @@
-"""What makes training on a GPU fast, repeatable, and tidy afterwards."""
+"""What makes training fast on a device, repeatable, and tidy afterwards."""
 
 import contextlib
 import importlib.util
@@ -97,26 +97,45 @@ def compiling_often():
 
 
 @contextlib.contextmanager
-def lean(encoder, dtype):
-    """Spare a GPU what autocast and small embeddings cost; the weights stay as they are.
+def lean(encoder, device, dtype):
+    """Spare a device what it does slowly; the weights stay as they are.
 
-    Autocast keeps layer norms, and with them all that is added to their results, in float32: here
-    they give what the next product takes, computed in float32 inside. The gradient of a small
-    embedding (token types, positions) adds thousands of rows into a few: here it is a product.
+    On a GPU autocast keeps layer norms, and with them all that is added to their results, in
+    float32: here they give what the next product takes, computed in float32 inside. The gradient of
+    a small embedding (token types, positions) adds thousands of rows into a few: here it is a
+    product. On a CPU a random number for each element of a dropout takes as long as a small
+    product: here one of 64 bits serves four elements.
     """
     changed = []
     for module in encoder.modules():
-        if type(module) is nn.LayerNorm and dtype == torch.bfloat16:
-            changed.append(module)
-            module.forward = _norm_in(module, dtype)
+        if device.type == "cpu":
+            faster = _drop_by_bits(module) if type(module) is nn.Dropout else None
+        elif type(module) is nn.LayerNorm and dtype == torch.bfloat16:
+            faster = _norm_in(module, dtype)
         elif type(module) is nn.Embedding and module.num_embeddings <= _SMALL:
+            faster = _look_up_by_product(module, dtype)
+        else:
+            faster = None
+        if faster is not None:
             changed.append(module)
-            module.forward = _look_up_by_product(module, dtype)
+            module.forward = faster
     try:
         yield
     finally:
         for module in changed:
             del module.forward
+
+
+def _drop_by_bits(module):
+    def forward(hidden):
+        if not module.training or module.p in (0.0, 1.0):
+            return functional.dropout(hidden, module.p, module.training)
+        size = hidden.numel()
+        bits = torch.empty(-(-size // 4), dtype=torch.int64).random_(-(2**63), None)
+        kept = bits.view(torch.int16)[:size] >= round(module.p * 2**16) - 2**15
+        return hidden * kept.view(hidden.shape).to(hidden.dtype).mul_(1 / (1 - module.p))
+
+    return forward
 
 
 def _norm_in(module, dtype):

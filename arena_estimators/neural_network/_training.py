@@ -160,7 +160,7 @@ def train(
         "double accumulate for the same result, or pass gradient_checkpointing=True, lora_rank=16 "
         "or a smaller encoder."
     )
-    fast = lean(module.encoder, dtype) if device.type == "cuda" else contextlib.nullcontext()
+    fast = lean(module.encoder, device, dtype)
     often = compiling_often() if compiled else contextlib.nullcontext()
     try:
         with explaining_memory(advice), fast, often, repeatable(device, p.random_state is not None):

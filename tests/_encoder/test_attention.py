@@ -3,6 +3,7 @@ import pytest
 import torch
 from tiny_encoders import FAMILIES
 from torch._dynamo.testing import CompileCounter
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from arena_estimators._encoder import _attention
 from arena_estimators._encoder._attention import can_pack, packed_attention, supports_packing
@@ -203,3 +204,30 @@ def test_heads_too_large_for_the_kernel_are_padded(tiny, monkeypatch):
     for size, fits in [(256, True), (264, False)]:
         model.config.head_dim = size
         assert _attention.can_pack(model, "cuda", torch.bfloat16) == fits
+
+
+@pytest.mark.parametrize("family", ["bert", "gpt2", "modernbert", "qwen2"])
+def test_gradients_in_half_precision_on_a_cpu(tiny, sequences, family, monkeypatch):
+    """They are computed in float32, which is faster there, and are as good."""
+    inputs = pad(sequences, [0, 1, 2, 3])
+    ran = []
+
+    def spy(module, query, *args, **kwargs):
+        ran.append((query.dtype, torch.is_autocast_enabled("cpu")))
+        return sdpa_attention_forward(module, query, *args, **kwargs)
+
+    def gradient(dtype):
+        model = load_encoder(tiny(family))
+        with torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32):
+            loss = forward(model, inputs, pooling="mean").square().sum()
+        loss.backward()
+        return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+
+    exact = gradient(torch.float32)
+    monkeypatch.setattr(_attention, "sdpa_attention_forward", spy)
+    close = torch.nn.functional.cosine_similarity(gradient(torch.bfloat16), exact, 0)
+    assert close > 0.99
+    assert set(ran) == {(torch.float32, False)}
+    ran.clear()
+    encode(load_encoder(tiny(family)), sequences, precision="bf16")
+    assert {in_half for _, in_half in ran} == {True}  # torch's forward pass is fast

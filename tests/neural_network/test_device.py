@@ -20,7 +20,8 @@ def pooled(tiny, learnable):
         sequences = tokenise(X[:8], load_tokenizer(tiny(family)), max_length=64).sequences
         inputs = _run.pad(sequences, np.arange(16), pad_id=encoder.config.pad_token_id)
         half = torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32)
-        with half, lean(encoder, dtype) if is_lean else contextlib.nullcontext():
+        fast = lean(encoder, torch.device("cuda"), dtype) if is_lean else contextlib.nullcontext()
+        with half, fast:
             vectors = _run.forward(encoder, inputs, pooling="mean")
             (vectors**2).sum().backward()
             changed = any("forward" in vars(module) for module in encoder.modules())
@@ -52,6 +53,30 @@ def test_half_precision_norms_stay_close(pooled):
         assert gradient.dtype == torch.float32
         close = torch.nn.functional.cosine_similarity(gradient.ravel(), gradients[name].ravel(), 0)
         assert close > 0.9 or gradients[name].abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("p", [0.0, 0.1, 0.3, 1.0])
+def test_dropouts_on_a_cpu(dtype, p):
+    part = torch.nn.Dropout(p)
+    hidden = torch.ones(301, 101, dtype=dtype, requires_grad=True)
+    with lean(torch.nn.Sequential(part), torch.device("cpu"), dtype):
+        assert torch.equal(part.eval()(hidden), hidden)
+        part.train()
+        dropped, other = (part(hidden).detach() for _ in range(2))
+        torch.manual_seed(3)
+        first = part(hidden)
+        torch.manual_seed(3)
+        assert torch.equal(first, part(hidden))
+    share = (dropped != 0).double().mean().item()
+    assert share == pytest.approx(1 - p, abs=0.01)  # five standard deviations at most
+    assert torch.equal(dropped, other) == (p in (0.0, 1.0))
+    kept = set(dropped.unique().tolist())
+    assert kept <= {0.0, torch.tensor(1 / (1 - p) if p < 1 else 0.0, dtype=dtype).item()}
+    together = (dropped[:, :-1] != 0).double() * (dropped[:, 1:] != 0)  # neighbours share 64 bits
+    assert together.mean().item() == pytest.approx((1 - p) ** 2, abs=0.015)
+    first.sum().backward()
+    assert torch.equal(hidden.grad, first.detach())
 
 
 def test_a_cpu_is_left_as_it_is():
