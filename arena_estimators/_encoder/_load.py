@@ -4,6 +4,7 @@ import contextlib
 import inspect
 import json
 import pathlib
+import threading
 
 import torch
 from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, AutoTokenizer
@@ -13,6 +14,7 @@ from transformers.utils import logging
 from arena_estimators._encoder import _attention
 from arena_estimators.exceptions import ArenaError, ResourceNotFoundError
 
+_SILENCE = threading.Lock()
 _T5 = ("t5", "mt5", "umt5")  # of these only the encoder is read
 _LEAKY = ("convbert", "fnet", "nystromformer")  # these let padding into their results
 # pooling: its name in newer files of sentence-transformers, and its flag in older ones
@@ -98,6 +100,9 @@ def load_encoder(folder, *, attention="auto", dtype=None):
     """
     config = load_config(folder)
     kind = AutoModelForTextEncoding if config.model_type in _T5 else AutoModel
+    options = {"attn_implementation": attention} if attention in ("sdpa", "eager") else {}
+    if "add_pooling_layer" in inspect.signature(class_of(config)).parameters:
+        options["add_pooling_layer"] = False  # the others compute theirs in any case
     with _quiet():
         model, info = kind.from_pretrained(
             folder,
@@ -105,7 +110,7 @@ def load_encoder(folder, *, attention="auto", dtype=None):
             dtype=dtype or torch.float32,
             local_files_only=True,
             output_loading_info=True,
-            **({"attn_implementation": attention} if attention in ("sdpa", "eager") else {}),
+            **options,
         )
     missing = [key for key in info["missing_keys"] if "pooler" not in key]
     if missing:
@@ -113,8 +118,6 @@ def load_encoder(folder, *, attention="auto", dtype=None):
             f"The weights in {folder!r} lack {len(missing)} of the encoder's tensors "
             f"({missing[0]!r}, ...): they belong to another kind of model."
         )
-    if "add_pooling_layer" in inspect.signature(type(model)).parameters:
-        model.pooler = None  # the others compute theirs in any case
     if model.config.pad_token_id is None:
         model.config.pad_token_id = load_tokenizer(folder).pad_token_id
     if attention in ("auto", "packed"):
@@ -203,13 +206,17 @@ def _check_vocabulary(folder, tokenizer):
 
 @contextlib.contextmanager
 def _quiet():
-    """Silence the bar and the reports on unused weights, the heads this library drops."""
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
+    """Silence the bar and the reports on unused weights, the heads this library drops.
+
+    All threads share what is silenced, so that they load one after the other.
+    """
+    with _SILENCE:
+        verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+        try:
+            yield
+        finally:
+            logging.set_verbosity(verbosity)
+            if bars:
+                logging.enable_progress_bar()

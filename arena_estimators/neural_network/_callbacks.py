@@ -119,21 +119,21 @@ class SaveCheckpoints(Callback):
         began = time.monotonic()
         net.read_losses()
         rows = list(net.history)
-        self.checkpoint.save(
-            {
-                "epoch": epoch,
-                "seed": net.run_.seed,
-                "dealt": net.dealt_,
-                "step": net.step_,
-                "epoch_step": net.epoch_step_,
-                "parameters": trainable(net),
-                "optimizer": net.optimizer_.state_dict(),
-                "scaler": net.run_.scaler.state_dict(),
-                "history": rows[:epoch],
-                "batches": rows[epoch]["batches"] if epoch < len(rows) else [],
-                "best": self.keep_best.best_,
-            }
-        )
+        state = {
+            "epoch": epoch,
+            "seed": net.run_.seed,
+            "dealt": net.dealt_,
+            "step": net.step_,
+            "epoch_step": net.epoch_step_,
+            "parameters": trainable(net),
+            "optimizer": net.optimizer_.state_dict(),
+            "scaler": net.run_.scaler.state_dict(),
+            "history": rows[:epoch],
+            "batches": rows[epoch]["batches"] if epoch < len(rows) else [],
+            "best": self.keep_best.best_,
+        }
+        with net.run_.interrupts.delayed():
+            self.checkpoint.save(state)
         ended = time.monotonic()
         self.due_ = ended + _SHARE * (ended - began)
 

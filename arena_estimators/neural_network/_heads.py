@@ -121,8 +121,8 @@ class PairLoss(nn.Module):
 
 def _mlp(n_inputs, n_outputs=1, *, hidden=256, dropout=0.1, dropout_in=0.0):
     """Make a small network whose outputs begin at zero."""
-    last = nn.Linear(hidden, n_outputs)
+    last = nn.Linear(hidden, n_outputs, dtype=torch.float32)
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)
-    first = nn.Linear(n_inputs, hidden)
+    first = nn.Linear(n_inputs, hidden, dtype=torch.float32)
     return nn.Sequential(nn.Dropout(dropout_in), first, nn.GELU(), nn.Dropout(dropout), last)

@@ -13,7 +13,7 @@ class Interrupts:
 
     It raises KeyboardInterrupt as ever until `hold` is called. From then on it is only noted, in
     `came`, so that what was trained can be put together, and warned of at the end; inside `allowed`
-    it raises again.
+    it raises again, but not in the middle of what is `delayed` there.
 
     A process whose SIGINT is handled in a way of its own is left alone, and so are threads other
     than the main one, which Ctrl-C never reaches.
@@ -52,6 +52,18 @@ class Interrupts:
             yield
         finally:
             self._held = held
+
+    @contextlib.contextmanager
+    def delayed(self):
+        """Hold Ctrl-C back until the end of what must not be cut off."""
+        held, self._held = self._held, True
+        try:
+            yield
+        finally:
+            self._held = held
+        if self.came and not held:
+            self.came = False
+            raise KeyboardInterrupt
 
     def _handle(self, number, frame):
         if not self._held:

@@ -55,8 +55,8 @@ class PairModule(nn.Module):
         self.__dict__["_compiled"] = None
 
 
-def build_module(folder, *, architecture, pooling, attention, n_odd, n_even, n_classes):
-    """Load an encoder and put new heads on it.
+def build_module(folder, *, architecture, pooling, attention, n_odd, n_even, n_classes, heads=None):
+    """Load an encoder and put heads on it.
 
     Parameters
     ----------
@@ -68,6 +68,9 @@ def build_module(folder, *, architecture, pooling, attention, n_odd, n_even, n_c
     n_odd, n_even : int
         Style columns.
     n_classes : int
+    heads : dict of str to Tensor, optional
+        Weights for the heads; by default new ones are drawn. With them torch's random state is left
+        alone, which another thread may depend on.
 
     Returns
     -------
@@ -77,8 +80,11 @@ def build_module(folder, *, architecture, pooling, attention, n_odd, n_even, n_c
     encoder = load_encoder(folder, attention=attention)
     if pooling == "auto":
         pooling = default_pooling(encoder.config, folder)
-    heads = HEADS[architecture](width_of(encoder.config), n_odd, n_even, n_classes)
-    return PairModule(encoder, heads, pooling).eval()
+    with torch.device("cpu" if heads is None else "meta"):
+        made = HEADS[architecture](width_of(encoder.config), n_odd, n_even, n_classes)
+    if heads is not None:
+        made.load_state_dict(heads, assign=True)
+    return PairModule(encoder, made, pooling).eval()
 
 
 def depths(encoder):

@@ -11,34 +11,36 @@ _ROWS = 4096  # battles the heads see at once
 def pooled_vectors(module, sequences, *, workers, progress, **options):
     """Encode sequences.
 
-    Several processes each take a share of them and end with all vectors. Shares are dealt by
-    content, so that the batches, and with them the last bits, do not depend on the order given.
+    Each that others equal (texts may differ and have the same tokens) is encoded once. Several
+    processes each take a share and end with all vectors. Shares are dealt by content, so that the
+    batches, and with them the last bits, do not depend on the order given.
 
     Returns
     -------
     ndarray of shape (len(sequences), width), float32
     """
-    mine = np.arange(len(sequences))
-    if workers.size > 1:
-        keys = digests(sequences)
-        mine = mine[sorted(mine, key=keys.__getitem__)][workers.rank :: workers.size]
+    keys = digests(sequences)
+    place_of = {key: place for place, key in enumerate(keys)}
+    distinct = sorted(place_of)
+    share = slice(workers.rank, None, workers.size)
     try:
         vectors = encode(
             module.encoder,
-            sequences.take(mine),
+            sequences.take([place_of[key] for key in distinct[share]]),
             pooling=module.pooling,
             device=workers.device,
             progress=progress and workers.is_main,
             **options,
         )
-        if workers.size == 1:
-            return vectors
-        everything = np.zeros((len(sequences), vectors.shape[1]), dtype=np.float32)
-        everything[mine] = vectors
-        return workers.sum(everything)
+        if workers.size > 1:
+            everything = np.zeros((len(distinct), vectors.shape[1]), dtype=np.float32)
+            everything[share] = vectors
+            vectors = workers.sum(everything)
     finally:  # out of memory and Ctrl-C leave nothing on the device either
         module.encoder.to("cpu")
         free(workers.device)
+    number_of = {key: number for number, key in enumerate(distinct)}
+    return vectors[np.array([number_of[key] for key in keys], dtype=np.int64)]
 
 
 def logits_of(module, vectors, rows, odd, even):

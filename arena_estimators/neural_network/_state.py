@@ -5,7 +5,6 @@ import pathlib
 import tempfile
 
 import safetensors.torch
-import torch
 
 from arena_estimators._encoder._load import load_tokenizer
 from arena_estimators.neural_network._module import build_module
@@ -35,7 +34,7 @@ def pack_network(net, tokenizer, shape):
     with tempfile.TemporaryDirectory() as folder:
         tokenizer.save_pretrained(folder)
         files = {
-            str(path.relative_to(folder)): path.read_bytes()
+            path.relative_to(folder).as_posix(): path.read_bytes()
             for path in sorted(pathlib.Path(folder).rglob("*"))
             if path.is_file()
         }
@@ -53,12 +52,9 @@ def unpack_network(files, history):
             path = pathlib.Path(folder, name)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        # New weights are drawn, soon to be replaced; not by own_randomness, since who loads a model
-        # must not wait for a fit in another thread.
-        with torch.random.fork_rng(devices=[]):
-            module = build_module(folder, **json.loads(files[_SHAPE]))
+        heads = safetensors.torch.load(files[_HEADS])
+        module = build_module(folder, **json.loads(files[_SHAPE]), heads=heads)
         tokenizer = load_tokenizer(folder)
-    module.heads.load_state_dict(safetensors.torch.load(files[_HEADS]))
     net = make_net(module)
     net.initialize()
     finish(net)

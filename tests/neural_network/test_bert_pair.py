@@ -502,6 +502,19 @@ def test_one_battle_can_be_predicted_and_odd_cells_too(small, learnable, battles
     assert empty.shape == (0, 3)
 
 
+def test_texts_with_the_same_tokens_are_one(small, learnable, monkeypatch):
+    """So that a batch that ends between two of them makes no difference."""
+    model = small(batch_tokens=64).fit(*learnable)
+    X = learnable[0].assign(response_b=learnable[0]["response_a"] + " ")
+    encode = Mock(wraps=_prediction.encode)
+    monkeypatch.setattr(_prediction, "encode", encode)
+    proba = model.predict_proba(X)
+    np.testing.assert_array_equal(proba[:, 0], proba[:, 1])
+    np.testing.assert_array_equal(model.predict_proba(swap(X)), swap_proba(proba))
+    read = encode.call_args.args[1]
+    assert len(read) == len(X.drop_duplicates(["prompt", "response_a"]))
+
+
 def test_extra_columns_and_index_are_ignored(small, learnable):
     X, y = learnable
     model = small().fit(X, y)

@@ -90,6 +90,19 @@ def test_ctrl_c_before_the_training_is_raised(small, learnable, monkeypatch, pla
         model.predict(learnable[0])
 
 
+def test_ctrl_c_while_a_checkpoint_is_written_waits_for_it(small, learnable, monkeypatch, tmp_path):
+    X, y = learnable
+    expected = small().fit(X, y).predict_proba(X)
+    with monkeypatch.context() as patch, pytest.warns(ArenaWarning, match="interrupted after 1 of"):
+        send_ctrl_c_in("torch.save", patch)
+        model = small(checkpoint_dir=tmp_path).fit(X, y)
+    assert np.isfinite(model.predict_proba(X)).all()
+    (written,) = tmp_path.iterdir()
+    assert written.suffix == ".checkpoint"
+    resumed = small(checkpoint_dir=tmp_path).fit(X, y)
+    np.testing.assert_array_equal(resumed.predict_proba(X), expected)
+
+
 def test_an_own_way_with_ctrl_c_is_left_alone(small, learnable, monkeypatch):
     came = []
     before = signal.signal(signal.SIGINT, lambda *_: came.append(True))

@@ -109,7 +109,25 @@ def test_a_scheduler_keeps_no_optimizer(small, learnable):
     assert len(pickle.dumps(model)) < 1.01 * len(pickle.dumps(plain))
 
 
-def test_copies_leave_the_global_random_state_alone(lora):
+def test_copies_never_touch_the_global_random_state(lora, monkeypatch):
+    """Not even to restore it: a fit in another thread may be drawing from it."""
+    monkeypatch.setattr(torch.random, "set_rng_state", lambda state: pytest.fail("was restored"))
+    monkeypatch.setattr(torch, "set_rng_state", lambda state: pytest.fail("was restored"))
     before = torch.random.get_rng_state()
     copy.deepcopy(lora)
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("architecture", ["siamese", "cross"])
+def test_torchs_default_type_does_not_matter(small, learnable, architecture):
+    X, y = learnable
+    expected = small(architecture=architecture).fit(X, y).predict_proba(X)
+    try:
+        torch.set_default_dtype(torch.float64)
+        model = small(architecture=architecture).fit(X, y)
+        np.testing.assert_allclose(model.predict_proba(X), expected, atol=1e-6)
+        torch.set_default_dtype(torch.bfloat16)
+        loaded = pickle.loads(pickle.dumps(model))
+        np.testing.assert_allclose(loaded.predict_proba(X), expected, atol=1e-6)
+    finally:
+        torch.set_default_dtype(torch.float32)
