@@ -1,24 +1,24 @@
 """The one place that touches scikit-learn's private parameter validation."""
 
-import warnings
 from numbers import Integral, Real
 
 from sklearn.base import _fit_context as fit_context
-from sklearn.utils._param_validation import HasMethods, Hidden, Interval, Options, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions
 from sklearn.utils._param_validation import validate_params as validate_params
 from sklearn.utils.validation import validate_data
 
 from arena_estimators.battles import COLUMNS, check_battles, check_labels, look_like_json
-from arena_estimators.exceptions import ArenaError, ArenaWarning
+from arena_estimators.exceptions import ArenaError, warn
 
 __all__ = [
     "HasMethods",
-    "Hidden",
     "Integral",
     "Interval",
     "Options",
+    "ReadsBattles",
     "Real",
     "StrOptions",
+    "check_blocks",
     "check_some_weight",
     "fit_context",
     "validate_battles",
@@ -30,6 +30,17 @@ def check_some_weight(weight):
     """Refuse sample weights of which none counts, as scikit-learn does from 1.9 on."""
     if not weight.any():
         raise ArenaError("sample_weight is zero for every battle; at least one must count.")
+
+
+def check_blocks(blocks, known):
+    """Give the blocks of columns asked for as a tuple; refuse unknown, repeated and no blocks."""
+    blocks = (blocks,) if isinstance(blocks, str) else tuple(blocks)
+    unknown = [block for block in blocks if block not in known]
+    if unknown or not blocks or len(set(blocks)) < len(blocks):
+        raise ArenaError(
+            f"blocks={blocks!r} must hold one or more of {', '.join(map(repr, known))}, each once."
+        )
+    return blocks
 
 
 def validate_battles(estimator, X, y=None, *, columns=COLUMNS, reset=True):
@@ -49,13 +60,21 @@ def validate_battles(estimator, X, y=None, *, columns=COLUMNS, reset=True):
         check_labels(y, n_battles=len(X))
     like_json = [look_like_json(X[column]) for column in columns]
     if any(like_json) if reset else len(X) > 1 and all(like_json):
-        warnings.warn(
+        warn(
             "The cells look like JSON lists of turns, as in the competition's files, and would be "
             "read as they stand, with brackets and escapes. Read the file, or the frame, with "
-            "load_arena.",
-            ArenaWarning,
-            stacklevel=4 if reset else 3,
+            "load_arena."
         )
     text = X[[column for column in X.columns if column in columns]]
     validate_data(estimator, text, reset=reset, skip_check_array=True)
     return X
+
+
+class ReadsBattles:
+    """Mixin of estimators whose `X` holds battles: text, not numbers."""
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        return tags

@@ -4,6 +4,11 @@ Every error here is an `ArenaError`, which is a `ValueError`, so code that catch
 raises on bad input catches these too.
 """
 
+import sys
+import warnings
+
+_BETWEEN = {"arena_estimators", "contextlib", "joblib", "sklearn", "skorch"}
+
 
 class ArenaError(ValueError):
     """Base of all errors of this library; wrong parameters are told by scikit-learn's own."""
@@ -35,3 +40,11 @@ class MissingExtraError(ArenaError, ImportError):
 
 class ArenaWarning(UserWarning):
     """Base of every warning this library gives on purpose."""
+
+
+def warn(message, category=ArenaWarning):
+    """Warn, at the line of the user's that led here: scikit-learn may stand between."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in _BETWEEN:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)

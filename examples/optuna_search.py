@@ -22,12 +22,14 @@ def log_loss(model, train):
     return -cross_val_score(model, train.X, train.y, cv=CV, scoring="neg_log_loss").mean()
 
 
-def make_model(trial):
-    """Compose the linear pipeline with the parameters of a trial."""
+def make_model(trial, n_battles):
+    """Compose the linear pipeline with the parameters of a trial, around its defaults."""
+    alpha = trial.suggest_float("alpha", 10 / n_battles, 1000 / n_battles, log=True)
+    tie_alpha = trial.suggest_float("tie_alpha", 100 / n_battles, 10_000 / n_battles, log=True)
     return make_arena_pipeline("linear").set_params(
-        davidsonclassifier__alpha=trial.suggest_float("alpha", 1e-3, 1.0, log=True),
-        davidsonclassifier__tie_alpha=trial.suggest_float("tie_alpha", 1e-3, 1.0, log=True),
-        featureunion__words__min_df=trial.suggest_int("min_df", 2, 8),
+        davidsonclassifier__alpha=alpha,
+        davidsonclassifier__tie_alpha=tie_alpha,
+        featureunion__words__min_df=trial.suggest_int("min_df", 2, 20),
     )
 
 
@@ -45,10 +47,11 @@ def main(argv=None):
     with one_line(named(args.train)):
         check_folds(train.X, train.y, CV)
     print(f"class prior: log loss {log_loss(DummyClassifier(), train):.4f}")
+    print(f"untouched: log loss {log_loss(make_arena_pipeline('linear'), train):.4f}", flush=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0))
     for number in range(args.trials):
-        study.optimize(lambda trial: log_loss(make_model(trial), train), n_trials=1)
+        study.optimize(lambda trial: log_loss(make_model(trial, len(train.X)), train), n_trials=1)
         print(f"trial {number + 1}: log loss {study.trials[-1].value:.4f}", flush=True)
     print(f"best: {study.best_params}, log loss {study.best_value:.4f}")
 

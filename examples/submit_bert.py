@@ -14,6 +14,7 @@ unless fewer than 50 battles are at hand.
 """
 
 import argparse
+import hashlib
 import os
 import pathlib
 import time
@@ -43,8 +44,8 @@ MODEL = "models/bert.joblib"
 MADE_MODEL, MADE_LENGTH = "models/made_bert.joblib", 64  # never taken for one of real battles
 
 
-def read_model(path, asked):
-    """Read a model that was trained before, with what is asked for now."""
+def read_model(path, train, asked):
+    """Read a model that was trained before, on these battles, with what is asked for now."""
     try:
         model = joblib.load(path)
     except Exception as error:  # pickle's errors are of many kinds
@@ -60,8 +61,22 @@ def read_model(path, asked):
                 f"{path} holds a model with {name}={trained!r}, not {value!r}. Name another file "
                 "with --model, or delete it to train anew."
             )
+    trained_on = getattr(model, "trained_on_", None)
+    if trained_on and digest(train) not in (None, trained_on):
+        raise SystemExit(
+            f"{path} holds a model that was trained on other battles than {train} holds. Name "
+            "another file with --model, or delete it to train anew."
+        )
     say(f"The model in {path} is used, and nothing is trained; delete it to train anew.")
     return model.set_params(**{name: asked[name] for name in MEMORY & asked.keys()})
+
+
+def digest(path):
+    """Give a text that tells a file's content from any other's; None where there is no file."""
+    if not path or not os.path.isfile(path):
+        return None
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def same_folder(one, other):
@@ -69,7 +84,7 @@ def same_folder(one, other):
     return os.path.isdir(str(one)) and os.path.realpath(one) == os.path.realpath(str(other))
 
 
-def train_model(path, battles, asked):
+def train_model(path, train, battles, asked):
     """Train a model, with checkpoints beside it; give it, and why it is not saved if it is not."""
     checkpoints = path.with_suffix(".checkpoints")
     say(f"Fine-tuning on {len(battles.X):,} battles; checkpoints are in {checkpoints}.")
@@ -78,6 +93,7 @@ def train_model(path, battles, asked):
     model = BertPairClassifier(**parameters)
     with one_line():
         model.fit(battles.X, battles.y)
+    model.trained_on_ = digest(train)
     if model.net_.interrupted_:
         raise SystemExit("Interrupted. The same command continues from the last checkpoint.")
     say(f"Trained in {time.perf_counter() - begin:.0f} s.")
@@ -144,13 +160,13 @@ def main(argv=None):
     path = pathlib.Path(files["model"])
     trained = path.is_file()
     if trained:
-        model, battles, unsaved = read_model(path, asked), None, None
+        model, battles, unsaved = read_model(path, files["train"], asked), None, None
     else:
         check_writable("--model", path)
         battles = read_train(files["train"], N_TRAIN)
     test = read_test(files["test"])
     if not trained:
-        model, unsaved = train_model(path, battles, asked)
+        model, unsaved = train_model(path, files["train"], battles, asked)
     elif files["train"] and len(test.X) < SAMPLE and os.path.isfile(files["train"]):
         battles = load(files["train"])  # to measure the speed with
     model.set_params(verbose=0)

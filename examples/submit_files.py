@@ -1,6 +1,7 @@
 """What the examples share: their files, what is checked before any fit, and words of progress."""
 
 import argparse
+import gzip
 import os
 import pathlib
 import tempfile
@@ -22,6 +23,7 @@ from arena_estimators.exceptions import ArenaError
 
 N_TEST = 100
 OUT, MADE_OUT = "submission.csv", "made_submission.csv"  # what is made replaces nothing
+SUBMISSION = ",".join(["id", *(f"winner_{name}" for name in CLASSES)])
 LEAST = 30  # battles that folds are made of
 
 
@@ -84,8 +86,23 @@ def check_paths(out, model=None):
     if not os.path.isdir(folder):
         raise SystemExit(f"--out {out}: no such folder: {folder}. Make it first.")
     check_writable("--out", out)
+    check_replaced(out)
     if model is not None:
         check_writable("--model", model)
+
+
+def check_replaced(out):
+    """Stop if the file to write is there and no submission, but perhaps somebody's battles."""
+    opened = gzip.open if out.lower().endswith(".gz") else open
+    try:
+        with opened(out, "rt", encoding="utf-8") as file:
+            header = file.readline().strip()
+    except FileNotFoundError:
+        return
+    except (OSError, UnicodeDecodeError):
+        header = "no text"
+    if header and header != SUBMISSION:
+        raise SystemExit(f"--out {out} is there already and no submission; it would be lost.")
 
 
 def check_writable(option, path):

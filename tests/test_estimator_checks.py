@@ -256,3 +256,12 @@ def test_a_misspelt_check_is_not_passed_over():
             [PairStyleFeatures()], expected_failed_checks=lambda _: {"check_one_rwo": "reason"}
         )
     parametrize_with_battle_checks([PairStyleFeatures()], expected_failed_checks=lambda _: None)
+
+
+@pytest.mark.parametrize("transform", ["default", "pandas"])
+def test_features_may_come_as_a_frame(transform):
+    features = PairStyleFeatures().set_output(transform=transform)
+    checks = battle_checks(features)
+    assert check_swap_of_transformed in checks
+    for check in checks:
+        check(features)

@@ -213,6 +213,18 @@ def test_ctrl_c_ends_a_script_in_one_line(example, monkeypatch, name):
         runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
 
 
+@pytest.mark.parametrize("name", SUBMITTING)
+def test_a_file_that_is_no_submission_is_not_replaced(example, tmp_path, name):
+    files = write_competition_files(tmp_path, 80, 9)
+    battles = pathlib.Path("train.csv").read_bytes()
+    pathlib.Path("other.csv").write_bytes(battles)
+    pathlib.Path("other.csv.gz").write_bytes(b"not packed")
+    for out in ("other.csv", "other.csv.gz"):
+        with pytest.raises(SystemExit, match=rf"--out {out} is there already and no submission"):
+            example(name, *files, "--out", out)
+    assert pathlib.Path("other.csv").read_bytes() == battles
+
+
 def test_battles_without_labels_are_not_mixed_with_made_ones(example, capsys):
     with pytest.raises(SystemExit):
         example("distill", "--unlabelled", "more.csv")
@@ -436,7 +448,7 @@ def check_command(said, family):
     main = runpy.run_path(str(EXAMPLES / "submit_bert.py"))["main"]
     asked = {}
 
-    def stop(path, battles, parameters):
+    def stop(path, train, battles, parameters):
         asked.update(parameters)
         raise InterruptedError
 
@@ -528,5 +540,5 @@ def test_memory_may_be_asked_for_of_a_trained_model(module, tmp_path):
     model.classes_ = np.array(["model_a", "model_b", "tie"])
     joblib.dump(model, tmp_path / "m.joblib")
     asked = {"batch_tokens": 1024, "accumulate": 4}
-    read = module("submit_bert").read_model(tmp_path / "m.joblib", asked)
+    read = module("submit_bert").read_model(tmp_path / "m.joblib", None, asked)
     assert (read.batch_tokens, read.accumulate) == (1024, 4)

@@ -1,7 +1,6 @@
 """Give columns of raw values their meaning: cells, labels, ids and models of battles."""
 
 import json
-import warnings
 from collections import Counter
 from itertools import chain
 from types import NoneType
@@ -10,7 +9,7 @@ import numpy as np
 import orjson
 
 from arena_estimators.battles import COLUMNS
-from arena_estimators.exceptions import ArenaWarning, FileFormatError
+from arena_estimators.exceptions import FileFormatError, warn
 
 CONVERSATIONS = ("conversation_a", "conversation_b")
 WINNERS = ("winner_model_a", "winner_model_b", "winner_tie")
@@ -196,12 +195,10 @@ def guess_cells(columns):
     if shapes[True] > shapes[False]:
         return "json"
     if shapes[True] >= _LISTS_BY_CHANCE:
-        warnings.warn(
+        warn(
             f"{shapes[True]} of the first {shapes.total()} cells look like lists of turns, the "
             "others do not: all are read as text. If they are turns, write every cell as a list "
-            "with json.dumps; if not, pass cells='text'.",
-            ArenaWarning,
-            stacklevel=2,
+            "with json.dumps; if not, pass cells='text'."
         )
     return "text"
 

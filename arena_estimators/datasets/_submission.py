@@ -4,13 +4,12 @@ import os
 import pathlib
 import re
 import secrets
-import warnings
 
 import numpy as np
 import pandas as pd
 
 from arena_estimators.battles import CLASSES
-from arena_estimators.exceptions import ArenaWarning, SubmissionError
+from arena_estimators.exceptions import SubmissionError, warn
 
 COLUMNS = ("id", *(f"winner_{name}" for name in CLASSES))
 _POSITIONS = {**{name: i for i, name in enumerate(CLASSES)}, **{i: i for i in range(3)}}
@@ -27,7 +26,7 @@ def make_submission(estimator, X, ids):
     X : DataFrame of shape (n_battles, n_columns)
         The battles.
     ids : array-like of shape (n_battles,)
-        Their ids; order and duplicates are kept.
+        Their ids; their order is kept. Duplicates are kept too, and warned of.
 
     Returns
     -------
@@ -55,6 +54,14 @@ def make_submission(estimator, X, ids):
     """
     ids = _check_ids(ids)
     _warn_of_floats(ids)
+    if not pd.Series(ids).is_unique:
+        repeated = pd.Series(ids)[pd.Series(ids).duplicated()]
+        warn(
+            f"{len(repeated)} rows have an id that was there before, such as {repeated.iloc[0]}; "
+            "a competition scores one row an id."
+        )
+    if hasattr(X, "X"):
+        raise SubmissionError("X is what load_arena gives; pass its battles alone, `.X`.")
     if len(ids) != len(X):
         raise SubmissionError(f"X has {len(X)} battles but there are {len(ids)} ids.")
     for name in ("predict_proba", "classes_"):
@@ -149,12 +156,10 @@ def _warn_of_floats(ids):
     number = re.compile(r"\d+(\.\d*([eE][+-]?\d+)?|[eE][+-]\d+)").fullmatch
     changed = next((text for text in map(str, ids.tolist()) if number(text)), None)
     if changed is not None:
-        warnings.warn(
+        warn(
             f"There are ids like {changed}, and the submission holds them as they are. The "
             "competition's are whole: pandas makes others of them where one is missing, and a "
-            "spreadsheet where they are long.",
-            ArenaWarning,
-            stacklevel=3,
+            "spreadsheet where they are long."
         )
 
 

@@ -16,6 +16,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
+from arena_estimators._validation import ReadsBattles
 from arena_estimators.battles import CLASSES
 from arena_estimators.exceptions import ArenaError, LabelsError
 from arena_estimators.feature_extraction._cached import writable_memory
@@ -24,7 +25,7 @@ from arena_estimators.model_selection import PromptGroupKFold
 _LABELS_ONLY = ("sklearn.", "lightgbm.")
 
 
-class BattleClassifierMixin(ClassifierMixin, MetaEstimatorMixin):
+class BattleClassifierMixin(ReadsBattles, ClassifierMixin, MetaEstimatorMixin):
     """What every classifier of battles made of others has in common."""
 
     def predict(self, X):
@@ -41,12 +42,6 @@ class BattleClassifierMixin(ClassifierMixin, MetaEstimatorMixin):
         """
         check_is_fitted(self)
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.two_d_array = False
-        return tags
 
 
 def check_member(estimator, name, classes=None, *, prefit=False, soft=False):

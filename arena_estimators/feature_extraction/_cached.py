@@ -12,12 +12,18 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils._set_output import _safe_set_output
 from sklearn.utils.validation import check_is_fitted
 
-from arena_estimators._validation import HasMethods, Integral, fit_context, validate_battles
+from arena_estimators._validation import (
+    HasMethods,
+    Integral,
+    ReadsBattles,
+    fit_context,
+    validate_battles,
+)
 from arena_estimators.battles import COLUMNS
 from arena_estimators.exceptions import ArenaError
 
 
-class CachedTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+class CachedTransformer(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     """Make each distinct feature matrix once, however often it is asked for.
 
     In a search over the parameters of a classifier all points share their features.
@@ -198,12 +204,6 @@ class CachedTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
     def __getstate__(self):
         state = super().__getstate__()
         return {**state, "_memory": None} if "_memory" in state else state
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.two_d_array = False
-        return tags
 
 
 def _fit_transform(transformer, X, y, key):

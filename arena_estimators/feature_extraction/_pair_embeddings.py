@@ -10,8 +10,10 @@ from arena_estimators._encoder._find import DEFAULT_ENCODER, find_encoder
 from arena_estimators._validation import (
     Integral,
     Interval,
+    ReadsBattles,
     Real,
     StrOptions,
+    check_blocks,
     fit_context,
     validate_battles,
 )
@@ -22,7 +24,7 @@ BLOCKS = ("difference", "absolute", "product", "similarity")
 _STORED_AT_ONCE = 4096  # an interrupted run keeps all but its last so many vectors
 
 
-class PairEmbeddings(TransformerMixin, BaseEstimator):
+class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
     """Vectors of a frozen Hugging Face encoder, compared between the two responses.
 
     The encoder reads each distinct pair of prompt and response once and gives one vector; the
@@ -234,7 +236,7 @@ class PairEmbeddings(TransformerMixin, BaseEstimator):
 
     def _check_settings(self):
         """Refuse what cannot work before anything is computed; give blocks and encoder's folder."""
-        blocks = _check_blocks(self.blocks)
+        blocks = check_blocks(self.blocks, BLOCKS)
         if self.cache_dir is not None:
             VectorCache(self.cache_dir)
         return blocks, find_encoder(self.encoder)
@@ -306,8 +308,6 @@ class PairEmbeddings(TransformerMixin, BaseEstimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.two_d_array = False
         tags.transformer_tags.preserves_dtype = []
         return tags
 
@@ -316,16 +316,6 @@ def _open_encoder(folder):
     from arena_estimators._encoder._frozen import FrozenEncoder
 
     return FrozenEncoder(folder)
-
-
-def _check_blocks(blocks):
-    blocks = (blocks,) if isinstance(blocks, str) else tuple(blocks)
-    unknown = [block for block in blocks if block not in BLOCKS]
-    if unknown or not blocks or len(set(blocks)) < len(blocks):
-        raise ArenaError(
-            f"blocks={blocks!r} must hold one or more of {', '.join(map(repr, BLOCKS))}, each once."
-        )
-    return blocks
 
 
 def _unit(vectors):

@@ -4,7 +4,13 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from arena_estimators._validation import StrOptions, fit_context, validate_battles
+from arena_estimators._validation import (
+    ReadsBattles,
+    StrOptions,
+    check_blocks,
+    fit_context,
+    validate_battles,
+)
 from arena_estimators.battles import PROMPT, RESPONSE_A, RESPONSE_B, turns_of
 from arena_estimators.exceptions import ArenaError
 from arena_estimators.feature_extraction._style_counts import MEASURES, measure_texts
@@ -25,7 +31,7 @@ _MEASURES = (*MEASURES, *ANSWER_MEASURES)
 _CHUNK = 300_000  # characters measured at once: much per call of NumPy, yet within a CPU's cache
 
 
-class PairStyleFeatures(TransformerMixin, BaseEstimator):
+class PairStyleFeatures(ReadsBattles, TransformerMixin, BaseEstimator):
     """The style of two responses as dense, named numbers.
 
     Length, markdown, characters, wording, loops, ending and fit to the prompt are measured on the
@@ -149,7 +155,7 @@ class PairStyleFeatures(TransformerMixin, BaseEstimator):
         validate_battles(self, X, y)
         if len(X) == 0:
             raise ArenaError("X has 0 battles; fit needs at least one.")
-        self.blocks_ = _check_blocks(self.blocks)
+        self.blocks_ = check_blocks(self.blocks, BLOCKS)
         measured = self._measure(X)
         total = measured["a"] + measured["b"]
         self.scale_ = _not_zero(np.sqrt(np.mean((measured["a"] - measured["b"]) ** 2, axis=0)))
@@ -223,20 +229,8 @@ class PairStyleFeatures(TransformerMixin, BaseEstimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.two_d_array = False
         tags.transformer_tags.preserves_dtype = []
         return tags
-
-
-def _check_blocks(blocks):
-    blocks = (blocks,) if isinstance(blocks, str) else tuple(blocks)
-    unknown = [block for block in blocks if block not in BLOCKS]
-    if unknown or not blocks or len(set(blocks)) < len(blocks):
-        raise ArenaError(
-            f"blocks={blocks!r} must hold one or more of {', '.join(map(repr, BLOCKS))}, each once."
-        )
-    return blocks
 
 
 def _ratio(a, b):

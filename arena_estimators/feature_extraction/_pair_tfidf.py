@@ -14,6 +14,7 @@ from arena_estimators._validation import (
     Integral,
     Interval,
     Options,
+    ReadsBattles,
     Real,
     StrOptions,
     fit_context,
@@ -32,13 +33,13 @@ _BLOCKS = {
 }
 _CHUNK = 500  # battles analysed at a time
 _SWITCHES = ("sublinear_tf", "use_idf", "smooth_idf", "lowercase", "binary")
-_SHARE_OR_NUMBER = [
-    Interval(Real, 0, 1, closed="both"),
-    Interval(Integral, 1, None, closed="left"),
-]
+_NUMBER = Interval(Integral, 1, None, closed="left")
+_SHARE_OR_NUMBER = [Interval(Real, 0, 1, closed="both"), _NUMBER]
 
 
-class PairTfidfVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+class PairTfidfVectorizer(
+    ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
+):
     r"""TF-IDF of the responses of battles over one vocabulary, most often as their difference.
 
     The result is that of :class:`~sklearn.feature_extraction.text.TfidfVectorizer` fitted to all
@@ -150,7 +151,7 @@ class PairTfidfVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys
         "token_pattern": [str],
         "ngram_range": [tuple],
         "stop_words": [StrOptions({"english"}), list, None],
-        "max_features": [Interval(Integral, 1, None, closed="left"), None],
+        "max_features": [_NUMBER, None],
         "min_df": _SHARE_OR_NUMBER,
         "max_df": _SHARE_OR_NUMBER,
     }
@@ -308,9 +309,7 @@ class PairTfidfVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys
     def _vectorizer(self, vocabulary=None):
         """Make the vectorizer whose parts and errors are used here."""
         names = CountVectorizer().get_params().keys() & self.get_params().keys() - {"vocabulary"}
-        return CountVectorizer(
-            vocabulary=vocabulary, **{name: getattr(self, name) for name in names}
-        )
+        return CountVectorizer(vocabulary=vocabulary, **{n: getattr(self, n) for n in names})
 
     def _check_parameters(self):
         """Let scikit-learn check and warn; give the n-grams of the vocabulary, if there is one."""

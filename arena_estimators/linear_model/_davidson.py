@@ -1,7 +1,6 @@
 """The Davidson model of paired comparisons with ties, on one odd feature matrix."""
 
 import threading
-import warnings
 from numbers import Integral, Real
 
 import numpy as np
@@ -23,7 +22,7 @@ from arena_estimators._validation import (
     validate_data,
 )
 from arena_estimators.battles import CLASSES, COLUMNS, check_labels
-from arena_estimators.exceptions import ArenaError, ArenaWarning, BattlesError, LabelsError
+from arena_estimators.exceptions import ArenaError, BattlesError, LabelsError, warn
 
 
 class DavidsonClassifier(ClassifierMixin, BaseEstimator):
@@ -168,12 +167,10 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
         check_some_weight(weight)
         total = weight.sum()
         if "auto" in (self.alpha, self.tie_alpha) and total < np.count_nonzero(weight) / 10:
-            warnings.warn(
+            warn(
                 f"The sample weights of {np.count_nonzero(weight)} battles sum to {total:.4g}, and "
                 "'auto' takes that for the number of battles: almost nothing will be learnt. "
-                "Divide the weights by their mean.",
-                ArenaWarning,
-                stacklevel=3,
+                "Divide the weights by their mean."
             )
         alpha = 100 / total if self.alpha == "auto" else self.alpha
         tie_alpha = 1000 / total if self.tie_alpha == "auto" else self.tie_alpha
@@ -189,11 +186,10 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
         self.classes_ = classes
         self.coef_, self.tie_coef_, self.tie_intercept_ = loss.split(solution)
         if not converged:
-            warnings.warn(
+            warn(
                 f"No convergence after {self.n_iter_} iterations. Scale the features "
                 "(StandardScaler(with_mean=False)), raise alpha, or raise max_iter.",
                 ConvergenceWarning,
-                stacklevel=2,
             )
         return self
 

@@ -1,7 +1,5 @@
 """BertPairClassifier: fine-tune any Hugging Face encoder on battles."""
 
-import warnings
-
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -12,9 +10,14 @@ from skorch.callbacks import LRScheduler
 from arena_estimators._encoder._find import DEFAULT_ENCODER, find_encoder
 from arena_estimators._encoder._frozen import FrozenEncoder
 from arena_estimators._encoder._load import load_tokenizer
-from arena_estimators._validation import check_some_weight, fit_context, validate_battles
+from arena_estimators._validation import (
+    ReadsBattles,
+    check_some_weight,
+    fit_context,
+    validate_battles,
+)
 from arena_estimators.battles import check_labels
-from arena_estimators.exceptions import ArenaWarning
+from arena_estimators.exceptions import warn
 from arena_estimators.model_selection import prompt_groups
 from arena_estimators.neural_network import _state, _training
 from arena_estimators.neural_network._checkpoint import (
@@ -31,7 +34,7 @@ from arena_estimators.neural_network._parameters import CONSTRAINTS, check_toget
 from arena_estimators.neural_network._predictor import PairPredictorMixin
 
 
-class BertPairClassifier(PairPredictorMixin, ClassifierMixin, BaseEstimator):
+class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, BaseEstimator):
     """Fine-tune any Hugging Face encoder to predict which response a person prefers.
 
     "siamese" encodes (prompt, a) and (prompt, b) on their own, with one encoder, and reads three
@@ -82,7 +85,8 @@ class BertPairClassifier(PairPredictorMixin, ClassifierMixin, BaseEstimator):
     max_grad_norm : float or None, default=1.0
         Gradients are cut to this norm.
     batch_tokens : int, default=16384
-        Tokens computed at once. Halve it, and double `accumulate`, when memory runs out.
+        Tokens of a batch. Halve it, and double `accumulate`, when memory runs out. Both decide how
+        many battles an optimizer step has; few battles need more steps, so a lower number.
     accumulate : int, default=1
         Batches in an optimizer step.
     lora_rank : int or None, default=None
@@ -105,11 +109,11 @@ class BertPairClassifier(PairPredictorMixin, ClassifierMixin, BaseEstimator):
     attention : {"auto", "packed", "sdpa", "eager"}, default="auto"
         "auto" packs sequences end to end where encoder and GPU can, and otherwise pads sequences
         of similar length; `verbose` says which. "packed" refuses encoders that cannot. "sdpa" and
-        "eager" always pad.
+        "eager" always pad, and drop attention weights at random if the encoder is configured so.
     validation_fraction : float, default=0.1
-        Share of the battles that is held out, by prompt, to find the best epoch and the
-        temperature. 0 holds nothing out, nor does a single prompt, or prompts that cannot be parted
-        without losing a class.
+        Share of the prompts that is held out, with all their battles, to find the best epoch and
+        the temperature. 0 holds nothing out, nor does a single prompt, or prompts that cannot be
+        parted without losing a class.
     patience : int or None, default=1
         Stop after so many epochs without improvement; None runs all. The best epoch's weights
         are restored in any case.
@@ -364,14 +368,14 @@ class BertPairClassifier(PairPredictorMixin, ClassifierMixin, BaseEstimator):
         resume = checkpoint.load()
         check_shared(checkpoint, resume, workers)
         if resume and find_callbacks(self.callbacks, LRScheduler):
-            warnings.warn(
+            warn(
                 f"The training continues from {checkpoint.path}, which does not hold what "
-                "callbacks know: LRScheduler begins anew, so that the weights will be others.",
-                ArenaWarning,
-                stacklevel=4,
+                "callbacks know: LRScheduler begins anew, so that the weights will be others."
             )
         others = checkpoint.count_others()
-        if resume is None and others and self.verbose and workers.is_main:
+        if self.verbose and workers.is_main and resume:
+            print(f"The training continues after step {resume['step']}, from {checkpoint.path}.")
+        elif self.verbose and workers.is_main and others:
             print(f"{self.checkpoint_dir} holds checkpoints, but of other fits ({others}).")
         return checkpoint, resume
 
@@ -392,9 +396,3 @@ class BertPairClassifier(PairPredictorMixin, ClassifierMixin, BaseEstimator):
         super().__setstate__(state)
         if files is not None:
             self.net_, self.tokenizer_ = _state.unpack_network(files, epochs)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.two_d_array = False
-        return tags

@@ -25,6 +25,10 @@ class Progress(Callback):
         self.bar_ = tqdm(total=self.n_pairs, unit="pair", desc="fit")
         self.valid_, self.begun_ = "", False
 
+    def on_epoch_begin(self, net, **kwargs):
+        """Say how many optimizer steps there are."""
+        self.bar_.set_description(f"fit in {net.n_steps_} steps", refresh=False)
+
     def on_batch_end(self, net, batch=None, training=None, **kwargs):
         """Move on by one step; a resumed training begins where it was."""
         if not training:

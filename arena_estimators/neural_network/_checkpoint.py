@@ -5,14 +5,13 @@ import hashlib
 import json
 import os
 import pathlib
-import warnings
 import zipfile
 from numbers import Integral
 
 import numpy as np
 import torch
 
-from arena_estimators.exceptions import ArenaError, ArenaWarning
+from arena_estimators.exceptions import ArenaError, warn
 
 NAME = "bert_pair-{}.checkpoint"
 # What may differ between the fit that wrote a checkpoint and the one that takes it up.
@@ -75,11 +74,9 @@ class Checkpoint:
                 raise
             with contextlib.suppress(OSError):
                 partial.unlink()
-            warnings.warn(
+            warn(
                 f"No checkpoint could be written to {self.path} ({reason}). The training goes on; "
-                "if it is killed, it continues from the checkpoint before, if there is one.",
-                ArenaWarning,
-                stacklevel=2,
+                "if it is killed, it continues from the checkpoint before, if there is one."
             )
 
     def remove(self):

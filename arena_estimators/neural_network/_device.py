@@ -6,13 +6,12 @@ import os
 import shutil
 import sysconfig
 import threading
-import warnings
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from arena_estimators.exceptions import ArenaError, ArenaWarning
+from arena_estimators.exceptions import ArenaError, warn
 
 _CACHED = 2048
 _SHAPES = 1000
@@ -68,12 +67,10 @@ def _cublas_is_repeatable(device):
     try:
         square @ square
     except RuntimeError:
-        warnings.warn(
+        warn(
             "The GPU was used before BertPairClassifier was imported, so that two fits with the "
             "same random_state may differ slightly. Set CUBLAS_WORKSPACE_CONFIG=:4096:8 in the "
-            "environment, or import it first.",
-            ArenaWarning,
-            stacklevel=2,
+            "environment, or import it first."
         )
         return False
     return True

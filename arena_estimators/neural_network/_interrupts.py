@@ -3,9 +3,8 @@
 import contextlib
 import signal
 import threading
-import warnings
 
-from arena_estimators.exceptions import ArenaWarning
+from arena_estimators.exceptions import warn
 
 
 class Interrupts:
@@ -35,7 +34,7 @@ class Interrupts:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         if self.came and error is None:
             message = "The interruption came when the training was over; the estimator is complete."
-            warnings.warn(message, ArenaWarning, stacklevel=4)
+            warn(message)
 
     def hold(self):
         """Hold Ctrl-C back from now on."""

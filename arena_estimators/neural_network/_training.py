@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import warnings
 
 import numpy as np
 import pandas as pd
@@ -10,7 +9,7 @@ from skorch.helper import predefined_split
 
 from arena_estimators._encoder import _attention
 from arena_estimators._encoder._run import explaining_memory, free, resolve_precision
-from arena_estimators.exceptions import ArenaError, ArenaWarning
+from arena_estimators.exceptions import ArenaError, warn
 from arena_estimators.model_selection import PromptGroupShuffleSplit, prompt_groups
 from arena_estimators.neural_network import _calibration
 from arena_estimators.neural_network._callbacks import (
@@ -306,10 +305,10 @@ def _conclude(net, p, train_data, valid_data):
             f"The training was interrupted after {net.step_} of {net.n_steps_} steps; the "
             "estimator can be used with the best weights it had until then."
         )
-        warnings.warn(message, ArenaWarning, stacklevel=5)
+        warn(message)
     elif loss >= prior + slack:
         message = _no_better(loss, prior, where, len(train_data), p)
-        warnings.warn(message, ArenaWarning, stacklevel=5)
+        warn(message)
     return temperature, sure_from
 
 

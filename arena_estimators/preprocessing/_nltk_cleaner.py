@@ -7,6 +7,7 @@ from sklearn.utils.validation import check_is_fitted
 from arena_estimators._validation import (
     Integral,
     Interval,
+    ReadsBattles,
     StrOptions,
     fit_context,
     validate_battles,
@@ -17,7 +18,7 @@ from arena_estimators.preprocessing import _engine, _treebank, _words
 from arena_estimators.preprocessing._columns import clean_columns
 
 
-class NLTKCleaner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+class NLTKCleaner(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     """Tokenise, drop stop words and lemmatise the texts of battles as NLTK does.
 
     Each text becomes what the usual line makes of it::

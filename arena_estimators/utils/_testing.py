@@ -9,6 +9,7 @@ from pandas.testing import assert_frame_equal
 from scipy.sparse import issparse
 from sklearn.base import clone, is_classifier
 
+from arena_estimators.battles import COLUMNS
 from arena_estimators.datasets import make_battles
 
 
@@ -34,6 +35,10 @@ def fit_clone(estimator, data=None):
 
 def output_of(estimator, X):
     return estimator.predict_proba(X) if is_classifier(estimator) else estimator.transform(X)
+
+
+def is_battles(output):
+    return isinstance(output, pd.DataFrame) and set(COLUMNS) <= set(output.columns)
 
 
 def assert_equal(first, second, **tolerance):

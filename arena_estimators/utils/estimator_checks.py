@@ -28,6 +28,7 @@ from arena_estimators.utils._testing import (
     assert_equal,
     assert_same,
     fit_clone,
+    is_battles,
     output_of,
     raises,
     sample_battles,
@@ -100,8 +101,8 @@ def battle_checks(estimator):
     """
     if is_classifier(estimator):
         return [*_COMMON, *_CLASSIFIER]
-    cleaner = isinstance(output_of(fit_clone(estimator), sample_battles().X), pd.DataFrame)
-    return [*_COMMON, *_TRANSFORMER, *([] if cleaner else _FEATURES)]
+    cleans = is_battles(output_of(fit_clone(estimator), sample_battles().X))
+    return [*_COMMON, *_TRANSFORMER, *([] if cleans else _FEATURES)]
 
 
 def check_init_only_assigns(estimator):
@@ -111,7 +112,8 @@ def check_init_only_assigns(estimator):
     for name, parameter in inspect.signature(type(estimator)).parameters.items():
         assert parameter.kind is not parameter.VAR_KEYWORD, "the constructor takes **kwargs"
         assert name in parameters
-    assert set(vars(estimator)) <= set(parameters), "the constructor sets other attributes"
+    fresh = type(estimator)(**parameters)  # a clone also has what set_output chose
+    assert set(vars(fresh)) <= set(parameters), "the constructor sets other attributes"
 
 
 def check_clone_and_set_params(estimator):
@@ -311,7 +313,7 @@ def _to_numbers(transformer):
     """Give the steps that stand between a transformer and a classifier of numbers."""
     from arena_estimators.feature_extraction import PairTfidfVectorizer
 
-    if isinstance(output_of(fit_clone(transformer), sample_battles().X), pd.DataFrame):
+    if is_battles(output_of(fit_clone(transformer), sample_battles().X)):
         return [PairTfidfVectorizer()]
     return []
 
@@ -328,7 +330,7 @@ def check_swap_of_transformed(estimator):
     """Exchanged responses give the negated features, or the exchanged texts."""
     model, X = fit_clone(estimator), sample_battles().X
     output, swapped = model.transform(X), model.transform(swap(X))
-    assert_same(swapped, swap(output) if isinstance(output, pd.DataFrame) else -output)
+    assert_same(swapped, swap(output) if is_battles(output) else -output)
 
 
 def check_names_out(estimator):

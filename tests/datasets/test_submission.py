@@ -37,7 +37,7 @@ def X():
 @pytest.fixture
 def frame():
     return pd.DataFrame(
-        dict(zip(COLUMNS, [[9, 4, 9], [0.5, 0, 1], [0.25, 1, 0], [0.25, 0, 0]], strict=True))
+        dict(zip(COLUMNS, [[9, 4, 7], [0.5, 0, 1], [0.25, 1, 0], [0.25, 0, 0]], strict=True))
     )
 
 
@@ -45,22 +45,22 @@ PROBA = np.array([[0.5, 0.2, 0.3], [0.1, 0.8, 0.1], [0.0, 0.0, 1.0]])
 
 
 def test_columns_follow_the_names_of_the_classes(X):
-    expected = make_submission(Fixed(["model_a", "model_b", "tie"], PROBA), X, [9, 4, 9])
+    expected = make_submission(Fixed(["model_a", "model_b", "tie"], PROBA), X, [9, 4, 7])
     assert expected.columns.tolist() == COLUMNS
-    assert expected.id.tolist() == [9, 4, 9]
+    assert expected.id.tolist() == [9, 4, 7]
     np.testing.assert_array_equal(expected[COLUMNS[1:]], PROBA)
     assert expected.index.equals(pd.RangeIndex(3))
     shuffled = Fixed(np.array(["tie", "model_b", "model_a"]), PROBA[:, [2, 1, 0]])
-    pd.testing.assert_frame_equal(make_submission(shuffled, X, [9, 4, 9]), expected)
+    pd.testing.assert_frame_equal(make_submission(shuffled, X, [9, 4, 7]), expected)
     numbers = Fixed(np.array([1, 2, 0]), PROBA[:, [1, 2, 0]])
-    pd.testing.assert_frame_equal(make_submission(numbers, X, [9, 4, 9]), expected)
+    pd.testing.assert_frame_equal(make_submission(numbers, X, [9, 4, 7]), expected)
 
 
 def test_pipeline_and_series_of_ids(X):
     data = make_battles(90, random_state=1)
     model = make_pipeline(FunctionTransformer(), DummyClassifier()).fit(data.X, data.y)
-    submission = make_submission(model, X, pd.Series(["x", "y", "x"], index=[5, 1, 3]))
-    assert submission.id.tolist() == ["x", "y", "x"]
+    submission = make_submission(model, X, pd.Series(["x", "y", "a"], index=[5, 1, 3]))
+    assert submission.id.tolist() == ["x", "y", "a"]
     assert submission.winner_tie[0] == pytest.approx(np.mean(data.y == "tie"))
 
 
@@ -88,7 +88,7 @@ def test_float32_rows_sum_to_one_in_float64(X):
 def test_wrong_predictions_are_refused(X, classes, proba, expected):
     model = Fixed(classes, proba)
     with pytest.raises(SubmissionError, match=expected):
-        make_submission(model, X, [9, 4, 9])
+        make_submission(model, X, [9, 4, 7])
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_wrong_ids_are_refused_before_predicting(X, ids, expected):
 
 
 @pytest.mark.parametrize(
-    "ids", [[1.0, 2.0, 3.0], [3e16, 2e16, 1e16], ["7", "3.00390E+10", "8"], ["3E+10"] * 3]
+    "ids", [[1.0, 2.0, 3.0], [3e16, 2e16, 1e16], ["7", "3.00390E+10", "8"], ["3E+10", "a", "b"]]
 )
 def test_ids_that_a_spreadsheet_changed_are_warned_of(X, ids):
     model = Fixed(["model_a", "model_b", "tie"], PROBA)
@@ -134,7 +134,7 @@ def test_round_trip(tmp_path, frame, name):
     write_submission(frame, tmp_path / name)
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / name), frame, check_dtype=False)
     write_submission(frame.iloc[::-1], str(tmp_path / name))
-    assert pd.read_csv(tmp_path / name).id.tolist() == [9, 4, 9]
+    assert pd.read_csv(tmp_path / name).id.tolist() == [7, 4, 9]
     assert os.listdir(tmp_path) == [name]
 
 
@@ -206,13 +206,13 @@ def test_the_file_behind_a_link_is_replaced_and_not_the_link(tmp_path, frame):
     (tmp_path / "link.csv").symlink_to(tmp_path / "target.csv")
     write_submission(frame, tmp_path / "link.csv")
     assert (tmp_path / "link.csv").is_symlink()
-    assert pd.read_csv(tmp_path / "target.csv").id.tolist() == [9, 4, 9]
+    assert pd.read_csv(tmp_path / "target.csv").id.tolist() == [9, 4, 7]
 
 
 def test_a_packed_file_may_be_named_in_capitals(tmp_path, frame):
     write_submission(frame, tmp_path / "SUBMISSION.CSV.GZ")
     read = pd.read_csv(tmp_path / "SUBMISSION.CSV.GZ", compression="gzip")
-    assert read.id.tolist() == [9, 4, 9]
+    assert read.id.tolist() == [9, 4, 7]
 
 
 def test_the_new_file_is_written_beside_the_old_one(tmp_path, frame, monkeypatch):
@@ -234,3 +234,15 @@ def test_the_row_that_sums_to_too_much_is_told_with_its_id(frame, tmp_path, colu
 def test_the_row_of_a_missing_id_is_told(X, ids):
     with pytest.raises(SubmissionError, match="id of row 2 is missing"):
         make_submission(Fixed(["model_a", "model_b", "tie"], PROBA), X, ids)
+
+
+def test_ids_that_come_again_are_kept_and_warned_of(X):
+    with pytest.warns(ArenaWarning, match="1 rows have an id .* such as 9"):
+        frame = make_submission(Fixed(["model_a", "model_b", "tie"], PROBA), X, [9, 4, 9])
+    assert frame.id.tolist() == [9, 4, 9]
+
+
+def test_what_load_arena_gives_is_no_frame():
+    data = make_battles(3, random_state=0)
+    with pytest.raises(SubmissionError, match=r"pass its battles alone, `\.X`"):
+        make_submission(Fixed(["model_a", "model_b", "tie"], PROBA), data, data.id)

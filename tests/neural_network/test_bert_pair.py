@@ -390,6 +390,7 @@ def test_verbose_shows_progress(small, learnable, capsys):
     said = capsys.readouterr()
     assert "padded" in said.out
     assert "pair/s" in said.err
+    assert f"fit in {len(model.loss_curve_)} steps" in said.err
     assert "loss" in said.err
     model.set_params(verbose=0).predict(learnable[0])
     assert capsys.readouterr().err == ""

@@ -1,6 +1,7 @@
 import datetime
 import io
 import pathlib
+import re
 import shutil
 from unittest.mock import Mock
 
@@ -82,7 +83,7 @@ def _kill(tiny, learnable, folder, step, **parameters):
 
 @pytest.mark.parametrize("share", ["start", "within", "between", "last"])
 def test_a_killed_fit_ends_with_the_same_weights(
-    tiny, learnable, whole, tmp_path, always_due, share
+    tiny, learnable, whole, tmp_path, always_due, capsys, share
 ):
     n_steps = len(whole.loss_curve_)
     step = {"start": 1, "within": n_steps // 3 + 2, "between": n_steps // 3, "last": n_steps - 1}
@@ -90,6 +91,7 @@ def test_a_killed_fit_ends_with_the_same_weights(
     assert len(list(tmp_path.iterdir())) == len(_files(tmp_path)) == 1
     resumed = _make(tiny, checkpoint_dir=tmp_path, verbose=1).fit(*learnable)
     _assert_same(resumed, whole)
+    assert re.search(r"continues after step \d+, from .*\.checkpoint", capsys.readouterr().out)
     assert list(tmp_path.iterdir()) == []
 
 

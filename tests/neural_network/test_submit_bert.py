@@ -53,6 +53,10 @@ def test_it_writes_a_submission_and_then_reuses_the_model(main, tmp_path, tiny, 
     assert "25,000 battles take about" in capsys.readouterr().out
     with pytest.raises(SystemExit, match="with max_length=64, not 128. Name another file"):
         main([*arguments, "--max-length", "128"])
+    with open(tmp_path / "train.csv", "a") as file:
+        file.write((tmp_path / "train.csv").read_text().splitlines()[-1] + "\n")
+    with pytest.raises(SystemExit, match=r"trained on other battles than .*train\.csv holds. Name"):
+        main(arguments)
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "out.csv"), first)
 
 
