@@ -189,10 +189,12 @@ def check_labels(y, *, n_battles=None):
         codes = pd.Index(CLASSES, dtype=object).get_indexer(pd.Index(values, dtype=object))
     if (codes < 0).any():
         row = int(np.flatnonzero(codes < 0)[0])
+        label = values.tolist()[row]
+        is_column = str(label).startswith("winner_")  # of the competition's files, by idxmax
         raise LabelsError(
-            f"Unknown label {values.tolist()[row]!r} in y, row {row}. Expected 'model_a', "
-            "'model_b' or 'tie', or the integers 0, 1, 2 that mean the same. load_arena reads the "
-            "labels of the competition's and the arena's files."
+            f"Unknown label {label!r} in y, row {row}{is_column * ': drop its prefix'}. Expected "
+            "'model_a', 'model_b' or 'tie', or the integers 0, 1, 2 that mean the same. load_arena "
+            "reads the labels of the competition's and the arena's files."
         )
     present = np.unique(codes)
     if present.tolist() not in ([0, 1], [0, 1, 2]):

@@ -187,6 +187,12 @@ def test_transformers_refuse_labels_that_are_not_the_arenas(transformer):
         transformer.fit(data.X, foreign)
 
 
+def test_columns_of_the_competition_are_no_labels():
+    """As `frame[columns].idxmax(axis=1)` gives them."""
+    with pytest.raises(LabelsError, match="'winner_tie' in y, row 1: drop its prefix"):
+        check_labels(["model_a", "winner_tie", "model_b"])
+
+
 def test_cells_that_are_still_json_are_warned_of():
     X = make_battles(30, random_state=0).X
     raw = X.map(lambda cell: json.dumps([cell] if isinstance(cell, str) else cell))

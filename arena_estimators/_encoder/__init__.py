@@ -12,7 +12,7 @@ torch nor transformers; its modules, one a step, do. The road through them:
 `_find`
     `find_encoder(encoder) -> str`, `DEFAULT_ENCODER`. No torch, never waits for a dead network.
 `_load`
-    `load_tokenizer(folder)`, `load_encoder(folder, *, attention="auto", dtype=None)`,
+    `load_tokenizer(folder)`, `load_encoder(folder, *, attention="auto")`,
     `load_config(folder)`, `default_pooling(config, folder=None)`, `width_of(config)`,
     `longest_input(config)`, `is_decoder(config)`.
 `_tokenise`

@@ -15,7 +15,7 @@ from arena_estimators._encoder import _attention
 from arena_estimators.exceptions import ArenaError, ResourceNotFoundError
 
 _SILENCE = threading.Lock()
-_T5 = ("t5", "mt5", "umt5")  # of these only the encoder is read
+T5 = ("t5", "mt5", "umt5")  # of these only the encoder is read
 _LEAKY = ("convbert", "fnet", "nystromformer")  # these let padding into their results
 # pooling: its name in newer files of sentence-transformers, and its flag in older ones
 _SAID_POOLING = {
@@ -59,10 +59,10 @@ def load_config(folder):
         If the folder holds no model of a kind that can be read.
     """
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
-    if config.is_encoder_decoder and config.model_type not in _T5:
+    if config.is_encoder_decoder and config.model_type not in T5:
         raise ArenaError(
             f"{folder!r} holds an encoder with a decoder of the family {config.model_type!r}; of "
-            f"that kind only {', '.join(_T5)} can be read. Take an encoder or a decoder."
+            f"that kind only {', '.join(T5)} can be read. Take an encoder or a decoder."
         )
     if config.model_type in _LEAKY:
         raise ArenaError(
@@ -75,8 +75,8 @@ def load_config(folder):
     return config
 
 
-def load_encoder(folder, *, attention="auto", dtype=None):
-    """Load the encoder of a folder, in eval mode on the CPU.
+def load_encoder(folder, *, attention="auto"):
+    """Load the encoder of a folder in float32, in eval mode on the CPU.
 
     Parameters
     ----------
@@ -84,8 +84,6 @@ def load_encoder(folder, *, attention="auto", dtype=None):
     attention : {"auto", "packed", "sdpa", "eager"}, default="auto"
         "packed" makes the model take packed input beside padded input and is what "auto" gives
         where the family supports it; "auto" falls back to "sdpa" and that to "eager".
-    dtype : torch.dtype, optional
-        Type of the weights, float32 by default.
 
     Returns
     -------
@@ -99,7 +97,7 @@ def load_encoder(folder, *, attention="auto", dtype=None):
         If the folder holds no model of a kind that can be read, or not all of its weights.
     """
     config = load_config(folder)
-    kind = AutoModelForTextEncoding if config.model_type in _T5 else AutoModel
+    kind = AutoModelForTextEncoding if config.model_type in T5 else AutoModel
     options = {"attn_implementation": attention} if attention in ("sdpa", "eager") else {}
     if "add_pooling_layer" in inspect.signature(class_of(config)).parameters:
         options["add_pooling_layer"] = False  # the others compute theirs in any case
@@ -107,7 +105,7 @@ def load_encoder(folder, *, attention="auto", dtype=None):
         model, info = kind.from_pretrained(
             folder,
             config=config,
-            dtype=dtype or torch.float32,
+            dtype=torch.float32,
             local_files_only=True,
             output_loading_info=True,
             **options,
@@ -128,7 +126,7 @@ def load_encoder(folder, *, attention="auto", dtype=None):
 def class_of(config):
     """Give the class of a family's encoder, without loading it."""
     mappings = (modeling_auto.MODEL_MAPPING, modeling_auto.MODEL_FOR_TEXT_ENCODING_MAPPING)
-    kind = mappings[config.model_type in _T5][type(config)]
+    kind = mappings[config.model_type in T5][type(config)]
     return kind[0] if isinstance(kind, tuple) else kind
 
 
@@ -164,7 +162,7 @@ def width_of(config):
 
 def longest_input(config):
     """Give the largest number of tokens a family can read, or None where nothing limits it."""
-    relative = config.model_type in _T5 or not getattr(config, "position_biased_input", True)
+    relative = config.model_type in T5 or not getattr(config, "position_biased_input", True)
     longest = getattr(config, "max_position_embeddings", None)
     if relative or longest is None or longest <= 0:  # XLNet says -1
         return None

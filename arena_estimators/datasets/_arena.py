@@ -80,6 +80,8 @@ def load_arena(path, *, cells="auto", non_text="raise", verbose=False):
     FileFormatError
         If the file, a column or a cell is not as described. The message names the file, the row
         (counted from 0, with its id), the column and what was expected.
+    FileNotFoundError
+        If there is no such file.
 
     See Also
     --------
@@ -147,6 +149,8 @@ def iter_arena(path, chunk_rows=10_000, *, cells="auto", non_text="raise"):
     ------
     FileFormatError
         As in :func:`load_arena`, when the part with the fault is reached.
+    FileNotFoundError
+        If there is no such file, before the first part is asked for.
 
     See Also
     --------
@@ -163,6 +167,7 @@ def iter_arena(path, chunk_rows=10_000, *, cells="auto", non_text="raise"):
     [['Hi'], ['Why?']]
     """
     find_reader(path)
+    os.stat(path)
     return (
         _bunch(battles, pd.RangeIndex(first, first + len(battles["prompt"])), os.fspath(path))
         for battles, first, _ in _battles(path, cells, non_text, chunk_rows)

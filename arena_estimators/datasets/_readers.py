@@ -56,7 +56,10 @@ def read_batches(path, wanted, batch_rows, *, json_cells):
             empty = False
             yield batch
     except UnicodeDecodeError as error:
-        raise FileFormatError(f"{path}: not UTF-8 text ({error}). Save it as UTF-8.") from None
+        raise FileFormatError(
+            f"{path}: not UTF-8 text ({error}). Save it as UTF-8, or name its encoding: "
+            "`load_arena(pandas.read_csv(path, encoding='cp1252'))`."
+        ) from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise FileFormatError(f"{path}: damaged or cut-off gzip file ({error}).") from None
     except pd.errors.EmptyDataError:

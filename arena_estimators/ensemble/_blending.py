@@ -259,7 +259,10 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
         pairs = [isinstance(item, list | tuple) and len(item) == 2 for item in self.estimators]
         if not pairs or not all(pairs) or not all(isinstance(n, str) for n, _ in self.estimators):
             raise ArenaError("estimators must be a list of (name, classifier), at least one.")
-        self._validate_names([name for name, _ in self.estimators])
+        try:
+            self._validate_names([name for name, _ in self.estimators])
+        except ValueError as error:  # scikit-learn's
+            raise ArenaError(str(error)) from None
         named = [(name, member) for name, member in self.estimators if member != "drop"]
         if not named or "blend" in dict(named):
             raise ArenaError("At least one member must be left, and none be named 'blend'.")

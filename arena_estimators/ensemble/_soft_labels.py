@@ -97,7 +97,7 @@ def soften_labels(X, y, proba, *, hard_weight=0.5, temperature=1.0, sample_weigh
            [0.35, 0.55, 0.1 ]])
     """
     check_battles(X)
-    proba = _as_soft_labels(proba, len(X), "proba")
+    proba = _as_soft_labels(proba, len(X))
     soft = proba
     if temperature != 1:
         soft = softmax(np.log(np.maximum(proba, _SMALLEST)) / temperature, axis=1)
@@ -341,9 +341,9 @@ def _fit_student(student, X, soft, weight, names):
     return fit_member(student, X.iloc[rows], names[columns], counts)
 
 
-def _as_soft_labels(proba, n_battles, name):
+def _as_soft_labels(proba, n_battles):
     if np.ndim(proba) != 2:
-        raise LabelsError(f"{name} must have one row a battle and one column a class.")
+        raise LabelsError("proba must have one row a battle and one column a class.")
     return check_labels(proba, n_battles=n_battles)[1]
 
 

@@ -74,6 +74,8 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
 
     Attributes
     ----------
+    blocks_ : tuple of str
+        The blocks of columns, in their order.
     fingerprint_ : str
         Of the encoder's weights and configuration. `transform` refuses another encoder under the
         same name.

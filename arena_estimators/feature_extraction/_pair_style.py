@@ -60,6 +60,8 @@ class PairStyleFeatures(ReadsBattles, TransformerMixin, BaseEstimator):
 
     Attributes
     ----------
+    blocks_ : tuple of str
+        The blocks of columns, in their order.
     scale_ : ndarray of shape (n_measures,)
         Root mean square of a - b in the fitted battles, 1 for a measure that never differed. It is
         the same for swapped battles.

@@ -6,7 +6,7 @@ import tempfile
 
 import safetensors.torch
 
-from arena_estimators._encoder._load import load_tokenizer
+from arena_estimators._encoder._load import T5, load_tokenizer
 from arena_estimators.neural_network._module import build_module
 from arena_estimators.neural_network._training import finish, make_net
 
@@ -74,6 +74,6 @@ def _weights_of(module):
 
 def _config_of(encoder):
     config = encoder.config.to_dict()
-    if config["model_type"] in ("t5", "mt5", "umt5"):
+    if config["model_type"] in T5:
         config["is_encoder_decoder"] = True  # the encoder alone forgets it, and loading needs it
     return config

@@ -71,6 +71,8 @@ class NLTKCleaner(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap_outpu
 
     Raises
     ------
+    ArenaError
+        If no columns are named, or if the language is unknown.
     BattlesError
         If a column is missing or a cell is neither text, missing nor a list of turns.
     ResourceNotFoundError

@@ -174,11 +174,6 @@ def test_attention_by_name_gives_the_same(tiny, sequences, attention):
     assert model.config._attn_implementation == attention
 
 
-def test_half_precision_weights(tiny):
-    model = load_encoder(tiny("bert"), dtype=torch.bfloat16)
-    assert {p.dtype for p in model.parameters()} == {torch.bfloat16}
-
-
 @pytest.mark.parametrize("settings", ["kept", "gone"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_folder_without_a_tokenizer_is_refused(tiny, tmp_path, family, settings):

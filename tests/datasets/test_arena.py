@@ -694,3 +694,9 @@ def test_what_is_said_to_be_text_stays_text_after_many_lists(tmp_path):
     pd.DataFrame(dict.fromkeys(COLUMNS, cells)).to_csv(tmp_path / "battles.csv", index=False)
     parts = iter_arena(tmp_path / "battles.csv", 100, cells="text")
     assert [cell for part in parts for cell in part.X.response_a] == cells
+
+
+def test_a_file_that_is_not_there_is_missed_at_once(tmp_path):
+    for read in (load_arena, iter_arena):
+        with pytest.raises(FileNotFoundError, match=r"none\.csv"):
+            read(tmp_path / "none.csv")

@@ -51,7 +51,7 @@ from arena_estimators import (
 )
 from arena_estimators.ensemble._members import weight_name
 from arena_estimators.ensemble._pooling import fit_pool, mean_log_loss, pool
-from arena_estimators.exceptions import BattlesError, LabelsError
+from arena_estimators.exceptions import ArenaError, BattlesError, LabelsError
 
 
 def style(alpha=0.03):
@@ -422,6 +422,11 @@ def test_bad_input_is_refused_before_any_fit(data, members, options, message):
     order = np.argsort(data.y)
     with pytest.raises(ValueError, match=message):
         BlendingClassifier(members, **options).fit(data.X.iloc[order], data.y[order])
+
+
+def test_names_that_are_refused_are_this_librarys_error(data):
+    with pytest.raises(ArenaError, match="not unique"):
+        BlendingClassifier([("x", Untouched()), ("x", Untouched())]).fit(data.X, data.y)
 
 
 def test_weights_are_refused_before_any_fit_where_a_member_takes_none(data):
