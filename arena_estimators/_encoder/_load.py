@@ -100,7 +100,7 @@ def load_encoder(folder, *, attention="auto"):
     kind = AutoModelForTextEncoding if config.model_type in T5 else AutoModel
     options = {"attn_implementation": attention} if attention in ("sdpa", "eager") else {}
     if "add_pooling_layer" in inspect.signature(class_of(config)).parameters:
-        options["add_pooling_layer"] = False  # the others compute theirs in any case
+        options["add_pooling_layer"] = False  # other families compute theirs in any case
     with _quiet():
         model, info = kind.from_pretrained(
             folder,

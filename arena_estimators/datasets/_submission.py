@@ -54,13 +54,13 @@ def make_submission(estimator, X, ids):
     """
     ids = _check_ids(ids)
     _warn_of_floats(ids)
-    if not pd.Series(ids).is_unique:
-        repeated = pd.Series(ids)[pd.Series(ids).duplicated()]
+    repeated = ids[pd.Series(ids).duplicated()]
+    if len(repeated):
         warn(
-            f"{len(repeated)} rows have an id that was there before, such as {repeated.iloc[0]}; "
+            f"{len(repeated)} rows have an id that was there before, such as {repeated[0]}; "
             "a competition scores one row an id."
         )
-    if hasattr(X, "X"):
+    if isinstance(X, dict):
         raise SubmissionError("X is what load_arena gives; pass its battles alone, `.X`.")
     if len(ids) != len(X):
         raise SubmissionError(f"X has {len(X)} battles but there are {len(ids)} ids.")
