@@ -8,10 +8,9 @@ Several machines need one folder for the model that all of them see.
 Without --train and --test it writes its own battles, few and short, so that a CPU is enough.
 
 It can be stopped at any moment and started again with the same command: the training continues
-from its last checkpoint, and a finished model is read back instead of trained, but for another
-train file, which is refused. Before it predicts,
-it tells from a sample how long that will take, for this test file and for one of 25,000 battles,
-unless fewer than 50 battles are at hand.
+from its last checkpoint, and a finished model is read back instead of trained (with another train
+file, or other options, it is refused). Before it predicts, it tells from a sample how long that
+will take, for this test file and for one of 25,000 battles, unless fewer than 50 are at hand.
 """
 
 import argparse

@@ -242,7 +242,8 @@ def test_ids_that_come_again_are_kept_and_warned_of(X):
     assert frame.id.tolist() == [9, 4, 9]
 
 
-def test_what_load_arena_gives_is_no_frame():
+def test_what_load_arena_gives_is_no_frame(X):
     data = make_battles(3, random_state=0)
+    make_submission(Fixed(["model_a", "model_b", "tie"], PROBA), X.assign(X=1), data.id)
     with pytest.raises(SubmissionError, match=r"pass its battles alone, `\.X`"):
         make_submission(Fixed(["model_a", "model_b", "tie"], PROBA), data, data.id)
