@@ -105,14 +105,7 @@ def lean(encoder, device, dtype):
     """
     changed = []
     for module in encoder.modules():
-        if device.type == "cpu":
-            faster = _drop_by_bits(module) if type(module) is nn.Dropout else None
-        elif type(module) is nn.LayerNorm and dtype == torch.bfloat16:
-            faster = _norm_in(module, dtype)
-        elif type(module) is nn.Embedding and module.num_embeddings <= _SMALL:
-            faster = _look_up_by_product(module, dtype)
-        else:
-            faster = None
+        faster = _faster(module, device, dtype)
         if faster is not None:
             changed.append(module)
             module.forward = faster
@@ -121,6 +114,17 @@ def lean(encoder, device, dtype):
     finally:
         for module in changed:
             del module.forward
+
+
+def _faster(module, device, dtype):
+    """Give a faster way through a module on a device, None where there is none."""
+    if device.type == "cpu":
+        return _drop_by_bits(module) if type(module) is nn.Dropout else None
+    if type(module) is nn.LayerNorm and dtype == torch.bfloat16:
+        return _norm_in(module, dtype)
+    if type(module) is nn.Embedding and module.num_embeddings <= _SMALL:
+        return _look_up_by_product(module, dtype)
+    return None
 
 
 def _drop_by_bits(module):

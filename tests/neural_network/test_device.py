@@ -58,6 +58,7 @@ def test_half_precision_norms_stay_close(pooled):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("p", [0.0, 0.1, 0.3, 1.0])
 def test_dropouts_on_a_cpu(dtype, p):
+    torch.manual_seed(0)
     part = torch.nn.Dropout(p)
     hidden = torch.ones(301, 101, dtype=dtype, requires_grad=True)
     with lean(torch.nn.Sequential(part), torch.device("cpu"), dtype):
@@ -69,7 +70,7 @@ def test_dropouts_on_a_cpu(dtype, p):
         torch.manual_seed(3)
         assert torch.equal(first, part(hidden))
     share = (dropped != 0).double().mean().item()
-    assert share == pytest.approx(1 - p, abs=0.01)  # five standard deviations at most
+    assert share == pytest.approx(1 - p, abs=0.01)  # three standard deviations and more
     assert torch.equal(dropped, other) == (p in (0.0, 1.0))
     kept = set(dropped.unique().tolist())
     assert kept <= {0.0, torch.tensor(1 / (1 - p) if p < 1 else 0.0, dtype=dtype).item()}
