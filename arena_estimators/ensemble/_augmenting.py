@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import _check_sample_weight
 
 from arena_estimators._validation import HasMethods, Interval, fit_context, validate_battles
 from arena_estimators.battles import COLUMNS, GROUP, check_labels
@@ -161,20 +161,7 @@ class AugmentingClassifier(BattleClassifierMixin, BaseEstimator):
         self.n_copies_ = len(copies)
         return self
 
-    def predict_proba(self, X):
-        """Compute the probabilities of the classes.
-
-        Parameters
-        ----------
-        X : DataFrame of shape (n_battles, n_columns)
-            Battles.
-
-        Returns
-        -------
-        ndarray of shape (n_battles, n_classes) of float64
-        """
-        check_is_fitted(self)
-        validate_battles(self, X, reset=False)
+    def _proba(self, X):
         return proba_of(self.estimator_, X, self.classes_, "estimator")
 
     def _check_settings(self):

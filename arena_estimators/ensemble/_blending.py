@@ -233,21 +233,8 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
         self.temperature_ = temperature
         return self
 
-    def predict_proba(self, X):
-        """Compute the probabilities of the classes.
-
-        Parameters
-        ----------
-        X : DataFrame of shape (n_battles, n_columns)
-            Battles.
-
-        Returns
-        -------
-        ndarray of shape (n_battles, n_classes) of float64
-        """
-        check_is_fitted(self)
+    def _proba(self, X):
         self._validate_params()  # `space` may have been set since
-        validate_battles(self, X, reset=False)
         members = [
             proba_of(member, X, self.classes_, f"Member {name!r}")
             for name, member in self.named_estimators_.items()

@@ -6,7 +6,7 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import _check_sample_weight
 
 from arena_estimators._validation import HasMethods, Interval, fit_context, validate_battles
 from arena_estimators.battles import check_labels
@@ -121,20 +121,7 @@ class EarlyStoppingClassifier(BattleClassifierMixin, BaseEstimator):
         self.classes_ = classes
         return self
 
-    def predict_proba(self, X):
-        """Compute the probabilities of the classes.
-
-        Parameters
-        ----------
-        X : DataFrame of shape (n_battles, n_columns)
-            Battles.
-
-        Returns
-        -------
-        ndarray of shape (n_battles, n_classes) of float64
-        """
-        check_is_fitted(self)
-        validate_battles(self, X, reset=False)
+    def _proba(self, X):
         return np.asarray(self.estimator_.predict_proba(X), dtype=np.float64)
 
     def _check_settings(self):

@@ -16,7 +16,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
-from arena_estimators._validation import ReadsBattles
+from arena_estimators._validation import ReadsBattles, validate_battles
 from arena_estimators.battles import CLASSES
 from arena_estimators.exceptions import ArenaError, LabelsError
 from arena_estimators.feature_extraction._cached import writable_memory
@@ -26,7 +26,23 @@ _LABELS_ONLY = ("sklearn.", "lightgbm.")
 
 
 class BattleClassifierMixin(ReadsBattles, ClassifierMixin, MetaEstimatorMixin):
-    """What every classifier of battles made of others has in common."""
+    """What every classifier of battles made of others has in common; `_proba` is its own."""
+
+    def predict_proba(self, X):
+        """Compute the probabilities of the classes.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_battles, n_columns)
+            Battles.
+
+        Returns
+        -------
+        ndarray of shape (n_battles, n_classes) of float64
+        """
+        check_is_fitted(self)
+        validate_battles(self, X, reset=False)
+        return self._proba(X)
 
     def predict(self, X):
         """Give the most probable class of each battle.
@@ -40,8 +56,8 @@ class BattleClassifierMixin(ReadsBattles, ClassifierMixin, MetaEstimatorMixin):
         -------
         ndarray of shape (n_battles,)
         """
-        check_is_fitted(self)
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        proba = self.predict_proba(X)
+        return self.classes_[proba.argmax(axis=1)]
 
 
 def check_member(estimator, name, classes=None, *, prefit=False, soft=False):

@@ -275,20 +275,7 @@ class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
         self.classes_ = classes
         return self
 
-    def predict_proba(self, X):
-        """Compute the student's probabilities of the classes.
-
-        Parameters
-        ----------
-        X : DataFrame of shape (n_battles, n_columns)
-            Battles.
-
-        Returns
-        -------
-        ndarray of shape (n_battles, n_classes) of float64
-        """
-        check_is_fitted(self)
-        validate_battles(self, X, reset=False)
+    def _proba(self, X):
         return proba_of(self.student_, X, self.classes_, "The student")
 
     def _ask_teacher(self, X, y, sample_weight, names, *, refit):

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import _check_sample_weight
 
 from arena_estimators._validation import (
     HasMethods,
@@ -136,21 +136,8 @@ class SwapSymmetricClassifier(BattleClassifierMixin, BaseEstimator):
         self.classes_ = classes
         return self
 
-    def predict_proba(self, X):
-        """Compute the probabilities of the classes.
-
-        Parameters
-        ----------
-        X : DataFrame of shape (n_battles, n_columns)
-            Battles.
-
-        Returns
-        -------
-        ndarray of shape (n_battles, n_classes) of float64
-        """
-        check_is_fitted(self)
+    def _proba(self, X):
         self._validate_params()  # how to predict may have been set since
-        validate_battles(self, X, reset=False)
         proba = proba_of(self.estimator_, X, self.classes_, "estimator")
         if self.predict_order == "none":
             return proba
