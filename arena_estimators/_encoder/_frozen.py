@@ -65,8 +65,9 @@ class FrozenEncoder:
 def _configuration(folder):
     """Give the configuration's text, but for what saving it anew may change."""
     file = pathlib.Path(folder, "config.json")
-    config = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    kept = {name: value for name, value in config.items() if name not in _SAID_BY_SAVING}
+    with _load.explained(folder):
+        config = json.loads(file.read_text(encoding="utf-8"))
+        kept = {name: value for name, value in config.items() if name not in _SAID_BY_SAVING}
     return json.dumps(kept, sort_keys=True)
 
 

@@ -58,7 +58,8 @@ def load_config(folder):
     ArenaError
         If the folder holds no model of a kind that can be read.
     """
-    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    with explained(folder):
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
     if config.is_encoder_decoder and config.model_type not in T5:
         raise ArenaError(
             f"{folder!r} holds an encoder with a decoder of the family {config.model_type!r}; of "
@@ -101,20 +102,23 @@ def load_encoder(folder, *, attention="auto"):
     options = {"attn_implementation": attention} if attention in ("sdpa", "eager") else {}
     if "add_pooling_layer" in inspect.signature(class_of(config)).parameters:
         options["add_pooling_layer"] = False  # other families compute theirs in any case
-    with _quiet():
+    with _quiet(), explained(folder):
         model, info = kind.from_pretrained(
             folder,
             config=config,
             dtype=torch.float32,
             local_files_only=True,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,
             **options,
         )
-    missing = [key for key in info["missing_keys"] if "pooler" not in key]
-    if missing:
+    unlike = [*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])]
+    unlike = [key for key in unlike if "pooler" not in key]
+    if unlike:
         raise ArenaError(
-            f"The weights in {folder!r} lack {len(missing)} of the encoder's tensors "
-            f"({missing[0]!r}, ...): they belong to another kind of model."
+            f"The weights in {folder!r} lack {len(unlike)} of the encoder's tensors, or have them "
+            f"in another size ({unlike[0]!r}, ...): they belong to another kind of model, or to "
+            "another config.json."
         )
     if model.config.pad_token_id is None:
         model.config.pad_token_id = load_tokenizer(folder).pad_token_id
@@ -146,7 +150,8 @@ def default_pooling(config, folder=None):
     """
     said = pathlib.Path(folder, "1_Pooling", "config.json") if folder else None
     if said and said.is_file():
-        modes = json.loads(said.read_text(encoding="utf-8"))
+        with explained(said):
+            modes = json.loads(said.read_text(encoding="utf-8"))
         names = modes.get("pooling_mode") or []
         names = [names] if isinstance(names, str) else names
         for pooling, (name, flag) in _SAID_POOLING.items():
@@ -200,6 +205,21 @@ def _check_vocabulary(folder, tokenizer):
             f"{size}. Save the tokenizer that belongs to the encoder, or train it after "
             "`model.resize_token_embeddings(len(tokenizer))`."
         )
+
+
+@contextlib.contextmanager
+def explained(path):
+    """Say of which files an error of the libraries that read them tells, and what to do."""
+    try:
+        yield
+    except (ImportError, MemoryError):
+        raise
+    except Exception as error:  # the libraries have errors of their own
+        raise ArenaError(
+            f"The encoder in {str(path)!r} cannot be read ({type(error).__name__}: "
+            f"{(str(error).splitlines() or [''])[0]}). Its files may be cut short, from another "
+            "model, or too new for the transformers installed here. Save or download it again."
+        ) from error
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 import importlib.util
 import os
 
-from skorch.callbacks import BatchScoring, Callback, EpochScoring
+from skorch.callbacks import BatchScoring, Callback, EpochScoring, LRScheduler
 
 from arena_estimators._encoder._attention import require_packing
 from arena_estimators._encoder._load import class_of, load_config, longest_input
@@ -71,7 +71,7 @@ def check_together(p, folder):
         raise ArenaError(
             f"gradient_checkpointing=True: the family {config.model_type!r} cannot do it."
         )
-    _check_callbacks(p.callbacks)
+    _check_callbacks(p)
     if p.lora_rank and p.freeze is not None:
         raise ArenaError(
             f"lora_rank={p.lora_rank} already fixes the encoder's own weights; pass freeze=None."
@@ -90,13 +90,18 @@ def check_length(max_length, config):
         )
 
 
-def _check_callbacks(callbacks):
-    """Refuse what is no callback, and skorch's that score a batch: there are no predictions."""
-    if len(find_callbacks(callbacks, Callback)) < len(callbacks or []):
+def _check_callbacks(p):
+    """Refuse what is no callback, and skorch's that would have no effect or nothing to score."""
+    if len(find_callbacks(p.callbacks, Callback)) < len(p.callbacks or []):
         raise ArenaError(
-            f"callbacks must hold skorch callbacks, or pairs of a name and one; got {callbacks}."
+            f"callbacks must hold skorch callbacks, or pairs of a name and one; got {p.callbacks}."
         )
-    for kind in find_callbacks(callbacks, (EpochScoring, BatchScoring)):
+    if find_callbacks(p.callbacks, LRScheduler) and (p.schedule != "constant" or p.warmup):
+        raise ArenaError(
+            f"callbacks: the rates that LRScheduler sets are set anew at every step by schedule="
+            f"{p.schedule!r} and warmup={p.warmup}. Pass schedule='constant' and warmup=0."
+        )
+    for kind in find_callbacks(p.callbacks, (EpochScoring, BatchScoring)):
         raise ArenaError(
             f"callbacks: {kind.__name__} scores predictions, which an optimizer step does not "
             "make. The validation's log loss is in the history as 'valid_loss'; other scores "
@@ -106,6 +111,6 @@ def _check_callbacks(callbacks):
 
 def find_callbacks(callbacks, kinds):
     """Give the classes of those callbacks, named or not, made or not, that are of some kinds."""
-    made = [c[1] if isinstance(c, tuple) else c for c in callbacks or []]
+    made = [c[1] if isinstance(c, tuple) and len(c) == 2 else c for c in callbacks or []]
     classes = [c if isinstance(c, type) else type(c) for c in made]
     return [kind for kind in classes if issubclass(kind, kinds)]

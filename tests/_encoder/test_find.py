@@ -1,5 +1,6 @@
 import contextlib
 import json
+import pathlib
 import shutil
 import socket
 import subprocess
@@ -28,9 +29,17 @@ def test_a_folder_is_taken_as_it_is(tiny):
     assert find_encoder(tiny("bert")) == tiny("bert")
 
 
-def test_a_folder_without_an_encoder_is_refused(tmp_path):
-    with pytest.raises(ResourceNotFoundError, match="no config.json"):
-        find_encoder(tmp_path)
+@pytest.mark.parametrize("lost", ["config.json", "model.safetensors"])
+def test_a_folder_that_lacks_a_part_is_refused(tiny, tmp_path, lost):
+    folder = shutil.copytree(tiny("bert"), tmp_path / "part")
+    (folder / lost).unlink()
+    with pytest.raises(ResourceNotFoundError, match="no whole encoder"):
+        find_encoder(folder)
+
+
+def test_a_file_is_not_taken_for_a_name(tiny):
+    with pytest.raises(ResourceNotFoundError, match="pass the folder it is in"):
+        find_encoder(f"{tiny('bert')}/config.json")
 
 
 def test_the_default_comes_from_the_installed_package(hub):
@@ -84,8 +93,10 @@ def test_offline_and_not_found_names_three_ways(hub, name):
     with pytest.raises(ResourceNotFoundError) as caught:
         find_encoder(name)
     message = str(caught.value)
-    for part in (name, "arena-estimators[minilm]", "hf download", "pass encoder=", "HF_HOME"):
+    download = f"hf download {name if name == NAME else 'NAME'} --local-dir"
+    for part in (name, "arena-estimators[minilm]", download, "pass encoder=", "HF_HOME"):
         assert part in message
+    assert (str(pathlib.Path.cwd()) in message) == (name != NAME)
 
 
 def test_the_default_offline_without_its_package(hub, monkeypatch):

@@ -22,6 +22,7 @@ from transformers import (
     XLNetConfig,
 )
 
+from arena_estimators._encoder._frozen import FrozenEncoder
 from arena_estimators._encoder._load import (
     default_pooling,
     is_decoder,
@@ -135,6 +136,42 @@ def test_weights_of_another_kind_are_refused(tiny, tmp_path):
     shutil.copy(weights, folder / "model.safetensors")
     with pytest.raises(ArenaError, match="another kind of model"):
         load_encoder(folder)
+
+
+def test_weights_of_another_size_are_refused(tiny, tmp_path):
+    folder = shutil.copytree(tiny("bert"), tmp_path / "narrow")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"intermediate_size": 7}))
+    with pytest.raises(ArenaError, match=r"in another size \('encoder.*another config.json"):
+        load_encoder(folder)
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("config.json", "{oops"),
+        ("config.json", "[]"),
+        ("config.json", '{"model_type": "newfangled"}'),
+        ("model.safetensors", "version https://git-lfs.github.com/spec/v1"),
+        ("1_Pooling/config.json", "{"),
+    ],
+)
+def test_damaged_files_are_told_of(tiny, tmp_path, file, content):
+    folder = shutil.copytree(tiny("bert"), tmp_path / "damaged")
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text("{}")
+    (folder / file).write_text(content)
+    with pytest.raises(ArenaError, match="cannot be read .*Save or download it again"):
+        load_encoder(folder)
+        default_pooling(load_config(folder), folder)
+
+
+@pytest.mark.parametrize("content", ["{oops", "[]"])
+def test_a_damaged_configuration_has_no_fingerprint(tiny, tmp_path, content):
+    folder = shutil.copytree(tiny("bert"), tmp_path / "damaged")
+    (folder / "config.json").write_text(content)
+    with pytest.raises(ArenaError, match="cannot be read"):
+        str(FrozenEncoder(folder).fingerprint)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

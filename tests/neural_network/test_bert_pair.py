@@ -16,7 +16,7 @@ from sklearn.base import clone
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils._param_validation import InvalidParameterError
-from skorch.callbacks import BatchScoring, Callback, EarlyStopping, EpochScoring
+from skorch.callbacks import BatchScoring, Callback, EarlyStopping, EpochScoring, LRScheduler
 from tiny_encoders import FAMILIES
 
 from arena_estimators import BertPairClassifier, swap, swap_proba
@@ -436,6 +436,9 @@ def test_a_callback_keeps_no_copy_of_the_weights(small, learnable):
         ({"callbacks": [("score", BatchScoring("accuracy"))]}, "BatchScoring scores predictions"),
         ({"callbacks": [EpochScoring]}, "EpochScoring scores predictions"),
         ({"callbacks": [3]}, "must hold skorch callbacks"),
+        ({"callbacks": [("stop",)]}, "must hold skorch callbacks"),
+        ({"callbacks": [LRScheduler()]}, "Pass schedule='constant' and warmup=0"),
+        ({"callbacks": [LRScheduler()], "schedule": "constant"}, "and warmup=0"),
     ],
 )
 def test_parameters_that_cannot_be_are_refused(small, learnable, monkeypatch, parameters, match):
