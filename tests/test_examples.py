@@ -119,15 +119,28 @@ def test_the_demo_says_what_it_does_before_it_does_it(example, monkeypatch, caps
     assert not pathlib.Path("submission.csv").exists()
 
 
-def test_plot_length_bias_draws_two_figures(monkeypatch):
+@pytest.fixture
+def gallery(monkeypatch):
+    """A function that runs a script of the gallery and gives its names, and its figures."""
     matplotlib = pytest.importorskip("matplotlib", reason="the gallery needs it: make docs")
     matplotlib.use("agg")
     pyplot = importlib.import_module("matplotlib.pyplot")
     monkeypatch.setattr(pyplot, "show", lambda: None)
-    model = runpy.run_path(str(EXAMPLES / "plot_length_bias.py"))["model"]
-    assert len(pyplot.get_fignums()) == 2
+    yield lambda name: (runpy.run_path(str(EXAMPLES / f"{name}.py")), pyplot.get_fignums())
     pyplot.close("all")
-    assert abs(model.coef_[0] - 1) < 0.2  # the true effect of length
+
+
+def test_plot_length_bias_finds_the_true_effect(gallery):
+    names, figures = gallery("plot_length_bias")
+    assert len(figures) == 2
+    assert abs(names["model"].coef_[0] - 1) < 0.2
+
+
+def test_plot_leaderboard_comes_nearer_to_the_truth_given_style(gallery):
+    names, figures = gallery("plot_leaderboard")
+    assert len(figures) == 1
+    assert names["errors"]["given style"] < names["errors"]["as voted"] / 2
+    assert names["rated"].mean().round(6).tolist() == [1000, 1000]
 
 
 @pytest.mark.parametrize("option", ["--train", "--test"])
