@@ -1,1 +1,0 @@
-"""What a fitted model has learned, told in words and pictures."""
