@@ -85,8 +85,9 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
     max_grad_norm : float or None, default=1.0
         Gradients are cut to this norm.
     batch_tokens : int, default=16384
-        Tokens of a batch. Halve it, and double `accumulate`, when memory runs out. Both decide how
-        many battles an optimizer step has; few battles need more steps, so a lower number.
+        Tokens of a batch, of which a CPU keeps 4096 in memory at a time. Halve it, and double
+        `accumulate`, when memory runs out. Both decide how many battles an optimizer step has; few
+        battles need more steps, so a lower number.
     accumulate : int, default=1
         Batches in an optimizer step.
     lora_rank : int or None, default=None

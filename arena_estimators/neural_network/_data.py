@@ -63,6 +63,7 @@ class Dealing:
     packed: bool
     static: bool
     pin: bool
+    part_tokens: int
     piece_tokens: int
     rank: int
     size: int
@@ -146,8 +147,16 @@ class Steps:
         weight = float(sum(self.data.weight[positions].sum() for positions, _ in group))
         total = n_battles * float(self.data.weight.mean())  # so that light steps count less
         mine = group[self.dealing.rank :: self.dealing.size]
-        parts = [self._batch(positions, seed, total) for positions, seed in mine]
-        return Step(parts, n_battles, weight)
+        parts = [part for positions, seed in mine for part in self._parts(positions, seed)]
+        return Step([self._batch(*part, total) for part in parts], n_battles, weight)
+
+    def _parts(self, positions, seed):
+        """Cut a batch into parts, whose gradients are computed one after the other."""
+        budget = self.dealing.part_tokens
+        if budget >= self.dealing.batch_tokens:
+            return [(positions, seed)]
+        dealt = batches(self.lengths[positions], batch_tokens=budget)
+        return [(positions[part], _seed(seed, number)) for number, part in enumerate(dealt)]
 
     def _batch(self, positions, seed, total):
         data = self.data

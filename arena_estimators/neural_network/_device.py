@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from arena_estimators.exceptions import ArenaError, warn
 
-_CACHED = 2048
+_CACHED, _KEPT = 2048, 4096  # tokens
 _SHAPES = 1000
 _SMALL = 1024  # rows of an embedding that is cheaper as a product with one-hot rows
 _RANDOMNESS = threading.RLock()
@@ -25,6 +25,11 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 def tokens_at_once(batch_tokens, device):
     """Give how many tokens to compute in one go; on a CPU, few enough for its caches."""
     return min(batch_tokens, _CACHED) if device.type == "cpu" else batch_tokens
+
+
+def tokens_kept(batch_tokens, device):
+    """Give for how many tokens to keep what their gradients need; on a CPU, to save memory."""
+    return min(batch_tokens, _KEPT) if device.type == "cpu" else batch_tokens
 
 
 @contextlib.contextmanager

@@ -25,6 +25,7 @@ from arena_estimators.neural_network._device import (
     lean,
     repeatable,
     tokens_at_once,
+    tokens_kept,
 )
 from arena_estimators.neural_network._heads import PairLoss, begin_at_shares
 from arena_estimators.neural_network._module import (
@@ -127,6 +128,7 @@ def train(
         packed=packed,
         static=compiled,
         pin=device.type == "cuda",
+        part_tokens=tokens_kept(p.batch_tokens, device),
         piece_tokens=tokens_at_once(p.batch_tokens, device),
         rank=workers.rank,
         size=workers.size,

@@ -6,7 +6,8 @@ from arena_estimators._encoder._tokenise import Sequences
 from arena_estimators.neural_network._data import Dealing, PairData, Steps
 
 DEALING = {"batch_tokens": 100, "accumulate": 2, "seed": 3, "pad_id": 0, "packed": False}
-DEALING |= {"static": False, "pin": False, "piece_tokens": 60, "rank": 0, "size": 1}
+DEALING |= {"static": False, "pin": False, "part_tokens": 100, "piece_tokens": 60}
+DEALING |= {"rank": 0, "size": 1}
 
 
 @pytest.fixture
@@ -41,6 +42,24 @@ def test_every_battle_comes_once_an_epoch_within_the_budget(data, packed):
         for part in step.parts:
             assert sum(inputs["input_ids"].numel() for inputs in part["inputs"]) <= 120
     assert steps.n_steps == sum(map(len, steps.plans))
+
+
+def test_a_batch_is_computed_in_parts(data):
+    whole, cut = _steps(data), _steps(data, part_tokens=60)
+    assert cut.plans[0][0][0][0].tolist() == whole.plans[0][0][0][0].tolist()
+    seeds, n_parts = [], []
+    for one, other in zip(whole, cut, strict=True):
+        assert (len(one), one.weight) == (len(other), other.weight)
+        dealt = [[part["positions"].tolist() for part in step.parts] for step in (one, other)]
+        assert sum(dealt[0], []) == sum(dealt[1], [])
+        for part in other.parts:
+            longest = data.sequences.lengths[data.rows[part["positions"]]].max()
+            assert 2 * longest * len(part["positions"]) <= 60
+            assert part["total"] == one.parts[0]["total"]
+        seeds += [part["seed"] for part in other.parts]
+        n_parts.append(len(other.parts) - len(one.parts))
+    assert len(set(seeds)) == len(seeds)
+    assert sum(n_parts) > 10
 
 
 def test_epochs_and_seeds_differ_and_repeat(data):

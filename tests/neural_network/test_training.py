@@ -158,11 +158,27 @@ def test_gradient_checkpointing_changes_nothing_but_the_time(small, learnable):
     np.testing.assert_allclose(*curves, atol=1e-5)
 
 
-def test_parts_of_a_step_add_up(small, learnable, without_dropout):
-    """One large batch and its pieces accumulated make the same steps."""
+class CountParts(Callback):
+    def on_train_begin(self, net, **kwargs):
+        self.counts = set()
+
+    def on_batch_begin(self, net, batch, training, **kwargs):
+        if training:
+            self.counts.add(len(batch.parts))
+
+
+def test_parts_of_a_step_add_up(small, learnable, without_dropout, monkeypatch):
+    """One large batch, its parts on a CPU and its pieces accumulated make the same steps."""
     X, y = learnable
     settings = {"validation_fraction": 0.0, "n_epochs": 3, "warmup": 0.0, "max_grad_norm": None}
-    whole = small(batch_tokens=10**6, **settings).fit(X, y)
+    counting = CountParts()
+    monkeypatch.setattr(_device, "_KEPT", 10**6)
+    whole = small(batch_tokens=10**6, callbacks=[counting], **settings).fit(X, y)
+    assert counting.counts == {1}
+    monkeypatch.setattr(_device, "_KEPT", 600)
+    parts = small(batch_tokens=10**6, callbacks=[counting], **settings).fit(X, y)
+    assert min(counting.counts) > 4
+    np.testing.assert_allclose(parts.loss_curve_, whole.loss_curve_, atol=1e-4)
     pieces = small(batch_tokens=600, accumulate=10**6, **settings).fit(X, y)
     assert len(whole.loss_curve_) == len(pieces.loss_curve_) == 3
     np.testing.assert_allclose(pieces.loss_curve_, whole.loss_curve_, atol=1e-4)
