@@ -55,11 +55,13 @@ def swap_proba(P):
     Parameters
     ----------
     P : array-like of shape (n_battles, 3) or (n_battles, 2)
-        Columns in the order of the sorted classes: model_a, model_b and, if present, tie.
+        Columns in the order of the sorted classes: model_a, model_b and, if present, tie. A
+        DataFrame must name its columns after them, with or without the prefix `winner_`.
 
     Returns
     -------
     ndarray of the same shape
+        Columns in the order of the sorted classes.
 
     Examples
     --------
@@ -67,7 +69,7 @@ def swap_proba(P):
     >>> swap_proba([[0.5, 0.2, 0.3]])
     array([[0.2, 0.5, 0.3]])
     """
-    P = np.asarray(P)
+    P = _named_soft_labels(P) if isinstance(P, pd.DataFrame) else np.asarray(P)
     if P.ndim != 2 or P.shape[1] not in (2, 3):
         raise LabelsError(
             f"swap_proba expects shape (n_battles, 3) or (n_battles, 2), got {P.shape}."
@@ -86,8 +88,7 @@ def swap_labels(y):
     -------
     ndarray of the same shape
     """
-    y = _named_soft_labels(y) if isinstance(y, pd.DataFrame) else np.asarray(y)
-    if y.ndim == 2:
+    if isinstance(y, pd.DataFrame) or np.ndim(y) == 2:
         return swap_proba(y)
     classes, codes = check_labels(y)
     return classes[np.array([1, 0, 2])[codes]]
@@ -264,6 +265,22 @@ def texts(column, separator="\n\n"):
     return [text_of(cell, separator) for cell in column]
 
 
+def stack(*frames):
+    """Put frames of battles below each other; their rows are counted anew.
+
+    Arrow's lists become lists: beside cells of another kind, pandas would make them arrays.
+    """
+    plain = []
+    for frame in frames:
+        listed = [name for name in COLUMNS if str(frame[name].dtype).startswith("list<")]
+        changed = {
+            name: pd.Series(frame[name].tolist(), index=frame.index, dtype=object)
+            for name in listed
+        }
+        plain.append(frame.assign(**changed))
+    return pd.concat(plain, ignore_index=True)
+
+
 def _of_one_type(left, right):
     """Give the two sides all categories of both, if they are categorical; else as they are."""
     if not all(isinstance(side.dtype, pd.CategoricalDtype) for side in (left, right)):
@@ -276,7 +293,8 @@ def _check_columns(X, columns, name="X"):
     if not isinstance(X, pd.DataFrame):
         raise BattlesError(
             f"{name} must be a pandas DataFrame with the columns {', '.join(map(repr, columns))}; "
-            f"got {type(X).__name__}. load_arena reads one from a file."
+            f"got {type(X).__name__}. load_arena reads one from a file; what makes arrays of its "
+            "data, such as BaggingClassifier, goes behind the step that makes features."
         )
     for column in columns:
         count = int((X.columns == column).sum())

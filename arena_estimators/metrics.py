@@ -3,6 +3,7 @@
 from numbers import Integral
 
 import numpy as np
+import pandas as pd
 from sklearn.utils import column_or_1d
 
 from arena_estimators._validation import Interval, StrOptions, validate_params
@@ -61,7 +62,8 @@ def expected_calibration_error(y_true, y_proba, *, n_bins=15, strategy="uniform"
     y_true : array-like of shape (n_battles,)
         The true labels.
     y_proba : array-like of shape (n_battles, n_classes)
-        Probabilities, columns in the order of the sorted labels.
+        Probabilities, columns in the order of the sorted labels. Columns of a DataFrame are found
+        by their names: the labels, with or without the prefix `winner_`.
     n_bins : int, default=15
         The number of bins.
     strategy : {"uniform", "quantile"}, default="uniform"
@@ -86,10 +88,17 @@ def expected_calibration_error(y_true, y_proba, *, n_bins=15, strategy="uniform"
     >>> expected_calibration_error(y, P)
     0.25
     """
-    y_true, y_proba = column_or_1d(y_true), np.asarray(y_proba, dtype=np.float64)
+    y_true = column_or_1d(y_true)
     if not len(y_true):
         raise LabelsError("y_true is empty; there is nothing to measure.")
     classes = np.unique(y_true if labels is None else labels)
+    if labels is not None and list(labels) != classes.tolist():
+        raise LabelsError(
+            f"labels must be sorted, as the columns of y_proba are: {classes.tolist()}, got "
+            f"{list(labels)}."
+        )
+    y_proba = _by_name(y_proba, classes) if isinstance(y_proba, pd.DataFrame) else y_proba
+    y_proba = np.asarray(y_proba, dtype=np.float64)
     if y_proba.shape != (len(y_true), len(classes)):
         raise LabelsError(
             f"y_proba has shape {y_proba.shape}; expected ({len(y_true)}, {len(classes)}) for "
@@ -113,3 +122,16 @@ def expected_calibration_error(y_true, y_proba, *, n_bins=15, strategy="uniform"
     bins = np.searchsorted(edges, confidence)
     gaps = np.bincount(bins, weights=right - confidence, minlength=n_bins)
     return float(np.abs(gaps).sum() / len(y_true))
+
+
+def _by_name(frame, classes):
+    """Give the columns of a frame of probabilities in the order of the classes they name."""
+    if list(frame) == list(range(len(classes))):  # nothing is named
+        return frame
+    names = [name.removeprefix("winner_") if isinstance(name, str) else name for name in frame]
+    if sorted(map(str, names)) != sorted(map(str, classes)):
+        raise LabelsError(
+            f"y_proba has the columns {list(frame)}; expected the classes {classes.tolist()}, with "
+            "or without the prefix 'winner_'. If not all classes occur in y_true, pass labels."
+        )
+    return frame.to_numpy()[:, [names.index(name) for name in classes.tolist()]]

@@ -85,7 +85,7 @@ class _PromptSplitter(BaseCrossValidator):
                 ) from None
         try:
             splits = list(self._splitter().split(X, None, groups))
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise BattlesError(
                 f"{type(self).__name__} cannot split {len(set(groups))} prompts: {error}"
             ) from None

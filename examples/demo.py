@@ -7,6 +7,7 @@ otherwise writes its own battles.
 import argparse
 import os
 
+import pandas as pd
 from submit_baseline import CV, run
 from submit_files import MADE_OUT, OUT, check_paths, read_test, read_train, start
 
@@ -19,14 +20,26 @@ def main():
     train_file = TRAIN if os.path.exists(TRAIN) else None
     # A model of synthetic battles says nothing about real ones.
     test_file = TEST if train_file and os.path.exists(TEST) else None
-    out = OUT if test_file or train_file is None else MADE_OUT
+    test = read_test(test_file, 500)
+    # submission.csv shows how one looks, unless it is there and of other battles.
+    out = OUT if test_file or (train_file is None and may_replace(OUT, test.id)) else MADE_OUT
     check_paths(out, MODEL)
     if train_file is None:
         print("No data/train.csv here: all battles are synthetic. Put the competition's files")
         print("into data/ and run this again for real ones.\n", flush=True)
     elif test_file is None:
         print("No data/test.csv here: predictions are for synthetic battles.\n", flush=True)
-    run(read_train(train_file, 4000, CV), read_test(test_file, 500), out, MODEL)
+    run(read_train(train_file, 4000, CV), test, out, MODEL)
+
+
+def may_replace(path, ids):
+    """Tell whether there is no such file, or one with these ids."""
+    if not os.path.exists(path):
+        return True
+    try:
+        return pd.read_csv(path)["id"].tolist() == ids.tolist()
+    except (KeyError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError):
+        return False
 
 
 if __name__ == "__main__":

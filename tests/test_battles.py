@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from pandas.testing import assert_frame_equal
 
@@ -15,7 +16,7 @@ from arena_estimators import (
     swap,
     swap_proba,
 )
-from arena_estimators.battles import swap_labels, text_of, texts, turns_of
+from arena_estimators.battles import COLUMNS, stack, swap_labels, text_of, texts, turns_of
 from arena_estimators.exceptions import ArenaWarning, BattlesError, LabelsError
 
 
@@ -164,7 +165,17 @@ def test_swap_proba_and_swap_labels():
     assert swap_labels([0, 1]).tolist() == [1, 0]
     named = pd.DataFrame({"tie": [0.2], "model_a": [0.7], "model_b": [0.1]})
     assert swap_labels(named).tolist() == [[0.1, 0.7, 0.2]]
+    np.testing.assert_array_equal(swap_proba(named), swap_labels(named))
     np.testing.assert_array_equal(swap_labels(P), [[0.2, 0.1, 0.7]])
+
+
+def test_frames_of_arrow_lists_and_others_stack(battles):
+    lists = pa.array([["Hi", None], [], ["Why?"]], pa.list_(pa.string()))
+    arrow = pd.DataFrame(dict.fromkeys(COLUMNS, pd.arrays.ArrowExtensionArray(lists)))
+    stacked = stack(battles, arrow)
+    assert stacked.index.tolist() == list(range(len(battles) + 3))
+    check_battles(stacked)
+    assert stacked["prompt"].tolist()[-3:] == lists.to_pylist()
 
 
 def test_turns_and_texts():

@@ -8,6 +8,7 @@ import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MaxAbsScaler
 
 from arena_estimators import (
     PairStyleFeatures,
@@ -19,6 +20,9 @@ from arena_estimators.battles import swap_labels
 from arena_estimators.exceptions import ArenaError, LabelsError
 from arena_estimators.utils.estimator_checks import (
     battle_checks,
+    check_bad_input,
+    check_bad_labels,
+    check_set_output,
     check_swap_equivariance,
     check_swap_of_transformed,
     parametrize_with_battle_checks,
@@ -256,6 +260,22 @@ def test_a_misspelt_check_is_not_passed_over():
             [PairStyleFeatures()], expected_failed_checks=lambda _: {"check_one_rwo": "reason"}
         )
     parametrize_with_battle_checks([PairStyleFeatures()], expected_failed_checks=lambda _: None)
+
+
+def test_a_step_that_names_its_columns_when_fitted_passes():
+    check_set_output(make_pipeline(PairStyleFeatures(), MaxAbsScaler()))
+
+
+def test_the_checks_say_what_was_not_refused():
+    class TakesAnyOrder(PairStyleFeatures):
+        def transform(self, X):
+            in_order = isinstance(X, pd.DataFrame) and set(self.feature_names_in_) <= set(X.columns)
+            return super().transform(X[self.feature_names_in_] if in_order else X)
+
+    with pytest.raises(AssertionError, match="columns in another order than in fit did not raise"):
+        check_bad_input(TakesAnyOrder())
+    with pytest.raises(AssertionError, match="fit with an unknown label did not raise LabelsError"):
+        check_bad_labels(_made(TakesAnyLabel))
 
 
 @pytest.mark.parametrize("transform", ["default", "pandas"])

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 from arena_estimators import expected_calibration_error, swap_inconsistency
@@ -48,6 +49,17 @@ def test_calibration_error_refuses_what_does_not_fit():
         expected_calibration_error([], np.zeros((0, 2)), labels=["a", "b"])
     with pytest.raises(ValueError, match="1d array"):
         expected_calibration_error([[1, 0], [0, 1]], [[0.5, 0.5], [0.5, 0.5]])
+
+
+def test_columns_of_probabilities_are_found_by_their_names():
+    y = ["model_a", "tie", "model_b"]
+    P = pd.DataFrame({"tie": [0, 1, 0], "winner_model_a": [1, 0, 0], "model_b": [0, 0, 1]})
+    assert expected_calibration_error(y, P) == 0
+    assert expected_calibration_error(y, pd.DataFrame(P.to_numpy())) == 1  # nothing is named
+    with pytest.raises(LabelsError, match=r"columns \['draw', .*expected the classes"):
+        expected_calibration_error(y, P.rename(columns={"tie": "draw"}))
+    with pytest.raises(LabelsError, match="labels must be sorted"):
+        expected_calibration_error(y, P.to_numpy(), labels=["tie", "model_a", "model_b"])
 
 
 @pytest.mark.parametrize("wrong", [[[2.0, -1.0]], [[0.5, 0.6]], [[np.nan, 1.0]]])

@@ -126,5 +126,11 @@ def test_a_column_says_what_belongs_together():
         prompt_groups(pd.concat([X, X[["prompt_group"]]], axis=1))
 
 
+def test_groups_that_cannot_be_sorted_are_refused():
+    X = make_battles(60, random_state=0).X
+    with pytest.raises(BattlesError, match="cannot split"):
+        next(PromptGroupKFold(2).split(X, groups=[None] * 60))
+
+
 def test_case_is_that_of_any_script():
     assert prompt_groups(pd.DataFrame({"prompt": ["Straße", "STRASSE", "x"]})).tolist() == [0, 0, 1]

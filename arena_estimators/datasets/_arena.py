@@ -11,7 +11,7 @@ from sklearn.utils import Bunch
 from tqdm.auto import tqdm
 
 from arena_estimators._validation import Interval, StrOptions, validate_params
-from arena_estimators.battles import COLUMNS
+from arena_estimators.battles import COLUMNS, GROUP
 from arena_estimators.datasets._readers import find_reader, name_of, read_batches
 from arena_estimators.datasets._schemas import KNOWN, SAMPLE_ROWS, Schema, guess_cells
 
@@ -30,7 +30,8 @@ _OPTIONS = {
 def load_arena(path, *, cells="auto", non_text="raise", verbose=False):
     """Load battles from a file, or from a frame that pandas has read.
 
-    Three schemas are known by their columns. Other columns are ignored.
+    Three schemas are known by their columns. Other columns are ignored: `data.X.assign(...)` adds
+    what else a model should read.
 
     - The competition's: `prompt`, `response_a` and `response_b` hold JSON lists of turns, the
       label is one-hot in `winner_model_a`, `winner_model_b` and `winner_tie`.
@@ -63,9 +64,10 @@ def load_arena(path, *, cells="auto", non_text="raise", verbose=False):
     data : :class:`~sklearn.utils.Bunch`
         With these attributes:
 
-        X : DataFrame of shape (n_battles, 3)
-            The columns prompt, response_a and response_b. A cell is text or None, or a list of
-            turns, each text or None. The index is that of the frame, or counts from 0.
+        X : DataFrame of shape (n_battles, 3) or (n_battles, 4)
+            The columns prompt, response_a and response_b, and prompt_group if the file has it,
+            which says what no split may part. A cell is text or None, or a list of turns, each
+            text or None. The index is that of the frame, or counts from 0.
         y : ndarray of shape (n_battles,) or None
             "model_a", "model_b" or "tie"; None if the file has no labels.
         id : ndarray of shape (n_battles,) or None
@@ -192,6 +194,8 @@ def _bunch(battles, index, filename):
     columns = {
         name: pd.Series(battles[name], index=index, dtype=object, copy=False) for name in COLUMNS
     }
+    if battles.get(GROUP) is not None:
+        columns[GROUP] = pd.Series(_ids(battles[GROUP]), index=index)
     names = [battles.get(name) for name in ("model_a", "model_b")]
     y = battles.get("y")
     return Bunch(

@@ -8,14 +8,14 @@ from types import NoneType
 import numpy as np
 import orjson
 
-from arena_estimators.battles import COLUMNS
+from arena_estimators.battles import COLUMNS, GROUP
 from arena_estimators.exceptions import FileFormatError, warn
 
 CONVERSATIONS = ("conversation_a", "conversation_b")
 WINNERS = ("winner_model_a", "winner_model_b", "winner_tie")
 IDS = ("id", "question_id")
 MODELS = ("model_a", "model_b")
-KNOWN = frozenset((*IDS, *MODELS, *COLUMNS, *CONVERSATIONS, *WINNERS, "winner"))
+KNOWN = frozenset((*IDS, *MODELS, *COLUMNS, GROUP, *CONVERSATIONS, *WINNERS, "winner"))
 
 _LABELS = {
     "model_a": "model_a",
@@ -77,7 +77,7 @@ class Schema:
         elif "winner" in columns:
             battles["y"] = rows.apply(_label, columns["winner"], "winner")
         battles["id"] = columns.get(self.id)
-        return battles | {name: columns.get(name) for name in MODELS}
+        return battles | {name: columns.get(name) for name in (*MODELS, GROUP)}
 
     def _require(self, needed):
         missing = [name for name in needed if name not in self.names]

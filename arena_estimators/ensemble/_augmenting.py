@@ -11,7 +11,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight
 
 from arena_estimators._validation import HasMethods, Interval, fit_context, validate_battles
-from arena_estimators.battles import COLUMNS, GROUP, check_labels
+from arena_estimators.battles import COLUMNS, GROUP, check_labels, stack
 from arena_estimators.ensemble._members import (
     BattleClassifierMixin,
     check_classes,
@@ -151,7 +151,7 @@ class AugmentingClassifier(BattleClassifierMixin, BaseEstimator):
         y = classes[target] if target.ndim == 1 else target
         rows = np.concatenate([np.arange(len(X)), rows])
         groups = prompt_groups(X)[rows]
-        X = pd.concat([X, copies], ignore_index=True)
+        X = stack(X, copies)
         if (prompt_groups(X) != groups).any():
             X = X.assign(**{GROUP: groups})
         weight = None if sample_weight is None else sample_weight[rows]

@@ -10,7 +10,12 @@ from sklearn.utils.validation import _check_sample_weight
 
 from arena_estimators._validation import HasMethods, Interval, fit_context, validate_battles
 from arena_estimators.battles import check_labels
-from arena_estimators.ensemble._members import BattleClassifierMixin, check_member, fit_member
+from arena_estimators.ensemble._members import (
+    BattleClassifierMixin,
+    check_member,
+    fit_member,
+    proba_of,
+)
 from arena_estimators.exceptions import ArenaError, LabelsError
 from arena_estimators.model_selection import PromptGroupShuffleSplit, prompt_groups
 
@@ -122,7 +127,7 @@ class EarlyStoppingClassifier(BattleClassifierMixin, BaseEstimator):
         return self
 
     def _proba(self, X):
-        return np.asarray(self.estimator_.predict_proba(X), dtype=np.float64)
+        return proba_of(self.estimator_, X, self.classes_, "estimator")
 
     def _check_settings(self):
         last = self.estimator[-1] if isinstance(self.estimator, Pipeline) else self.estimator

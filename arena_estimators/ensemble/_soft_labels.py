@@ -22,6 +22,7 @@ from arena_estimators.battles import (
     GROUP,
     check_battles,
     check_labels,
+    stack,
     swap_proba,
     turns_of,
 )
@@ -266,7 +267,7 @@ class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
         if X_unlabelled is not None and len(X_unlabelled):
             proba = proba_of(self.teacher_, X_unlabelled, names, "The teacher")
             soft = np.concatenate([soft, soften_labels(X_unlabelled, None, proba, **options)])
-            X = pd.concat([X, X_unlabelled], ignore_index=True)
+            X = stack(X, X_unlabelled)
             if sample_weight is not None:
                 sample_weight = np.concatenate([sample_weight, np.ones(len(X_unlabelled))])
         self.student_ = _fit_student(self.student, X, soft, sample_weight, names)

@@ -3,7 +3,6 @@
 from numbers import Real
 
 import numpy as np
-import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight
@@ -15,7 +14,7 @@ from arena_estimators._validation import (
     fit_context,
     validate_battles,
 )
-from arena_estimators.battles import check_labels, swap, swap_labels, swap_proba
+from arena_estimators.battles import check_labels, stack, swap, swap_labels, swap_proba
 from arena_estimators.ensemble._members import (
     BattleClassifierMixin,
     check_classes,
@@ -129,7 +128,7 @@ class SwapSymmetricClassifier(BattleClassifierMixin, BaseEstimator):
             weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
             weight = weight[rows % len(X)]
         swapped = swap(X)
-        X_both = pd.concat([swap(swapped), swapped], ignore_index=True)  # categories are the same
+        X_both = stack(swap(swapped), swapped)  # categories are the same
         y_both = np.concatenate([y, swap_labels(y)])
         self.estimator_ = fit_member(self.estimator, X_both.iloc[rows], y_both[rows], weight)
         check_classes(self.estimator_, classes, "estimator")

@@ -58,11 +58,12 @@ def take(output, rows):
     return output.iloc[rows] if isinstance(output, pd.DataFrame) else output[rows]
 
 
-def raises(errors, function, *arguments, match=()):
+def raises(errors, what, function, *arguments, match=(), **named):
+    """Fail unless a call raises; `what` says of what, as "fit with unknown labels"."""
     try:
-        function(*arguments)
+        function(*arguments, **named)
     except errors as error:
         missing = [part for part in match if part not in str(error)]
         assert not missing, f"the message {error} does not name {missing}"
         return
-    raise AssertionError(f"{function} did not raise {errors}")
+    raise AssertionError(f"{what} did not raise {errors.__name__}")

@@ -60,10 +60,10 @@ def parametrize_with_battle_checks(estimators, *, expected_failed_checks=None):
 
     Examples
     --------
-    >>> from arena_estimators import DavidsonClassifier, PairStyleFeatures
+    >>> from arena_estimators import DavidsonClassifier, PairTfidfVectorizer
     >>> from arena_estimators.utils.estimator_checks import parametrize_with_battle_checks
     >>> from sklearn.pipeline import make_pipeline
-    >>> pipeline = make_pipeline(PairStyleFeatures(), DavidsonClassifier())
+    >>> pipeline = make_pipeline(PairTfidfVectorizer(), DavidsonClassifier())
     >>> @parametrize_with_battle_checks([pipeline])
     ... def test_battle_checks(estimator, check):
     ...     check(estimator)
@@ -123,7 +123,8 @@ def check_clone_and_set_params(estimator):
     before = copied.get_params(deep=False)
     copied.set_params(**before)
     assert all(copied.get_params(deep=False)[name] is before[name] for name in before)
-    raises(ValueError, lambda: copied.set_params(no_such_parameter=1))
+    unknown = {"no_such_parameter": 1}
+    raises(ValueError, "set_params of an unknown parameter", copied.set_params, **unknown)
 
 
 def check_fit_returns_self(estimator):
@@ -145,7 +146,7 @@ def check_unfitted(estimator):
     names = ["predict", "predict_proba"] if is_classifier(estimator) else ["transform"]
     for name in names:
         if not _learns_nothing(estimator):
-            raises(NotFittedError, getattr(clone(estimator), name), X)
+            raises(NotFittedError, f"{name} before fit", getattr(clone(estimator), name), X)
 
 
 def _learns_nothing(estimator):
@@ -243,14 +244,15 @@ def check_bad_input(estimator):
     cells = data.X.astype(object)
     cells.iat[7, 2] = 3.5
     reordered = data.X[data.X.columns[::-1]]
-    for X, match in [
-        (data.X.drop(columns="response_a"), ["response_a"]),
-        (cells, ["response_b", "row 7", "float"]),
-        (data.X.to_numpy(), ["DataFrame"]),
+    for what, X, match in [
+        ("a frame without response_a", data.X.drop(columns="response_a"), ["response_a"]),
+        ("a number among the texts", cells, ["response_b", "row 7", "float"]),
+        ("an array of texts", data.X.to_numpy(), ["DataFrame"]),
     ]:
-        raises(BattlesError, lambda X=X: seeded(estimator).fit(X, data.y), match=match)
-        raises(BattlesError, output_of, fitted, X, match=match)
-    raises(ValueError, output_of, fitted, reordered, match=["order"])
+        raises(BattlesError, f"fit with {what}", seeded(estimator).fit, X, data.y, match=match)
+        raises(BattlesError, f"{what} after fit", output_of, fitted, X, match=match)
+    what = "columns in another order than in fit"
+    raises(ValueError, what, output_of, fitted, reordered, match=["order"])
 
 
 def check_probabilities(estimator):
@@ -282,14 +284,18 @@ def check_bad_labels(estimator):
     data = sample_battles()
     y = data.y.astype(object)
     y[3] = "draw"
-    raises(LabelsError, lambda: seeded(estimator).fit(data.X, y), match=["draw"])
+
+    def refused(errors, what, y, match=()):
+        raises(errors, f"fit with {what}", seeded(estimator).fit, data.X, y, match=match)
+
+    refused(LabelsError, "an unknown label", y, match=["draw"])
     foreign = {"model_a": "win", "model_b": "loss", "tie": "draw"}
     others = [foreign[label] for label in data.y]
-    raises(LabelsError, lambda: seeded(estimator).fit(data.X, others), match=["model_a"])
+    refused(LabelsError, "labels of another kind", others, match=["model_a"])
     y[3] = None
-    raises(LabelsError, lambda: seeded(estimator).fit(data.X, y), match=["row 3"])
-    raises(ValueError, lambda: seeded(estimator).fit(data.X, data.y[:-1]))
-    raises(ValueError, lambda: seeded(estimator).fit(data.X, ["model_a"] * len(data.y)))
+    refused(LabelsError, "a missing label", y, match=["row 3"])
+    refused(ValueError, "a label too few", data.y[:-1])
+    refused(ValueError, "model_a alone", ["model_a"] * len(data.y))
 
 
 def check_swap_equivariance(estimator):
@@ -350,10 +356,11 @@ def check_fit_transform(estimator):
 
 def check_set_output(estimator):
     """Dense features come as a DataFrame with the index of X where asked."""
-    model, X = fit_clone(estimator), sample_battles().X[::-1]
-    if issparse(model.transform(X)):
+    data, X = sample_battles(), sample_battles().X[::-1]
+    if issparse(fit_clone(estimator).transform(X)):
         return
-    frame = model.set_output(transform="pandas").transform(X)
+    model = seeded(estimator).set_output(transform="pandas").fit(data.X, data.y)
+    frame = model.transform(X)
     assert frame.index.equals(X.index)
     assert frame.columns.tolist() == list(model.get_feature_names_out())
 

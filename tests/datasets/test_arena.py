@@ -414,6 +414,23 @@ def test_absent_file(tmp_path, name):
         load_arena(name)
 
 
+@pytest.mark.parametrize("name", ["b.csv", "b.parquet", "b.jsonl", None])
+@pytest.mark.parametrize("groups", [[4, 4, 0], ["x", "x", "007"]])
+def test_groups_of_prompts_are_kept(tmp_path, name, groups):
+    frame = make_battles(3, random_state=0).X.map(json.dumps).assign(prompt_group=groups)
+    path = frame if name is None else tmp_path / name
+    if name:
+        _write(frame, path)
+    kept = load_arena(path).X
+    assert kept.columns.tolist() == [*COLUMNS, "prompt_group"]
+    assert kept["prompt_group"].tolist() == groups
+    if name:
+        assert [part.X["prompt_group"].tolist() for part in iter_arena(path, 2)] == [
+            groups[:2],
+            groups[2:],
+        ]
+
+
 def test_other_columns_are_ignored(tmp_path):
     path = tmp_path / "train.csv"
     _raw().assign(turn=["1", "x", "", "2.5", "y", ""]).to_csv(path)  # with the index

@@ -93,6 +93,14 @@ def test_no_prompt_is_on_both_sides_and_the_last_fit_is_on_all(data, kind):
     assert model.estimator_[-1].get_params()[N_ROUNDS[kind]] == model.n_rounds_
 
 
+def test_rows_sum_to_one_whatever_the_booster_gives(data):
+    booster = lightgbm(objective="multiclassova")
+    model = EarlyStoppingClassifier(make_pipeline(PairStyleFeatures(), booster), random_state=0)
+    proba = model.fit(data.X, data.y).predict_proba(data.X)
+    assert abs(model.estimator_.predict_proba(data.X).sum(axis=1) - 1).max() > 0.01
+    np.testing.assert_allclose(proba.sum(axis=1), 1)
+
+
 @each_booster
 @pytest.mark.parametrize("tie_rate", [0.3, 0.0])
 def test_the_loss_is_that_of_the_held_out_battles(kind, tie_rate):
