@@ -272,10 +272,10 @@ def stack(*frames):
     """
     plain = []
     for frame in frames:
-        listed = [name for name in COLUMNS if str(frame[name].dtype).startswith("list<")]
         changed = {
             name: pd.Series(frame[name].tolist(), index=frame.index, dtype=object)
-            for name in listed
+            for name in COLUMNS
+            if "list<" in str(frame[name].dtype)
         }
         plain.append(frame.assign(**changed))
     return pd.concat(plain, ignore_index=True)

@@ -128,10 +128,11 @@ def _by_name(frame, classes):
     """Give the columns of a frame of probabilities in the order of the classes they name."""
     if list(frame) == list(range(len(classes))):  # nothing is named
         return frame
-    names = [name.removeprefix("winner_") if isinstance(name, str) else name for name in frame]
-    if sorted(map(str, names)) != sorted(map(str, classes)):
+    names = [str(name).removeprefix("winner_") for name in frame]
+    wanted = list(map(str, classes))
+    if sorted(names) != sorted(wanted):
         raise LabelsError(
             f"y_proba has the columns {list(frame)}; expected the classes {classes.tolist()}, with "
             "or without the prefix 'winner_'. If not all classes occur in y_true, pass labels."
         )
-    return frame.to_numpy()[:, [names.index(name) for name in classes.tolist()]]
+    return frame.to_numpy()[:, [names.index(name) for name in wanted]]

@@ -169,8 +169,9 @@ def test_swap_proba_and_swap_labels():
     np.testing.assert_array_equal(swap_labels(P), [[0.2, 0.1, 0.7]])
 
 
-def test_frames_of_arrow_lists_and_others_stack(battles):
-    lists = pa.array([["Hi", None], [], ["Why?"]], pa.list_(pa.string()))
+@pytest.mark.parametrize("kind", [pa.list_, pa.large_list])
+def test_frames_of_arrow_lists_and_others_stack(battles, kind):
+    lists = pa.array([["Hi", None], [], ["Why?"]], kind(pa.string()))
     arrow = pd.DataFrame(dict.fromkeys(COLUMNS, pd.arrays.ArrowExtensionArray(lists)))
     stacked = stack(battles, arrow)
     assert stacked.index.tolist() == list(range(len(battles) + 3))

@@ -56,6 +56,8 @@ def test_columns_of_probabilities_are_found_by_their_names():
     P = pd.DataFrame({"tie": [0, 1, 0], "winner_model_a": [1, 0, 0], "model_b": [0, 0, 1]})
     assert expected_calibration_error(y, P) == 0
     assert expected_calibration_error(y, pd.DataFrame(P.to_numpy())) == 1  # nothing is named
+    numbered = P.set_axis(["2", 0, "1"], axis=1)
+    assert expected_calibration_error([0, 2, 1], numbered) == 0
     with pytest.raises(LabelsError, match=r"columns \['draw', .*expected the classes"):
         expected_calibration_error(y, P.rename(columns={"tie": "draw"}))
     with pytest.raises(LabelsError, match="labels must be sorted"):
