@@ -4,6 +4,7 @@ import hashlib
 import importlib
 import json
 import os
+import pickle
 import re
 
 import joblib
@@ -133,7 +134,7 @@ class CachedTransformer(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap
         self._memory = writable_memory(self.memory)
         transformer = clone(self.transformer)
         version = importlib.import_module("arena_estimators").__version__
-        self._key = self._memory and joblib.hash((version, transformer, _digest(X), y))
+        self._key = self._memory and _hash((version, transformer, _digest(X), y))
         features, self.transformer_ = self._keep(_fit_transform, transformer, X, y, self._key)
         return features
 
@@ -214,6 +215,16 @@ def _fit_transform(transformer, X, y, key):
 
 def _transform(transformer, X, key):
     return transformer.transform(X)
+
+
+def _hash(made_of):
+    try:
+        return joblib.hash(made_of)
+    except pickle.PicklingError as error:
+        raise ArenaError(
+            "The transformer cannot be told from others, because it cannot be pickled. A function "
+            "in it must have a name at the top of a module: no lambda."
+        ) from error
 
 
 def _digest(X):

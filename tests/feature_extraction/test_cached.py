@@ -13,7 +13,7 @@ from sklearn import config_context
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 import arena_estimators
 from arena_estimators import (
@@ -311,3 +311,10 @@ def test_a_memory_without_a_folder_keeps_nothing(data):
     cached = CachedTransformer(PairStyleFeatures(), memory=joblib.Memory(None))
     expected = PairStyleFeatures().fit_transform(data.X)
     np.testing.assert_array_equal(cached.fit_transform(data.X), expected)
+
+
+def test_a_function_without_a_name_is_refused(data, tmp_path):
+    lengths = FunctionTransformer(lambda X: X.map(len))
+    with pytest.raises(ArenaError, match="no lambda"):
+        CachedTransformer(lengths, memory=tmp_path).fit(data.X)
+    CachedTransformer(lengths).fit(data.X)  # nothing is kept
