@@ -322,17 +322,29 @@ def _not_text(cell):
     return f"a cell of type {type(cell).__name__} ({cell!r:.60})"
 
 
+def columns_of(frame, classes):
+    """Give the columns that are named after classes, or numbered, in the order of the classes.
+
+    Returns
+    -------
+    ndarray of shape (n_rows, n_classes), or None if the columns are others
+    """
+    names = [str(name).removeprefix("winner_") for name in frame.columns]
+    for wanted in (list(map(str, classes)), list(map(str, range(len(classes))))):
+        if sorted(names) == sorted(wanted):
+            return frame.to_numpy()[:, [names.index(name) for name in wanted]]
+    return None
+
+
 def _named_soft_labels(y):
-    numbered = dict(enumerate(CLASSES))
-    names = [str(numbered.get(name, name)).removeprefix("winner_") for name in y.columns]
-    expected = CLASSES[: max(len(names), 2)]
-    if sorted(names) != sorted(expected):
+    values = columns_of(y, CLASSES[: max(y.shape[1], 2)])
+    if values is None:
         raise LabelsError(
             f"A DataFrame in place of labels has the columns {list(y.columns)}. Expected soft "
             f"labels in the columns {list(CLASSES)} (or the first two), with or without the prefix "
             "'winner_'; of a column of labels pass the column, as in y['winner']."
         )
-    return y.to_numpy()[:, [names.index(column) for column in expected]]
+    return values
 
 
 def _check_soft_labels(values):

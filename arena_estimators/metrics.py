@@ -7,7 +7,7 @@ import pandas as pd
 from sklearn.utils import column_or_1d
 
 from arena_estimators._validation import Interval, StrOptions, validate_params
-from arena_estimators.battles import swap, swap_proba
+from arena_estimators.battles import columns_of, swap, swap_proba
 from arena_estimators.exceptions import ArenaError, LabelsError
 
 
@@ -63,7 +63,7 @@ def expected_calibration_error(y_true, y_proba, *, n_bins=15, strategy="uniform"
         The true labels.
     y_proba : array-like of shape (n_battles, n_classes)
         Probabilities, columns in the order of the sorted labels. Columns of a DataFrame are found
-        by their names: the labels, with or without the prefix `winner_`.
+        by their names: the labels, with or without the prefix `winner_`, or their numbers.
     n_bins : int, default=15
         The number of bins.
     strategy : {"uniform", "quantile"}, default="uniform"
@@ -97,7 +97,13 @@ def expected_calibration_error(y_true, y_proba, *, n_bins=15, strategy="uniform"
             f"labels must be sorted, as the columns of y_proba are: {classes.tolist()}, got "
             f"{list(labels)}."
         )
-    y_proba = _by_name(y_proba, classes) if isinstance(y_proba, pd.DataFrame) else y_proba
+    if isinstance(y_proba, pd.DataFrame):
+        found, y_proba = list(y_proba), columns_of(y_proba, classes)
+        if y_proba is None:
+            raise LabelsError(
+                f"y_proba has the columns {found}; expected the classes {classes.tolist()}, with "
+                "or without the prefix 'winner_'. If not all occur in y_true, pass labels."
+            )
     y_proba = np.asarray(y_proba, dtype=np.float64)
     if y_proba.shape != (len(y_true), len(classes)):
         raise LabelsError(
@@ -122,17 +128,3 @@ def expected_calibration_error(y_true, y_proba, *, n_bins=15, strategy="uniform"
     bins = np.searchsorted(edges, confidence)
     gaps = np.bincount(bins, weights=right - confidence, minlength=n_bins)
     return float(np.abs(gaps).sum() / len(y_true))
-
-
-def _by_name(frame, classes):
-    """Give the columns of a frame of probabilities in the order of the classes they name."""
-    if list(frame) == list(range(len(classes))):  # nothing is named
-        return frame
-    names = [str(name).removeprefix("winner_") for name in frame]
-    wanted = list(map(str, classes))
-    if sorted(names) != sorted(wanted):
-        raise LabelsError(
-            f"y_proba has the columns {list(frame)}; expected the classes {classes.tolist()}, with "
-            "or without the prefix 'winner_'. If not all classes occur in y_true, pass labels."
-        )
-    return frame.to_numpy()[:, [names.index(name) for name in wanted]]

@@ -38,7 +38,7 @@ def may_replace(path, ids):
         return True
     try:
         return pd.read_csv(path)["id"].tolist() == ids.tolist()
-    except (KeyError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError):
+    except (KeyError, ValueError):  # no ids, no text, no table
         return False
 
 

@@ -42,10 +42,11 @@ def find_encoder(encoder):
         raise ResourceNotFoundError(f"The encoder {name!r} is a file; pass the folder it is in.")
     if folder.is_dir():
         if not _is_whole(folder):
+            lacks = "whole weights" if (folder / "config.json").is_file() else "config.json"
             raise ResourceNotFoundError(
-                f"The folder {name!r} holds no whole encoder: it needs config.json and all of the "
-                "weights (model.safetensors). Save one there with `model.save_pretrained(folder)` "
-                "and `tokenizer.save_pretrained(folder)`, or finish its download."
+                f"The folder {name!r} has no {lacks}, so it holds no encoder. Save one there with "
+                "`model.save_pretrained(folder)` and `tokenizer.save_pretrained(folder)`, or end "
+                "its download."
             )
         return str(folder)
     return _in_package(name) or _in_cache(name) or _fetch(name)

@@ -78,10 +78,12 @@ class Vocabulary:
         if not df.any():
             raise ArenaError("empty vocabulary; perhaps the documents only contain stop words")
         if max_df < min_df:
-            raise ArenaError(
-                f"max_df corresponds to < documents than min_df ({max_df:g}, {min_df:g}): the "
-                "battles may be too few for them. Lower min_df, or give more battles."
+            error = ArenaError("max_df corresponds to < documents than min_df")
+            error.add_note(
+                f"Words must be in {min_df:g} texts at least and in {max_df:g} at most: the "
+                "battles may be too few for that. Lower min_df, or give more battles."
             )
+            raise error
         kept = (df > 0) & (df >= min_df) & (df <= max_df)
         if max_features is not None and np.count_nonzero(kept) > max_features:
             # As scikit-learn: its sort is not stable, so type and order decide between equals.

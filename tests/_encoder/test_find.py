@@ -29,11 +29,18 @@ def test_a_folder_is_taken_as_it_is(tiny):
     assert find_encoder(tiny("bert")) == tiny("bert")
 
 
-@pytest.mark.parametrize("lost", ["config.json", "model.safetensors"])
-def test_a_folder_that_lacks_a_part_is_refused(tiny, tmp_path, lost):
+def test_a_folder_without_an_encoder_is_refused(tmp_path):
+    with pytest.raises(ResourceNotFoundError, match="no config.json"):
+        find_encoder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("lost", "told"), [("config.json", "no config.json"), ("model.safetensors", "no whole weights")]
+)
+def test_a_folder_that_lacks_a_part_is_refused(tiny, tmp_path, lost, told):
     folder = shutil.copytree(tiny("bert"), tmp_path / "part")
     (folder / lost).unlink()
-    with pytest.raises(ResourceNotFoundError, match="no whole encoder"):
+    with pytest.raises(ResourceNotFoundError, match=told):
         find_encoder(folder)
 
 

@@ -146,7 +146,7 @@ def test_equals_composition_for_every_parameter(nasty, analyzer, params):
     vectorizer = PairTfidfVectorizer(**params)
     found = outcome(vectorizer.fit_transform, nasty)
     if isinstance(expected, str):
-        assert found.startswith(expected)
+        assert found == expected
         return
     assert_close(found, expected[1])
     assert_close(vectorizer.transform(nasty), expected[1])
@@ -195,7 +195,7 @@ def test_equals_composition_on_any_text(cells, unseen, analyzer, first, more, pa
     vectorizer = PairTfidfVectorizer(**params)
     found = outcome(vectorizer.fit_transform, X)
     if isinstance(expected, str):
-        assert found.startswith(expected)
+        assert found == expected
         return
     assert_close(found, expected[1])
     assert vectorizer.vocabulary_ == expected[0].vocabulary_
@@ -226,10 +226,8 @@ def test_given_vocabulary(nasty):
         ({"vocabulary": {"a": 0, "b": 2}}, "doesn't contain index"),
         ({"ngram_range": (2, 1)}, "ngram_range"),
         ({"ngram_range": (0, 1)}, "shortest n-grams have length 1"),
-        (
-            {"min_df": 3, "max_df": 1},
-            r"< documents than min_df \(1, 3\): .* Lower min_df",
-        ),
+        ({"min_df": 3, "max_df": 1}, "max_df corresponds to < documents than min_df"),
+        ({"min_df": 3, "max_df": 1}, "3 texts at least and in 1 at most: .* Lower min_df"),
         ({"min_df": 29}, "no terms remain"),
         ({"token_pattern": "(a)(b)"}, "capturing group"),
         ({"combine": "sum"}, "combine"),
