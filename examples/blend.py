@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from submit_files import n_jobs, parse, read_test, read_train, start, step, submit
+from submit_files import n_jobs, parse, read_test, read_train, save, start, step, submit
 
 from arena_estimators import (
     BlendingClassifier,
@@ -60,7 +60,7 @@ def main(argv=None):
     with step(f"Fitting three members on {len(train.X):,} battles, on each fold and on all"):
         model = make_blend(args.n_jobs).fit(train.X, train.y)
     print_blend(model, train.y)
-    submit(model, test, args.out)
+    submit(model, test, args.out, save(model, args.model))
 
 
 def print_blend(model, y):

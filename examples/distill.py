@@ -21,6 +21,7 @@ from submit_files import (
     read_test,
     read_train,
     rehearse,
+    save,
     start,
     step,
     submit,
@@ -66,7 +67,8 @@ def main(argv=None):
         proba = model.predict_proba(train.X.iloc[unseen])
         loss = log_loss(train.y[unseen], proba, labels=model.classes_)
         print(f"{name:<22} log loss {loss:.4f}")
-    submit(models["student of the blend"], test, args.out)
+    student = models["student of the blend"]
+    submit(student, test, args.out, save(student, args.model))
 
 
 def read_unlabelled(args):

@@ -19,6 +19,7 @@ from submit_files import (
     parse,
     read_test,
     read_train,
+    save,
     start,
     step,
     submit,
@@ -69,7 +70,7 @@ def main(argv=None):
         with step(f"Searching on {len(train.X):,} battles"):
             found = search(train, args.cache or folder, args.n_jobs)
         print_points(found)
-        submit(found, test, args.out)
+        submit(found, test, args.out, save(found.best_estimator_, args.model))
 
 
 def print_points(found):

@@ -1,20 +1,21 @@
 """Search features and regularisation of a pipeline with Optuna.
 
     pip install optuna
-    python examples/optuna_search.py --train train.csv --trials 50
+    python examples/optuna_search.py --train train.csv --test test.csv --trials 50
 
-Without --train it writes its own battles. Optuna draws the next point where the ones so far look
-best, which pays off as soon as a grid would have many sides.
+Without --train and --test it writes its own battles. Optuna draws the next point where the ones so
+far look best, which pays off as soon as a grid would have many sides.
 """
 
 import argparse
 
 from sklearn.dummy import DummyClassifier
 from sklearn.model_selection import cross_val_score
-from submit_files import at_least, check_folds, named, one_line, read_labelled, start
+from submit_files import at_least, parse, read_test, read_train, save, start, step, submit
 
 from arena_estimators import PromptGroupKFold, make_arena_pipeline
 
+N_TRAIN = 600
 CV = PromptGroupKFold(3, shuffle=True, random_state=0)
 
 
@@ -35,17 +36,14 @@ def make_model(trial, n_battles):
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--train", help="battles with winners (default: 600 made ones)")
     parser.add_argument("--trials", type=at_least(1), default=8, help="how many points to try")
-    args = parser.parse_args(argv)
+    args = parse(parser, argv, N_TRAIN)
     try:
         import optuna
     except ImportError:
         print("This example needs Optuna: pip install optuna")
         return
-    train = read_labelled(args.train, 600)
-    with one_line(named(args.train)):
-        check_folds(train.X, train.y, CV)
+    train, test = read_train(args.train, N_TRAIN, CV), read_test(args.test)
     print(f"class prior: log loss {log_loss(DummyClassifier(), train):.4f}")
     print(f"untouched: log loss {log_loss(make_arena_pipeline('linear'), train):.4f}", flush=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -54,7 +52,10 @@ def main(argv=None):
         study.optimize(lambda trial: log_loss(make_model(trial, len(train.X)), train), n_trials=1)
         print(f"trial {number + 1}: log loss {study.trials[-1].value:.4f}", flush=True)
     print(f"best: {study.best_params}, log loss {study.best_value:.4f}")
+    with step(f"Fitting the best on all {len(train.X):,} battles"):
+        model = make_model(study.best_trial, len(train.X)).fit(train.X, train.y)
+    submit(model, test, args.out, save(model, args.model))
 
 
 if __name__ == "__main__":
-    start(main, "Interrupted.")
+    start(main)

@@ -58,15 +58,14 @@ def run(train, test, out, model_path=None, n_jobs=None):
     print()
     with step(f"Fitting on all {len(train.X):,} battles"):
         model = models["linear"].fit(train.X, train.y)
-    unsaved = save(model, model_path) if model_path else None
-    submit(model, test, out, unsaved)
+    submit(model, test, out, save(model, model_path))
     return losses
 
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--n-jobs", type=n_jobs, help="threads that read the texts")
-    args = parse(parser, argv, N_TRAIN, model=True)
+    args = parse(parser, argv, N_TRAIN)
     train, test = read_train(args.train, N_TRAIN, CV), read_test(args.test)
     run(train, test, args.out, args.model, args.n_jobs)
 

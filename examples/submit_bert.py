@@ -129,7 +129,6 @@ def say(text):
 def parse_arguments(argv):
     """Give the files, and the parameters of the classifier that were asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", help=f"where the model is kept (default: {MODEL})")
     parser.add_argument("--encoder", help="a folder or a name on the hub; default: MiniLM")
     parser.add_argument(
         "--architecture",
@@ -145,7 +144,8 @@ def parse_arguments(argv):
     parser.add_argument("--batch-tokens", type=at_least(1), help="halve it when memory runs out")
     parser.add_argument("--accumulate", type=at_least(1), help="and double this")
     parser.add_argument("--random-state", type=at_least(0), help="the seed (default: 0)")
-    args = vars(parse(parser, argv, N_TRAIN))
+    model = f"where the model is kept (default: {MODEL}; if made, {MADE_MODEL})"
+    args = vars(parse(parser, argv, N_TRAIN, model=model))
     files = {name: args.pop(name) for name in ("train", "test", "out", "model")}
     asked = {name: value for name, value in args.items() if value is not None}
     if files["train"] is None:

@@ -54,7 +54,7 @@ def main(argv=None):
         "--folds", type=at_least(2), default=3, help="folds of the blend (default: 3)"
     )
     parser.add_argument("--n-jobs", type=n_jobs, help="threads and processes of a step")
-    args = parse(parser, argv, N_TRAIN, model=True)
+    args = parse(parser, argv, N_TRAIN)
     folds = PromptGroupKFold(args.folds)
     train, test = read_train(args.train, N_TRAIN, folds), read_test(args.test)
 
@@ -70,7 +70,7 @@ def main(argv=None):
         ensemble = model.named_estimators_["ensemble"]
         if model.named_estimators_["minilm"].net_.interrupted_:
             raise SystemExit("Interrupted. The same command continues from the last checkpoint.")
-    unsaved = save(model, args.model) if args.model else None
+    unsaved = save(model, args.model)
     if args.minilm:
         print("\nThe ensemble without MiniLM:", end="")
     print_blend(ensemble, train.y)

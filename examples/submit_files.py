@@ -53,32 +53,30 @@ def n_jobs(text):
     return int(text)
 
 
-def parse(parser, argv, n_train, *, model=False):
-    """Add --train, --test, --out and, if wanted, --model to a parser, parse, and check them."""
+def parse(parser, argv, n_train, *, model="also save the fitted model here (joblib)"):
+    """Add --train, --test, --out and --model, of which `model` tells, parse, and check them."""
     files = parser.add_argument_group("files")
     files.add_argument("--train", help=f"battles with winners (default: {n_train:,} made ones)")
     files.add_argument("--test", help=f"battles to predict (default: {N_TEST} made ones)")
     files.add_argument("--out", help=f"the file to write (default: {OUT}; if made, {MADE_OUT})")
-    if model:
-        files.add_argument("--model", help="also save the fitted model here (joblib)")
+    files.add_argument("--model", help=model)
     args = parser.parse_args(argv)
     if (args.train is None) != (args.test is None):
         parser.error("--train and --test belong together: give both, or neither for made battles")
     if args.train and os.path.realpath(args.train) == os.path.realpath(args.test):
         parser.error("--train and --test are the same file")
     args.out = args.out or (OUT if args.train else MADE_OUT)
-    check_paths(args.out, args.model if model else None)
-    read = [getattr(args, option, None) for option in ("train", "test", "unlabelled")]
+    check_paths(args.out, args.model)
+    read = (args.train, args.test, getattr(args, "unlabelled", None))
     taken = {os.path.realpath(path) for path in read if path}
-    written = {option: path for option in ("out", "model") if (path := getattr(args, option, None))}
-    for option, path in written.items():
-        if os.path.realpath(path) in taken:
+    for option, path in (("out", args.out), ("model", args.model)):
+        if path and os.path.realpath(path) in taken:
             parser.error(f"--{option} {path} would overwrite another of the files")
-        taken.add(os.path.realpath(path))
+        taken.add(os.path.realpath(args.out))
     return args
 
 
-def check_paths(out, model=None):
+def check_paths(out, model):
     """Stop if the submission or the model could not be written."""
     name, folder = os.path.basename(out), os.path.dirname(os.path.realpath(out))
     if not name.lower().endswith((".csv", ".csv.gz")):
@@ -122,12 +120,12 @@ def check_writable(option, path):
         ) from None
 
 
-def start(main, interrupted="Interrupted; no submission was written."):
+def start(main):
     """Run a script, and let Ctrl-C end it with one line, instead of a traceback."""
     try:
         main()
     except KeyboardInterrupt:
-        raise SystemExit(interrupted) from None
+        raise SystemExit("Interrupted; no submission was written.") from None
 
 
 @contextmanager
@@ -150,11 +148,9 @@ def load(path):
         return load_arena(path, verbose=True)
 
 
-def read_labelled(path, n_made):
-    """Load battles with winners, or make some where there is no path."""
-    if path is None:
-        return make_battles(n_made, random_state=0)
-    battles = load(path)
+def read_train(path, n_made, cv=None):
+    """Load or make battles that a submission can be learned from, which takes all three classes."""
+    battles = make_battles(n_made, random_state=0) if path is None else load(path)
     if battles.y is None:
         raise SystemExit(
             f"{path} has no winners to learn from. Expected the columns winner_model_a, "
@@ -162,13 +158,6 @@ def read_labelled(path, n_made):
         )
     with one_line(named(path)):
         check_labels(battles.y)
-    return battles
-
-
-def read_train(path, n_made, cv=None):
-    """Load or make battles that a submission can be learned from, which takes all three classes."""
-    battles = read_labelled(path, n_made)
-    with one_line(named(path)):
         rehearse(battles.y)
         if cv is not None:
             check_folds(battles.X, battles.y, cv)
@@ -217,9 +206,11 @@ def step(what):
 def save(model, path):
     """Save a fitted model whole or not at all, in a folder that is made if need be.
 
-    If that fails, on a full disk say, the model is still there to predict with: gives what to end
-    with after that, else None.
+    Without a path nothing is saved. If saving fails, on a full disk say, the model is still there
+    to predict with: gives what to end with after that, else None.
     """
+    if path is None:
+        return None
     path = pathlib.Path(path)
     unfinished = path.with_name(f".{path.name}.tmp")
     try:

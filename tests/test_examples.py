@@ -1,6 +1,7 @@
 """The examples run: on battles they make themselves, fewer here, and on the competition's files."""
 
 import argparse
+import ast
 import importlib
 import importlib.util
 import pathlib
@@ -33,10 +34,14 @@ from arena_estimators.exceptions import ArenaWarning
 
 EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
 COLUMNS = ["id", "winner_model_a", "winner_model_b", "winner_tie"]
+needs_optuna = pytest.mark.skipif(
+    importlib.util.find_spec("optuna") is None, reason="pip install optuna"
+)
 SUBMITTING = [
     "blend",
     "distill",
     "grid_search",
+    pytest.param("optuna_search", marks=needs_optuna),
     "submit_baseline",
     "submit_bert",
     "submit_ensemble",
@@ -213,16 +218,14 @@ def keep_one_prompt():
         (keep_one_prompt, "cannot split 1 prompts"),
     ],
 )
-@pytest.mark.parametrize("name", [*FOLDING, "optuna_search"])
+@pytest.mark.parametrize("name", FOLDING)
 def test_too_few_battles_for_folds_are_refused_before_any_fit(
     example, tmp_path, capsys, name, spoil, message
 ):
-    if name == "optuna_search":
-        pytest.importorskip("optuna", reason="pip install optuna")
     files = write_competition_files(tmp_path, 80, 9)
     spoil()
     with pytest.raises(SystemExit, match=rf"train\.csv: .*({message})") as error:
-        example(name, *(files if name != "optuna_search" else files[:2]))
+        example(name, *files)
     assert "\n" not in error.value.code
     assert capsys.readouterr().out == ""
 
@@ -320,12 +323,10 @@ def test_a_search_finds_its_features_again(example, capsys, tmp_path):
         ("blend", ["--n-jobs", 0], "--n-jobs: expected 1 or more, or -1 for all cores, got 0"),
         ("submit_bert", ["--n-epochs", 0], "--n-epochs: expected 1 or more, got 0"),
         ("optuna_search", ["--trials", 0], "--trials: expected 1 or more, got 0"),
-        ("optuna_search", ["--trials", "few"], "--trials: invalid whole number value: 'few'"),
+        ("submit_bert", ["--accumulate", "few"], "invalid whole number value: 'few'"),
     ],
 )
 def test_numbers_that_make_no_sense_are_refused(example, capsys, name, arguments, message):
-    if name == "optuna_search":
-        pytest.importorskip("optuna", reason="pip install optuna")
     with pytest.raises(SystemExit):
         example(name, *arguments)
     assert message in capsys.readouterr().err
@@ -368,16 +369,28 @@ def test_the_submission_is_written_when_the_model_cannot_be_kept(example, monkey
     check_submission("made_submission.csv", 100)
 
 
-def test_optuna_search(example, capsys):
-    pytest.importorskip("optuna", reason="pip install optuna")
-    example("optuna_search", "--trials", 2)
-    assert "best: {'alpha':" in capsys.readouterr().out
+@needs_optuna
+def test_optuna_search_submits_what_its_best_trial_is(example, capsys, tmp_path):
+    files = write_competition_files(tmp_path, 80, 9)
+    example("optuna_search", *files, "--trials", 3, "--model", "best.joblib")
+    said = capsys.readouterr().out.split("best: ")[1]
+    best = ast.literal_eval(said[: said.index("}") + 1])
+    model = joblib.load("best.joblib")
+    assert model[-1].alpha == best["alpha"]
+    assert model[0].get_params()["words__min_df"] == best["min_df"]
+    expected = model.predict_proba(load_arena("test.csv").X)
+    np.testing.assert_allclose(pd.read_csv("submission.csv")[COLUMNS[1:]], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["blend", "distill", "grid_search", "submit_baseline"])
-def test_an_example_takes_the_competitions_files(example, tmp_path, name):
-    example(name, *write_competition_files(tmp_path, 80, 9), "--out", "out.csv")
+def test_an_example_takes_the_competitions_files_and_keeps_its_model(example, tmp_path, name):
+    files = write_competition_files(tmp_path, 80, 9)
+    example(name, *files, "--out", "out.csv", "--model", "kept/model.joblib")
     check_submission("out.csv", 9)
+    before = sorted(tmp_path.rglob("*"))
+    expected = joblib.load("kept/model.joblib").predict_proba(load_arena("test.csv").X)
+    np.testing.assert_allclose(pd.read_csv("out.csv")[COLUMNS[1:]], expected, atol=1e-6)
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.slow
