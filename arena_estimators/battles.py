@@ -266,7 +266,7 @@ def texts(column, separator="\n\n"):
 
 
 def stack(*frames):
-    """Put frames of battles below each other; their rows are counted anew.
+    """Put frames of battles below each other; each row keeps its label in the index.
 
     Arrow's lists become lists: beside cells of another kind, pandas would make them arrays.
     """
@@ -278,7 +278,7 @@ def stack(*frames):
             if "list<" in str(frame[name].dtype)
         }
         plain.append(frame.assign(**changed))
-    return pd.concat(plain, ignore_index=True)
+    return pd.concat(plain)
 
 
 def _of_one_type(left, right):

@@ -174,7 +174,7 @@ def test_frames_of_arrow_lists_and_others_stack(battles, kind):
     lists = pa.array([["Hi", None], [], ["Why?"]], kind(pa.string()))
     arrow = pd.DataFrame(dict.fromkeys(COLUMNS, pd.arrays.ArrowExtensionArray(lists)))
     stacked = stack(battles, arrow)
-    assert stacked.index.tolist() == list(range(len(battles) + 3))
+    assert stacked.index.tolist() == [*battles.index, 0, 1, 2]
     check_battles(stacked)
     assert stacked["prompt"].tolist()[-3:] == lists.to_pylist()
 

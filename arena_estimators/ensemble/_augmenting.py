@@ -183,9 +183,8 @@ class AugmentingClassifier(BattleClassifierMixin, BaseEstimator):
                 rows.append(row)
                 changed.append(copy)
         rows = np.array(rows, dtype=np.intp)
-        copies = X.iloc[rows].reset_index(drop=True)
         cells = pd.DataFrame(changed, columns=list(COLUMNS), dtype=object)
-        return rows, copies.assign(**{column: cells[column] for column in COLUMNS})
+        return rows, X.iloc[rows].assign(**{c: cells[c].to_numpy() for c in COLUMNS})
 
     def _change(self, battle, rng):
         """Try the augmentations in random order until one changes the battle."""

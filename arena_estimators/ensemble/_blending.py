@@ -17,12 +17,11 @@ from arena_estimators._validation import (
     validate_battles,
 )
 from arena_estimators.battles import check_labels
+from arena_estimators.ensemble._folds import fit_and_predict_out_of_fold, make_splits
 from arena_estimators.ensemble._members import (
     BattleClassifierMixin,
     check_classes,
     check_member,
-    fit_and_predict_out_of_fold,
-    make_splits,
     proba_of,
     weight_name,
 )

@@ -119,10 +119,11 @@ class EarlyStoppingClassifier(BattleClassifierMixin, BaseEstimator):
         weight = None
         if sample_weight is not None:
             weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
-        rounds = self._choose_rounds(X, codes, classes, weight)
+        n_rounds, loss, settings = self._choose_rounds(X, codes, classes, weight)
         estimator = clone(self.estimator)
-        estimator[-1].set_params(**rounds)
+        estimator[-1].set_params(**settings)
         self.estimator_ = fit_member(estimator, X, y, weight)
+        self.n_rounds_, self.validation_log_loss_ = n_rounds, loss
         self.classes_ = classes
         return self
 
@@ -131,7 +132,7 @@ class EarlyStoppingClassifier(BattleClassifierMixin, BaseEstimator):
 
     def _check_settings(self):
         last = self.estimator[-1] if isinstance(self.estimator, Pipeline) else self.estimator
-        if last is self.estimator or type(last).__name__ not in _BOOSTERS:
+        if last is self.estimator or _kind_of(last) is None:
             raise ArenaError(
                 "EarlyStoppingClassifier needs a Pipeline whose last step is a LGBMClassifier or a "
                 f"HistGradientBoostingClassifier, got {type(last).__name__}."
@@ -140,14 +141,14 @@ class EarlyStoppingClassifier(BattleClassifierMixin, BaseEstimator):
         if "dart" in (settings.get(name) for name in ("boosting_type", "boosting", "boost")):
             raise ArenaError("boosting_type='dart' of LGBMClassifier cannot stop early.")
         for name, instead in _LIGHTGBM_ALIASES.items():
-            if name in settings and type(last).__name__ == "LGBMClassifier":
+            if name in settings and _kind_of(last) == "LGBMClassifier":
                 raise ArenaError(
                     f"{name} of LGBMClassifier would overrule the rounds that are found. Pass "
                     f"{instead} instead."
                 )
 
     def _choose_rounds(self, X, codes, classes, weight):
-        """Set the number of rounds and its loss; give the parameters that make as many rounds."""
+        """Give the number of rounds, its loss, and the parameters that make as many rounds."""
         train, held_out = self._split(X, codes)
         if weight is not None and not (weight[train].any() and weight[held_out].any()):
             raise ArenaError(
@@ -163,10 +164,7 @@ class EarlyStoppingClassifier(BattleClassifierMixin, BaseEstimator):
         fitting = (features, codes[train], None if weight is None else weight[train])
         features = steps.transform(X.iloc[held_out])
         judging = (features, codes[held_out], None if weight is None else weight[held_out])
-        stop_early = _BOOSTERS[type(booster).__name__]
-        found = stop_early(booster, fitting, judging, self.patience)
-        self.n_rounds_, self.validation_log_loss_, rounds = found
-        return rounds
+        return _BOOSTERS[_kind_of(booster)](booster, fitting, judging, self.patience)
 
     def _split(self, X, codes):
         groups = prompt_groups(X)
@@ -184,6 +182,12 @@ class EarlyStoppingClassifier(BattleClassifierMixin, BaseEstimator):
                 "more battles."
             )
         return train, held_out
+
+
+def _kind_of(booster):
+    """Name the booster that a classifier is, or is derived from; None if it is another."""
+    names = (kind.__name__ for kind in type(booster).__mro__)
+    return next((name for name in names if name in _BOOSTERS), None)
 
 
 def _stop_lightgbm(booster, fitting, judging, patience):

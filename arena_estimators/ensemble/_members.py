@@ -1,32 +1,31 @@
-"""What the ensembles share: fitting a member, reading its probabilities by name, and folds."""
+"""What the ensembles share: fitting a member, and reading its probabilities by name."""
 
 import inspect
-from numbers import Integral
 
 import numpy as np
-from joblib.parallel import get_active_backend
 from sklearn import config_context
 from sklearn.base import ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.ensemble import StackingClassifier
 from sklearn.frozen import FrozenEstimator
-from sklearn.model_selection import check_cv
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
-from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
-from tqdm.auto import tqdm
 
 from arena_estimators._validation import ReadsBattles, validate_battles
 from arena_estimators.battles import CLASSES
 from arena_estimators.exceptions import ArenaError, LabelsError
 from arena_estimators.feature_extraction._cached import writable_memory
-from arena_estimators.model_selection import PromptGroupKFold
 
 _LABELS_ONLY = ("sklearn.", "lightgbm.")
+_KNOWN = (*_LABELS_ONLY, "arena_estimators.")
 
 
 class BattleClassifierMixin(ReadsBattles, ClassifierMixin, MetaEstimatorMixin):
     """What every classifier of battles made of others has in common; `_proba` is its own."""
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "classes_")  # set last; a fit that failed leaves other attributes
 
     def predict_proba(self, X):
         """Compute the probabilities of the classes.
@@ -80,10 +79,10 @@ def check_member(estimator, name, classes=None, *, prefit=False, soft=False):
     LabelsError
         If labels are soft and it takes none, as classifiers of scikit-learn and LightGBM.
     ArenaError
-        If it, or a classifier it is made of, has no `predict_proba`, if one that is fitted already
-        has other classes, or if a part of it that belongs to this library has settings that
-        contradict each other or the machine, such as a folder that cannot be written. The cache of
-        a Pipeline counts as such.
+        If it, or a classifier it is made of, has no `predict_proba` or reads numbers in the place
+        of battles, if one that is fitted already has other classes, or if a part of it that belongs
+        to this library has settings that contradict each other or the machine, such as a folder
+        that cannot be written. The cache of a Pipeline counts as such.
     """
     _check_probabilities(estimator, name)
     _check_fitted(estimator, name, classes)
@@ -93,7 +92,10 @@ def check_member(estimator, name, classes=None, *, prefit=False, soft=False):
             "labels, not soft labels. Pass one label a battle, or take one that does: "
             "DavidsonClassifier, BertPairClassifier."
         )
-    for part in [] if prefit else _parts(estimator):
+    if prefit:
+        return
+    _check_reads_battles(estimator, name)
+    for part in _parts(estimator):
         if isinstance(part, Pipeline):
             writable_memory(part.memory)
         elif _is_ours(part):
@@ -133,6 +135,23 @@ def _check_held(estimator, name):
             _check_held(held, name)
 
 
+def _check_reads_battles(estimator, name):
+    """Refuse a classifier of numbers that no transformer of battles stands before."""
+    if isinstance(estimator, Pipeline | FrozenEstimator):
+        return
+    held = _held_by(estimator)
+    for one in held:
+        _check_reads_battles(one, name)
+    kind = type(estimator)
+    tags = get_tags(estimator)
+    reads = tags.input_tags.string or tags.no_validation or not kind.__module__.startswith(_KNOWN)
+    if not (held or reads):
+        raise ArenaError(
+            f"{name} would give battles to a {kind.__name__}, which reads numbers. Put what makes "
+            f"them in front, as in make_pipeline(PairStyleFeatures(), {kind.__name__}())."
+        )
+
+
 def _check_fitted(estimator, name, classes):
     for fitted in _fitted_in(estimator) if classes is not None else []:
         if hasattr(fitted, "classes_"):
@@ -168,7 +187,7 @@ def _fitted_in(estimator):
 
 
 def _is_ours(estimator):
-    return type(estimator).__module__.startswith("arena_estimators.")
+    return any(kind.__module__.startswith("arena_estimators.") for kind in type(estimator).__mro__)
 
 
 def _held_by(estimator):
@@ -301,96 +320,3 @@ def _names(classes):
         label if isinstance(label, str) else CLASSES[int(label)] if label in (0, 1, 2) else label
         for label in np.asarray(classes).tolist()
     ]
-
-
-def make_splits(cv, X, y, *, partition=True):
-    """List the folds and check them before anything is fitted.
-
-    Parameters
-    ----------
-    cv : int, splitter, iterable or None
-        A number means that many folds of PromptGroupKFold; None means five.
-    X : DataFrame of shape (n_battles, n_columns)
-    y : ndarray of shape (n_battles,) or (n_battles, n_classes)
-    partition : bool, default=True
-        Whether every battle must be in a test part. In two it may not be.
-
-    Returns
-    -------
-    list of (train, test)
-    """
-    if cv is None or isinstance(cv, Integral):
-        cv = PromptGroupKFold(5 if cv is None else cv)
-    splits = list(check_cv(cv).split(X, y))
-    tests = [np.arange(len(X))[test] for _, test in splits]
-    if not all(map(len, tests)) or not tests:
-        raise ArenaError("cv must give splits, with a battle in every test part.")
-    tested = np.bincount(np.concatenate(tests), minlength=len(X))
-    if partition and (tested != 1).any():
-        raise ArenaError("cv must put every battle in the test part of exactly one fold.")
-    if (tested > 1).any():
-        raise ArenaError("cv must put no battle in the test parts of two folds.")
-    for fold, (train, _) in enumerate(splits):
-        if y.ndim == 1 and (missing := set(y.tolist()) - set(y[train].tolist())):
-            raise LabelsError(
-                f"The training part of fold {fold} has no battle of class {missing}; use fewer "
-                "folds or more battles."
-            )
-    return splits
-
-
-def fit_and_predict_out_of_fold(
-    named, X, y, weight, splits, classes, *, refit=True, n_jobs=None, verbose=False
-):
-    """Predict each battle by members that were fitted without its fold, and fit them on all.
-
-    Parameters
-    ----------
-    named : list of (str, estimator)
-    X : DataFrame of shape (n_battles, n_columns)
-    y : ndarray of shape (n_battles,) or (n_battles, n_classes)
-    weight : ndarray of shape (n_battles,) or None
-    splits : list of (train, test)
-        May be empty, if no out-of-fold predictions are wanted.
-    classes : ndarray of shape (n_classes,)
-    refit : bool, default=True
-        Whether to fit on all battles too.
-    n_jobs : int, optional
-        The number of fits at a time.
-    verbose : bool, default=False
-        Whether to show the progress.
-
-    Returns
-    -------
-    proba : ndarray of shape (n_members, n_battles, n_classes)
-        NaN for battles in no test part.
-    fitted : list of estimators
-    """
-    everything = [(slice(None), None)] if refit else []
-    tasks = [
-        (member, train, test)
-        for train, test in [*everything, *splits]  # the longest first, which fills processes best
-        for member in range(len(named))
-    ]
-    # joblib's "multiprocessing" cannot tell the progress.
-    generates = get_active_backend()[0].supports_return_generator
-    results = Parallel(n_jobs=n_jobs, return_as="generator" if generates else "list")(
-        delayed(_fit_and_predict)(*named[member], X, y, weight, train, test, classes)
-        for member, train, test in tasks
-    )
-    proba = np.full((len(named), len(X), len(classes)), np.nan)
-    fitted = []
-    progress = tqdm(results, "fits", len(tasks), disable=not verbose)
-    for (member, _, test), result in zip(tasks, progress, strict=True):
-        if test is None:
-            fitted.append(result)
-        else:
-            proba[member, test] = result
-    return proba, fitted
-
-
-def _fit_and_predict(name, estimator, X, y, weight, train, test, classes):
-    weight = None if weight is None else weight[train]
-    fitted = fit_member(estimator, X.iloc[train], y[train], weight)
-    check_classes(fitted, classes, name)
-    return fitted if test is None else proba_of(fitted, X.iloc[test], classes, name)

@@ -26,13 +26,12 @@ from arena_estimators.battles import (
     swap_proba,
     turns_of,
 )
+from arena_estimators.ensemble._folds import fit_and_predict_out_of_fold, make_splits
 from arena_estimators.ensemble._members import (
     BattleClassifierMixin,
     check_classes,
     check_member,
-    fit_and_predict_out_of_fold,
     fit_member,
-    make_splits,
     proba_of,
     takes_soft_labels,
     weight_name,

@@ -41,7 +41,8 @@ class SwapSymmetricClassifier(BattleClassifierMixin, BaseEstimator):
         Average the predictions for both orders, which makes them exactly symmetric; do so only
         for the battles the first pass is least sure of; or predict in the given order alone.
     uncertain_fraction : float, default=0.35
-        The share of battles that `predict_order="uncertain"` predicts twice, from 0 to 1.
+        The share of battles that `predict_order="uncertain"` predicts twice, from 0 to 1. It is a
+        share of those predicted together, so beside others a battle may be read once or twice.
     random_state : int, RandomState instance or None, default=None
         Determines the orders when `train="random"`.
 

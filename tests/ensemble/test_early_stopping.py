@@ -322,3 +322,14 @@ def test_battles_without_weight_cannot_be_all_that_is_learnt_from(data):
     weight[held_out] = 1
     with pytest.raises(ArenaError, match="held out, or on all others"):
         early(histogram()).fit(data.X, data.y, sample_weight=weight)
+
+
+@each_booster
+def test_a_booster_of_ones_own_stops_early_too(kind, data):
+    booster = BOOSTERS[kind]()
+    mine = type("Mine", (type(booster),), {})(**booster.get_params())
+    model, expected = (
+        EarlyStoppingClassifier(make_pipeline(PairStyleFeatures(), one), random_state=0)
+        for one in (mine, booster)
+    )
+    assert model.fit(data.X, data.y).n_rounds_ == expected.fit(data.X, data.y).n_rounds_

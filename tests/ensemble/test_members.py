@@ -1,10 +1,18 @@
 """What all ensembles ask of the classifiers they are made of."""
 
 import numpy as np
+import pandas as pd
 import pytest
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.ensemble import BaggingClassifier, StackingClassifier, VotingClassifier
+from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import (
+    BaggingClassifier,
+    HistGradientBoostingClassifier,
+    StackingClassifier,
+    VotingClassifier,
+)
+from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -15,12 +23,14 @@ from arena_estimators import (
     BlendingClassifier,
     DavidsonClassifier,
     DistillingClassifier,
+    EarlyStoppingClassifier,
     PairStyleFeatures,
     SwapSymmetricClassifier,
     make_arena_pipeline,
     make_battles,
 )
-from arena_estimators.exceptions import LabelsError
+from arena_estimators.ensemble._members import takes_soft_labels
+from arena_estimators.exceptions import ArenaError, LabelsError
 
 DATA = make_battles(60, random_state=0)
 SOFT = np.eye(3)[np.unique(DATA.y, return_inverse=True)[1]] * 0.7 + 0.1
@@ -98,3 +108,90 @@ def test_soft_labels_are_refused_where_one_takes_none_before_any_fit(monkeypatch
 def test_negative_weights_are_refused(ensemble):
     with pytest.raises(ValueError, match="Negative values in data passed to `sample_weight`"):
         ENSEMBLES[ensemble](davidson()).fit(DATA.X, DATA.y, sample_weight=-np.ones(60))
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        LogisticRegression(),
+        DavidsonClassifier(),
+        CalibratedClassifierCV(LogisticRegression()),
+        SwapSymmetricClassifier(LogisticRegression()),
+        VotingClassifier([("right", davidson()), ("wrong", LogisticRegression())], voting="soft"),
+    ],
+    ids=lambda member: type(member).__name__,
+)
+@pytest.mark.parametrize("ensemble", ENSEMBLES)
+def test_a_classifier_of_numbers_is_refused_before_any_fit(monkeypatch, ensemble, member):
+    model = ENSEMBLES[ensemble](member)
+    monkeypatch.setattr(PairStyleFeatures, "fit", lambda *_: pytest.fail("something was fitted"))
+    with pytest.raises(ArenaError, match=r"reads numbers.*make_pipeline\(PairStyleFeatures\(\), "):
+        model.fit(DATA.X, DATA.y)
+
+
+@pytest.mark.parametrize("ensemble", ENSEMBLES)
+def test_what_ignores_the_battles_may_be_a_member(ensemble):
+    ENSEMBLES[ensemble](DummyClassifier()).fit(DATA.X, DATA.y).predict_proba(DATA.X)
+
+
+class Facts(TransformerMixin, BaseEstimator):
+    """What is known of each battle, found by its label in the index."""
+
+    def __init__(self, table):
+        self.table = table
+
+    def fit(self, X, y=None):
+        return self
+
+    def transform(self, X):
+        return self.table.loc[X.index].to_numpy()
+
+
+@pytest.mark.parametrize("kind", ["both", "none", "augment", "teach", "blend"])
+def test_battles_keep_their_labels_in_the_index(kind):
+    """Whatever rows an ensemble adds, a member finds what belongs to a battle."""
+    winner = np.unique(DATA.y, return_inverse=True)[1]
+    table = pd.DataFrame(np.eye(3)[winner], index=np.random.default_rng(0).permutation(60))
+    X, known = DATA.X.set_index(table.index), slice(20, 60)
+    member = make_pipeline(Facts(table), LogisticRegression(C=100))
+    model = {
+        "both": lambda: SwapSymmetricClassifier(make_pipeline(Facts(table), DummyClassifier())),
+        "none": lambda: SwapSymmetricClassifier(member, train="none", predict_order="none"),
+        "augment": lambda: AugmentingClassifier(member, random_state=0),
+        "teach": lambda: DistillingClassifier(member, cv=2),
+        "blend": lambda: BlendingClassifier([("one", member)], cv=2),
+    }[kind]()
+    options = {"X_unlabelled": X[:10]} if kind == "teach" else {}
+    model.fit(X[known], DATA.y[known], **options)
+    if kind != "both":
+        assert (model.predict(X) == DATA.y).all()
+
+
+def test_the_member_whose_fit_fails_is_named():
+    class Failing(Own):
+        def fit(self, X, y, sample_weight=None):
+            raise MemoryError("too much")
+
+    model = BlendingClassifier([("fine", Own()), ("large", Failing())], cv=2)
+    with pytest.raises(MemoryError, match="too much") as error:
+        model.fit(DATA.X, DATA.y)
+    assert error.value.__notes__ == ["Member 'large' was being fitted."]
+
+
+@pytest.mark.parametrize("ensemble", [*ENSEMBLES, "stop"])
+def test_an_ensemble_whose_first_fit_failed_is_not_fitted(ensemble):
+    boosting = make_pipeline(PairStyleFeatures(), HistGradientBoostingClassifier(max_iter=2))
+    stopping = EarlyStoppingClassifier(boosting)
+    model = stopping if ensemble == "stop" else ENSEMBLES[ensemble](davidson())
+    with pytest.raises(ValueError):
+        model.fit(DATA.X, ["model_a"] * 60)
+    with pytest.raises(NotFittedError):
+        model.predict(DATA.X)
+    model.fit(DATA.X, DATA.y).predict(DATA.X)
+
+
+def test_what_is_derived_from_this_library_takes_soft_labels_too():
+    class Mine(DavidsonClassifier):
+        pass
+
+    assert takes_soft_labels(make_pipeline(PairStyleFeatures(), Mine()))

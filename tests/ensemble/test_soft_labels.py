@@ -238,10 +238,11 @@ def test_bad_input_is_refused_before_any_fit(data):
     teacher = style().fit(two.X, two.y)
     with pytest.raises(LabelsError, match="The teacher .Pipeline. has the classes .*'model_b'.;"):
         DistillingClassifier(Untouched(), teacher, prefit=True).fit(data.X, data.y)
+    neighbors = make_pipeline(PairStyleFeatures(), KNeighborsClassifier())
     with pytest.raises(ValueError, match="takes no soft labels.*no sample_weight"):
-        DistillingClassifier(KNeighborsClassifier(), Untouched()).fit(data.X, data.y)
+        DistillingClassifier(neighbors, Untouched()).fit(data.X, data.y)
     with pytest.raises(ValueError, match="The teacher .KNeighbors.* no sample_weight"):
-        model = DistillingClassifier(Untouched(), KNeighborsClassifier())
+        model = DistillingClassifier(Untouched(), neighbors)
         model.fit(data.X, data.y, sample_weight=np.ones(150))
     with pytest.raises(ValueError, match="not fitted"):
         DistillingClassifier(Untouched(), prefit=True).fit(data.X, data.y)
@@ -299,10 +300,12 @@ def test_nested_students_and_teachers_are_checked_before_any_fit(data):
         DistillingClassifier(svm, Untouched()).fit(data.X, data.y)
     with pytest.raises(ValueError, match="The teacher: .*has no predict_proba"):
         DistillingClassifier(Untouched(), svm).fit(data.X, data.y)
-    nearest = SwapSymmetricClassifier(KNeighborsClassifier())
+    nearest = make_pipeline(PairStyleFeatures(), KNeighborsClassifier())
+    nearest = SwapSymmetricClassifier(nearest)
     with pytest.raises(ValueError, match="takes no soft labels.*KNeighbors.*no sample_weight"):
         DistillingClassifier(nearest, Untouched()).fit(data.X, data.y)
-    soft = BlendingClassifier([("one", style()), ("deaf", Deaf())])
+    deaf = make_pipeline(PairStyleFeatures(), Deaf())
+    soft = BlendingClassifier([("one", style()), ("deaf", deaf)])
     with pytest.raises(ValueError, match="The student .Deaf. takes no sample_weight"):
         model = DistillingClassifier(soft, Untouched())
         model.fit(data.X, data.y, sample_weight=np.ones(150))

@@ -59,7 +59,7 @@ def test_both_orders_are_trained_with_their_labels_and_weights(data):
     assert inner.X_.response_a.tolist() == [*data.X.response_a, *data.X.response_b]
     assert inner.y_.tolist() == [*data.y, *swap_labels(data.y)]
     np.testing.assert_array_equal(inner.weight_, np.tile(weight, 2))
-    assert inner.X_.index.is_unique
+    assert inner.X_.index.tolist() == [*data.X.index, *data.X.index]
 
 
 def test_random_orders_exchange_rows_whole(data):
@@ -161,7 +161,7 @@ def test_bad_input_is_refused_before_any_fit(data):
     with pytest.raises(LabelsError, match="y is None"):
         SwapSymmetricClassifier(Recorder()).fit(data.X, None)
     with pytest.raises(ValueError, match="takes no sample_weight"):
-        model = SwapSymmetricClassifier(KNeighborsClassifier())
+        model = SwapSymmetricClassifier(make_pipeline(PairStyleFeatures(), KNeighborsClassifier()))
         model.fit(data.X, data.y, sample_weight=np.ones(80))
 
 
