@@ -49,8 +49,10 @@ def main(argv=None):
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0))
     for number in range(args.trials):
-        study.optimize(lambda trial: log_loss(make_model(trial, len(train.X)), train), n_trials=1)
-        print(f"trial {number + 1}: log loss {study.trials[-1].value:.4f}", flush=True)
+        trial = study.ask()
+        loss = log_loss(make_model(trial, len(train.X)), train)
+        study.tell(trial, loss)
+        print(f"trial {number + 1}: log loss {loss:.4f}", flush=True)
     print(f"best: {study.best_params}, log loss {study.best_value:.4f}")
     with step(f"Fitting the best on all {len(train.X):,} battles"):
         model = make_model(study.best_trial, len(train.X)).fit(train.X, train.y)

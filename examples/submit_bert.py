@@ -21,23 +21,25 @@ import time
 
 import joblib
 from submit_files import (
+    SAMPLE,
     at_least,
     check_writable,
+    is_main,
     load,
     one_line,
     parse,
     positive,
+    project,
     read_test,
     read_train,
     rehearse,
     save,
+    say,
     start,
 )
 
 from arena_estimators import BertPairClassifier, make_submission, write_submission
 
-HIDDEN_TEST = 25_000  # battles in the competition's hidden file, which may take nine hours
-SAMPLE, FEW = 256, 50  # battles to measure the speed with; fewer tell nothing
 MEMORY = {"batch_tokens", "accumulate"}  # what may be asked for of a model that is trained
 N_TRAIN = 120
 MODEL = "models/bert.joblib"
@@ -99,31 +101,6 @@ def train_model(path, train, battles, asked):
     say(f"Trained in {time.perf_counter() - begin:.0f} s.")
     say(model.history_.to_string(index=False))
     return model, save(model, path) if is_main() else None
-
-
-def project(model, X, others=None):
-    """Predict a sample, of other battles if `X` has few, and say how long the rest will take."""
-    pool = X if others is None or len(X) >= SAMPLE else max(X, others, key=len)
-    if len(pool) < FEW:
-        return
-    sample = pool.sample(min(SAMPLE, len(pool)), random_state=0)
-    model.predict_proba(sample[:3])  # what is done once, however many battles there are
-    begin = time.perf_counter()
-    model.predict_proba(sample)
-    rate = len(sample) / (time.perf_counter() - begin)
-    for n_battles in (len(X), HIDDEN_TEST):
-        say(f"{n_battles:>7,} battles take about {n_battles / rate / 60:.1f} min.")
-
-
-def is_main():
-    """Tell whether this process writes; with several, only the first does."""
-    return int(os.environ.get("RANK", "0")) == 0
-
-
-def say(text):
-    """Print, once however many processes there are."""
-    if is_main():
-        print(text, flush=True)
 
 
 def parse_arguments(argv):

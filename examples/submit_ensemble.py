@@ -13,12 +13,12 @@ import argparse
 import pathlib
 
 from blend import print_blend
-from submit_bert import project
 from submit_files import (
     at_least,
     n_jobs,
     one_line,
     parse,
+    project,
     read_test,
     read_train,
     save,

@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import pathlib
 import runpy
+import subprocess
 import sys
 
 import joblib
@@ -252,6 +253,26 @@ def test_a_file_that_is_no_submission_is_not_replaced(example, tmp_path, name):
         with pytest.raises(SystemExit, match=rf"--out {out} is there already and no submission"):
             example(name, *files, "--out", out)
     assert pathlib.Path("other.csv").read_bytes() == battles
+
+
+@pytest.mark.parametrize("name", SUBMITTING)
+def test_a_file_that_is_no_model_is_not_replaced(example, tmp_path, name):
+    files = write_competition_files(tmp_path, 80, 9)
+    battles = pathlib.Path("train.csv").read_bytes()
+    pathlib.Path("other.csv").write_bytes(battles)
+    with pytest.raises(SystemExit, match=r"--model other.csv is there already and no model"):
+        example(name, *files, "--model", "other.csv")
+    assert pathlib.Path("other.csv").read_bytes() == battles
+
+
+@pytest.mark.parametrize("name", [*FOLDING, "demo"])
+def test_an_example_without_an_encoder_imports_no_torch(name):
+    code = f"import {name}, sys; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=EXAMPLES, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert {"torch", "transformers"}.isdisjoint(done.stdout.split())
 
 
 def test_battles_without_labels_are_not_mixed_with_made_ones(example, capsys):
@@ -559,7 +580,7 @@ def test_the_class_priors_loss_is_a_dummys(module):
 
 
 def test_minutes_are_projected_from_a_sample(module, monkeypatch, capsys):
-    bert, X = module("submit_bert"), make_battles(300, random_state=0).X
+    shared, X = module("submit_files"), make_battles(300, random_state=0).X
     clock, sizes = [0.0], []
 
     class Model:
@@ -567,8 +588,8 @@ def test_minutes_are_projected_from_a_sample(module, monkeypatch, capsys):
             sizes.append(len(X))
             clock[0] += 1000 if len(sizes) == 1 else 0.06 * len(X)  # reading weights, say
 
-    monkeypatch.setattr(bert, "time", argparse.Namespace(perf_counter=lambda: clock[0]))
-    bert.project(Model(), X)
+    monkeypatch.setattr(shared, "time", argparse.Namespace(perf_counter=lambda: clock[0]))
+    shared.project(Model(), X)
     assert sizes == [3, 256]
     said = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert [(line[0], line[4]) for line in said] == [("300", "0.3"), ("25,000", "25.0")]

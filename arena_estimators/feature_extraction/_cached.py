@@ -41,7 +41,9 @@ class CachedTransformer(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap
         `joblib.Memory(folder, verbose=0).clear()` empties it.
     bytes_limit : int or str, optional
         The most the folder may hold, in bytes or as `"500K"`, `"20M"` or `"2G"`; the matrices
-        used longest ago are deleted. None means no limit.
+        used longest ago are deleted. None means no limit. Where several processes share a folder
+        that is nearly full, one may delete what another is about to write: joblib then warns that
+        it could not cache, and the matrix is made again when it is asked for.
 
     Attributes
     ----------
@@ -131,11 +133,13 @@ class CachedTransformer(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap
         """
         validate_battles(self, X, y)
         _check_limit(self.bytes_limit)
-        self._memory = writable_memory(self.memory)
+        memory = writable_memory(self.memory)
         transformer = clone(self.transformer)
         version = importlib.import_module("arena_estimators").__version__
-        self._key = self._memory and _hash((version, transformer, _digest(X), y))
-        features, self.transformer_ = self._keep(_fit_transform, transformer, X, y, self._key)
+        key = memory and _hash((version, transformer, _digest(X), y))
+        features, transformer = self._keep(memory, _fit_transform, transformer, X, y, key)
+        # All at once: a fit that fails must not have the old features kept under its key.
+        self._memory, self._key, self.transformer_ = memory, key, transformer
         return features
 
     def transform(self, X):
@@ -155,7 +159,7 @@ class CachedTransformer(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap
         if self._memory is None:
             return self.transformer_.transform(X)
         key = self._key, _digest(X), getattr(self, "_output", None)
-        return self._keep(_transform, self.transformer_, X, key)
+        return self._keep(self._memory, _transform, self.transformer_, X, key)
 
     def get_feature_names_out(self, input_features=None):
         """Name the columns as the transformer does.
@@ -193,13 +197,16 @@ class CachedTransformer(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap
         _check_limit(self.bytes_limit)
         writable_memory(self.memory)
 
-    def _keep(self, function, *arguments):
-        if self._memory is None:
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "transformer_")
+
+    def _keep(self, memory, function, *arguments):
+        if memory is None:
             return function(*arguments)
         ignored = ["transformer", "X", "y"] if function is _fit_transform else ["transformer", "X"]
-        result = self._memory.cache(function, ignore=ignored)(*arguments)
+        result = memory.cache(function, ignore=ignored)(*arguments)
         if self.bytes_limit is not None:
-            self._memory.reduce_size(bytes_limit=self.bytes_limit)
+            memory.reduce_size(bytes_limit=self.bytes_limit)
         return result
 
     def __getstate__(self):

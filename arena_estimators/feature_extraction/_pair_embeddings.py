@@ -204,7 +204,7 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
         ndarray of shape (n_battles, n_features) of float32
             The blocks side by side, in the order of `get_feature_names_out`.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "width_")
         self._validate_params()  # some may be set after fit
         validate_battles(self, X, reset=False)
         a, b = self._pooled(X)
@@ -228,7 +228,7 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
         -------
         ndarray of str
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "width_")
         names = [
             f"{block}__{number}"
             for block in self.blocks_

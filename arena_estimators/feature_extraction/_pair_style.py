@@ -178,7 +178,7 @@ class PairStyleFeatures(ReadsBattles, TransformerMixin, BaseEstimator):
         ndarray of shape (n_battles, n_features) of float32
             The blocks side by side, in the order of `get_feature_names_out`.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "sum_scale_")
         validate_battles(self, X, reset=False)
         return self._combine(self._measure(X))
 
@@ -194,7 +194,7 @@ class PairStyleFeatures(ReadsBattles, TransformerMixin, BaseEstimator):
         -------
         ndarray of str
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "sum_scale_")
         special = {"similarity": SIMILARITY_MEASURES, "prompt": PROMPT_MEASURES}
         names = [
             f"{block}__{measure}"

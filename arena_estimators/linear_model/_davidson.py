@@ -11,7 +11,7 @@ from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, check_X_y
 from threadpoolctl import threadpool_limits
 
 from arena_estimators._validation import (
@@ -159,8 +159,13 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
         soft = np.asarray(y).ndim == 2 and np.asarray(y).shape[1] > 1
         soft_labels = check_labels(y) if soft else None
         _refuse_missing(y)
-        D, checked = validate_data(
-            self, X, y, accept_sparse="csr", dtype=[np.float64, np.float32], multi_output=soft
+        D, checked = check_X_y(
+            X,
+            y,
+            accept_sparse="csr",
+            dtype=[np.float64, np.float32],
+            multi_output=soft,
+            estimator=self,
         )
         classes, Y = soft_labels or _one_hot(checked)
         weight = _check_sample_weight(sample_weight, D, dtype=np.float64, ensure_non_negative=True)
@@ -177,13 +182,15 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
         loss = _DavidsonLoss(D, Y, weight / total, alpha, tie_alpha, self.fit_intercept)
         start = self._start(D.shape[1], classes)
         with np.errstate(over="ignore", invalid="ignore"):  # told below
-            solution, self.n_iter_, converged = loss.minimise(start, self.max_iter, self.tol)
+            solution, n_iter, converged = loss.minimise(start, self.max_iter, self.tol)
         if not np.isfinite(solution).all():
             raise ArenaError(
                 "The fit overflowed: the features are too large. Scale them, for example with "
                 "StandardScaler(with_mean=False)."
             )
-        self.classes_ = classes
+        # All at once: a fit that fails leaves the model as it was.
+        validate_data(self, X, skip_check_array=True)
+        self.classes_, self.n_iter_ = classes, n_iter
         self.coef_, self.tie_coef_, self.tie_intercept_ = loss.split(solution)
         if not converged:
             warn(
@@ -246,7 +253,7 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
     def _gap_and_tie(self, X):
         _refuse_battles(X)
         D = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
-        return D @ self.coef_, abs(D) @ self.tie_coef_ + self.tie_intercept_
+        return D @ self.coef_, _absolute(D) @ self.tie_coef_ + self.tie_intercept_
 
     def _start(self, n_features, classes):
         if self.warm_start and hasattr(self, "coef_"):
@@ -281,6 +288,16 @@ def _refuse_missing(y):
         raise LabelsError(f"The label in y, row {missing[0]}, is missing.")
 
 
+def _absolute(D):
+    """Take absolute values; sparse ones share D's indices, and D stays as it is."""
+    if not issparse(D):
+        return abs(D)
+    if not D.has_canonical_format:  # an entry is the sum of those at its place
+        D = D.copy()
+        D.sum_duplicates()
+    return type(D)((abs(D.data), D.indices, D.indptr), shape=D.shape)
+
+
 def _logits(d, t, n_classes):
     return np.stack([d / 2, -d / 2, t][:n_classes], axis=1)
 
@@ -307,7 +324,7 @@ class _DavidsonLoss:
     def __init__(self, D, Y, weight, alpha, tie_alpha, fit_intercept):
         self.D = D
         self.ties = Y.shape[1] == 3
-        self.absolute = abs(D) if self.ties else None
+        self.absolute = _absolute(D) if self.ties else None
         self.Y = Y
         self.weight = weight
         p = D.shape[1]

@@ -318,3 +318,28 @@ def test_a_function_without_a_name_is_refused(data, tmp_path):
     with pytest.raises(ArenaError, match="no lambda"):
         CachedTransformer(lengths, memory=tmp_path).fit(data.X)
     CachedTransformer(lengths).fit(data.X)  # nothing is kept
+
+
+class Stopping(PairTfidfVectorizer):
+    """Stops like on Ctrl-C while it is told to."""
+
+    stop = False
+
+    def fit_transform(self, X, y=None):
+        if Stopping.stop:
+            raise KeyboardInterrupt
+        return super().fit_transform(X, y)
+
+
+def test_a_fit_that_is_stopped_leaves_nothing_wrong_in_the_folder(data, tmp_path, monkeypatch):
+    first, second, asked = data.X[:30], data.X[30:60], data.X[60:]
+    cached = CachedTransformer(Stopping(max_features=50), memory=str(tmp_path)).fit(first)
+    monkeypatch.setattr(Stopping, "stop", True)
+    with pytest.raises(KeyboardInterrupt):
+        cached.fit(second)
+    monkeypatch.undo()
+    before = Stopping(max_features=50).fit(first).transform(asked)
+    assert (cached.transform(asked) != before).nnz == 0
+    other = CachedTransformer(Stopping(max_features=50), memory=str(tmp_path)).fit(second)
+    expected = Stopping(max_features=50).fit(second).transform(asked)
+    assert (other.transform(asked) != expected).nnz == 0

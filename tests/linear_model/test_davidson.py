@@ -4,7 +4,7 @@ import pytest
 from scipy.optimize import check_grad, minimize
 from scipy.sparse import csr_array, csr_matrix
 from scipy.special import log_softmax
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.metrics import log_loss
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -248,3 +248,29 @@ def test_warm_start_does_not_take_the_weights_of_another_task():
     for labels in (np.unique(y, return_inverse=True)[1], np.where(y == "tie", "model_a", y)):
         with pytest.raises(ValueError, match="warm_start=True, but the features or classes differ"):
             model.fit(D, labels)
+
+
+def test_a_matrix_with_several_entries_at_a_place_is_left_as_it_is():
+    D, y = draw()
+    rows, columns = D.shape
+    halves = np.hstack([1.5 * D, -0.5 * D]).ravel()
+    places = np.tile(np.arange(columns), 2 * rows)
+    parts = csr_matrix((halves, places, np.arange(0, halves.size + 1, 2 * columns)), D.shape)
+    parts.data.flags.writeable = False
+    model = DavidsonClassifier().fit(parts, y)
+    assert parts.nnz == halves.size
+    expected = DavidsonClassifier().fit(D, y)
+    np.testing.assert_allclose(model.predict_proba(parts), expected.predict_proba(D), atol=1e-6)
+
+
+def test_a_fit_that_fails_leaves_the_model_as_it_was():
+    D, y = draw()
+    model = DavidsonClassifier(warm_start=True)
+    with pytest.raises(ValueError, match="only the classes"):
+        model.fit(D, ["model_a"] * len(D))
+    with pytest.raises(NotFittedError):
+        model.predict(D)
+    expected = model.fit(D, y).predict_proba(D)
+    with pytest.raises(ValueError, match="warm_start"):
+        model.fit(np.hstack([D, D]), y)
+    np.testing.assert_array_equal(model.predict_proba(D), expected)
