@@ -149,7 +149,7 @@ def check_labels(y, *, n_battles=None):
     Returns
     -------
     classes : ndarray of shape (n_classes,)
-        The sorted classes, of the labels' own type.
+        The sorted classes: text, or integers where the labels are numbers.
     target : ndarray of shape (n_battles,) of int, or (n_battles, n_classes) of float64
         Positions in `classes`, or the soft labels.
 

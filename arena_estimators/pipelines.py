@@ -59,7 +59,9 @@ def make_arena_pipeline(kind="linear", *, n_jobs=None, random_state=None):
           and scikit-learn warns that `n_components > n_samples`.
         - `"svm"`: linear support vector machine on the features of `"linear"`.
         - `"embedding"`: :class:`DavidsonClassifier` on differences of a frozen encoder's vectors
-          and of style.
+          and of style. Every fit and prediction encodes its texts, a few battles a second for each
+          core without a GPU. Its `featureunion__vectors__pairembeddings__cache_dir` keeps the
+          vectors, and `..._pairembeddings__verbose=True` shows the progress.
         - `"bert"`: :class:`BertPairClassifier`, an encoder fine-tuned on the battles.
         - `"ensemble"`: `"linear"`, `"boosting"` and `"kernel"`, blended.
 
@@ -167,10 +169,13 @@ def make_arena_pipeline(kind="linear", *, n_jobs=None, random_state=None):
 
 def _linear_features(n_jobs):
     words = PairTfidfVectorizer(ngram_range=(1, 2), min_df=10, sublinear_tf=True, n_jobs=n_jobs)
-    style = make_pipeline(PairStyleFeatures(_ODD), StandardScaler(with_mean=False))
     # The weight sets how strongly words are penalised beside style.
     weights = {"words": 10}
-    return _union(("words", words), ("style", style), transformer_weights=weights)
+    return _union(("words", words), ("style", _style()), transformer_weights=weights)
+
+
+def _style():
+    return make_pipeline(PairStyleFeatures(_ODD), StandardScaler(with_mean=False))
 
 
 def _tree_features(n_jobs, random_state, *more):
@@ -277,10 +282,9 @@ def _svm(n_jobs, random_state):
 def _embedding(n_jobs, random_state):
     from arena_estimators.feature_extraction import PairEmbeddings
 
-    style = make_pipeline(PairStyleFeatures(_ODD), StandardScaler(with_mean=False))
     vectors = make_pipeline(PairEmbeddings(), StandardScaler(with_mean=False))
     return make_pipeline(
-        FeatureUnion([("vectors", vectors), ("style", style)]),
+        _union(("vectors", vectors), ("style", _style())),
         DavidsonClassifier(alpha="auto", tie_alpha="auto"),
     )
 

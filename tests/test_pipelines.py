@@ -3,6 +3,7 @@
 import importlib.util
 import sys
 import textwrap
+import warnings
 
 import joblib
 import numpy as np
@@ -149,6 +150,12 @@ def test_embedding_reads_the_default_encoder(data, parts, tmp_path):
     (vectors,) = parts_of(model, PairEmbeddings)
     vectors.set_params(max_length=64, cache_dir=str(tmp_path))
     check_kind(model, data, parts)
+    X, y = data.X.iloc[parts[0]], data.y[parts[0]]
+    with config_context(transform_output="pandas"):
+        model.fit(X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of names that a scaler was fitted with
+        model.predict_proba(X)
 
 
 def test_bert_is_the_classifier_with_its_defaults():

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import Bunch
+from sklearn.utils._repr_html.estimator import _VisualBlock
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
@@ -218,7 +219,6 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
         proba = self._fit_members(
             named, X, y, sample_weight, classes, weights is None or temperature is None
         )
-        self.classes_ = classes
         self.named_estimators_ = Bunch(**dict(zip(dict(named), self.estimators_, strict=True)))
         if proba is not None:
             judged = ~np.isnan(proba[0, :, 0])
@@ -230,7 +230,12 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
             )
         self.weights_ = pd.Series(weights, index=list(dict(named)))
         self.temperature_ = temperature
+        self.classes_ = classes
         return self
+
+    def _sk_visual_block_(self):
+        names, members = zip(*self.estimators, strict=True)
+        return _VisualBlock("parallel", members, names=names)
 
     def _proba(self, X):
         self._validate_params()  # `space` may have been set since

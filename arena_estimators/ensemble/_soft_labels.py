@@ -120,7 +120,8 @@ class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
     and those of `X_unlabelled` by one that was fitted on all of `X`. With
     the student as its own teacher (the default) this is self-distillation. It helps a student
     that fits the votes too closely, and not one whose penalty is right (`docs/estimators.rst` has
-    figures). A student that takes no soft labels is fitted on one weighted row for each class.
+    figures). A student that takes no soft labels is fitted on one weighted row for each class, its
+    transformers too: what they count, as for `min_df`, they count up to three times.
 
     Parameters
     ----------
@@ -233,7 +234,8 @@ class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
             Weights of these battles, for teacher and student.
         X_unlabelled : DataFrame of shape (n_others, n_columns), optional
             Battles nobody voted on, which the teacher labels. Those that are in `X` too, in
-            either order, are left out. Each counts as one battle.
+            either order, are left out. Each counts as one battle. A search of scikit-learn's takes
+            as many rows as `X` has for one a battle, and cuts them with its folds.
 
         Returns
         -------

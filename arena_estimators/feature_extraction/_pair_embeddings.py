@@ -103,7 +103,11 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
     -----
     A pickle holds the name of the encoder and the settings, not its weights: where it is loaded,
     `encoder` must be found as in `fit`, with the same files. The weights are read when they are
-    first needed; between calls they stay in memory on the CPU, and the GPU holds nothing.
+    first needed; between calls they stay in memory on the CPU, and the GPU holds nothing. The
+    tokens of up to 256 MiB of text are kept as well, for every estimator of the process.
+
+    Every call reads all its texts, a few battles a second for each core without a GPU: pass
+    `cache_dir` where more than one fit sees them, as in a cross-validation.
 
     Examples
     --------

@@ -53,14 +53,17 @@ class VectorCache:
         """
         wanted, found = set(keys), {}
         for path in sorted(self.folder.glob("*.npy")):
+            if not wanted:
+                break
             with contextlib.suppress(OSError):  # deleted meanwhile
                 rows = _rows_of(path, path.stat().st_mtime_ns, path.stat().st_size)
-                here = (wanted - found.keys()).intersection(rows)
+                here = wanted.intersection(rows)
                 records = _open(path) if here else None
                 for key in here:
                     vector = np.array(records["vector"][rows[key]])
                     if zlib.crc32(vector.tobytes()) == records["check"][rows[key]]:
                         found[key] = vector
+                        wanted.remove(key)
         return found
 
     def store(self, keys, vectors):
@@ -106,7 +109,7 @@ def _open(path):
     return records if known else np.empty(0, dtype=_dtype(1))
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=2**16)  # read in a row: of more files none would be found again
 def _rows_of(path, _, __):
     """Give the row of each key in a file, read once for each state of it."""
     raw = np.ascontiguousarray(_open(path)["key"]).tobytes()

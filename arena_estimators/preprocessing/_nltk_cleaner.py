@@ -184,6 +184,8 @@ class NLTKCleaner(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap_outpu
     def get_feature_names_out(self, input_features=None):
         """Give the names of all columns of the frame seen in `fit`, cleaned or not.
 
+        A frame with other columns beside the texts is given back with those.
+
         Parameters
         ----------
         input_features : None

@@ -12,6 +12,7 @@ from scipy.special import softmax
 from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import (
     BaggingClassifier,
     HistGradientBoostingClassifier,
@@ -28,6 +29,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import LinearSVC
+from sklearn.utils import estimator_html_repr
 
 from arena_estimators import (
     AugmentingClassifier,
@@ -677,3 +679,9 @@ def test_weights_are_given_by_the_names_of_the_members(data):
     blend = BlendingClassifier(members, prefit=True, weights={1: 1.0})
     with pytest.raises(ValueError, match=r"weights names \[1\]; the members are \['1'\]"):
         blend.fit(data.X, data.y)
+
+
+def test_a_notebook_shows_the_members():
+    members = [("one", style()), ("other", DummyClassifier())]
+    shown = [estimator_html_repr(kind(members)) for kind in (BlendingClassifier, VotingClassifier)]
+    assert shown[0].count("sk-estimator ") == shown[1].count("sk-estimator ") > 2

@@ -37,12 +37,22 @@ def test_what_is_stored_is_found(cache):
 def test_files_without_what_is_wanted_are_read_once(cache, monkeypatch):
     for start in range(0, 30, 3):
         cache.store(KEYS[start : start + 3], VECTORS[start : start + 3])
-    cache.load(KEYS[:1])
+    cache.load([RNG.bytes(KEY_BYTES)])
     opened = []
     real = _vector_cache._open
     monkeypatch.setattr(_vector_cache, "_open", lambda path: opened.append(path) or real(path))
     assert set(cache.load(KEYS[4:5])) == {KEYS[4]}
     assert len(opened) == 1
+
+
+def test_no_file_is_read_once_all_is_found(cache, monkeypatch):
+    for start in range(0, 30, 3):
+        cache.store(KEYS[start : start + 3], VECTORS[start : start + 3])
+    first = np.load(files(cache)[0])["key"][0].tobytes()
+    real, read = _vector_cache._rows_of, []
+    monkeypatch.setattr(_vector_cache, "_rows_of", lambda *file: read.append(file) or real(*file))
+    assert set(cache.load([first])) == {first}
+    assert len(read) == 1
 
 
 def test_keys_may_hold_zeros(cache):
