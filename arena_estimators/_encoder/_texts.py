@@ -63,8 +63,9 @@ def raw_ids(texts, tokenizer):
 
 def fingerprint(tokenizer):
     """Give a text that tells apart tokenizers with different vocabularies or rules."""
+    state = (len(tokenizer), *tokenizer.all_special_tokens)  # what is added changes one of them
     known = tokenizer.__dict__.get("_arena_fingerprint")
-    if known and known[0] == len(tokenizer):
+    if known and known[0] == state:
         return known[1]
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
@@ -74,7 +75,7 @@ def fingerprint(tokenizer):
         backend.no_padding()
         content = backend.to_str()
     digest = hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-    tokenizer._arena_fingerprint = (len(tokenizer), digest)
+    tokenizer._arena_fingerprint = (state, digest)
     return digest
 
 

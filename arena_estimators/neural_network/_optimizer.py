@@ -60,7 +60,7 @@ def rate_at(step, n_steps, *, warmup, schedule):
         Share of the steps.
     schedule : {"linear", "cosine", "constant"}
     """
-    rising = math.ceil(warmup * n_steps)
+    rising = math.ceil(round(warmup * n_steps, 6))  # 0.07 * 100 is above 7
     if step < rising:
         return (step + 1) / rising
     return SCHEDULES[schedule]((step - rising) / max(1, n_steps - rising))

@@ -46,3 +46,19 @@ def test_one_seed_one_result(packed):
     assert not np.array_equal(np.concatenate(dealt(1)), np.concatenate(dealt(2)))
     companions = [frozenset(batch) for batch in dealt(1)]
     assert companions != [frozenset(batch) for batch in dealt(2)]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_batch_may_fill_its_budget(packed):
+    assert len(batches([5, 5, 5, 5], batch_tokens=10, packed=packed)) == 2
+
+
+def test_items_meet_others_each_time_even_if_no_two_are_of_one_length():
+    lengths = np.arange(1, 2001)
+
+    def companions(seed):
+        dealt = batches(lengths, batch_tokens=4000, shuffle=True, random_state=seed)
+        return {frozenset(batch.tolist()) for batch in dealt if len(batch) > 1}
+
+    first, second = companions(1), companions(2)
+    assert len(first & second) < 0.1 * len(first)

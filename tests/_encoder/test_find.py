@@ -9,6 +9,7 @@ import time
 
 import huggingface_hub
 import pytest
+from huggingface_hub.utils import filter_repo_objects
 
 from arena_estimators._encoder import _find
 from arena_estimators._encoder._find import DEFAULT_ENCODER, find_encoder
@@ -136,3 +137,53 @@ def test_a_folder_below_home_is_found(tiny, tmp_path, monkeypatch):
     shutil.copytree(tiny("bert"), tmp_path / "encoder")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert find_encoder("~/encoder") == str(tmp_path / "encoder")
+
+
+@pytest.fixture
+def online(hub, tiny, tmp_path, monkeypatch):
+    """The folder that a network gives for any encoder, what is asked for of it."""
+    remote, local = shutil.copytree(tiny("bert"), tmp_path / "remote"), tmp_path / "local"
+
+    def download(name, *, allow_patterns, ignore_patterns=None, local_files_only=False, **options):
+        if local_files_only:
+            raise OSError("not in the cache")
+        found = [path.relative_to(remote).as_posix() for path in remote.rglob("*.*")]
+        patterns = {"allow_patterns": allow_patterns, "ignore_patterns": ignore_patterns}
+        for file in filter_repo_objects(found, **patterns):
+            (local / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(remote / file, local / file)
+        return str(local)
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda *args, **options: None)
+    return remote
+
+
+def _files(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.*"))
+
+
+def test_a_download_brings_weights_tokenizer_and_pooling(online, tmp_path):
+    (online / "1_Pooling").mkdir()
+    (online / "1_Pooling" / "config.json").write_text('{"pooling_mode": "cls"}')
+    expected = _files(online)
+    for folder, copy in {"onnx": "config.json", "openvino": "openvino_model.bin"}.items():
+        (online / folder).mkdir()
+        (online / folder / copy).touch()
+    (online / "consolidated.safetensors").touch()
+    (online / "pytorch_model.bin").touch()
+    assert find_encoder(NAME) == str(tmp_path / "local")
+    assert _files(tmp_path / "local") == expected
+
+
+def test_older_weights_are_fetched_where_there_are_no_others(online, tmp_path):
+    (online / "model.safetensors").rename(online / "pytorch_model.bin")
+    assert find_encoder(NAME) == str(tmp_path / "local")
+    assert (tmp_path / "local" / "pytorch_model.bin").is_file()
+
+
+def test_an_installed_package_goes_before_the_cache(hub, monkeypatch):
+    monkeypatch.setattr(_find, "_in_package", lambda name: f"installed/{name}")
+    monkeypatch.setattr(_find, "_in_cache", lambda name: f"cached/{name}")
+    assert find_encoder(DEFAULT_ENCODER) == f"installed/{DEFAULT_ENCODER}"

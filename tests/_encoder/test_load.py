@@ -266,3 +266,32 @@ def test_a_tokenizer_that_knows_no_unknown_pads_with_its_end(tiny, tmp_path):
     tokenizer = load_tokenizer(folder)
     assert tokenizer.unk_token is None
     assert tokenizer.pad_token == tokenizer.eos_token
+
+
+def test_one_token_more_than_there_are_embeddings_is_refused(tiny, tmp_path):
+    folder = str(shutil.copytree(tiny("bert"), tmp_path / "more"))
+    tokenizer = load_tokenizer(folder)
+    tokenizer.add_tokens(["excellent"])
+    tokenizer.save_pretrained(folder)
+    with pytest.raises(ArenaError, match="such as 'excellent'"):
+        load_tokenizer(folder)
+
+
+def test_bars_that_were_switched_off_stay_off(tiny):
+    logging = transformers.utils.logging
+    before = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        load_encoder(tiny("bert"))
+        assert not logging.is_progress_bar_enabled()
+    finally:
+        if before:
+            logging.enable_progress_bar()
+
+
+def test_older_weights_have_a_fingerprint_of_their_own(tiny, tmp_path):
+    folder = shutil.copytree(tiny("bert"), tmp_path / "older")
+    weights = (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    before = FrozenEncoder(folder).fingerprint
+    weights.write_bytes(weights.read_bytes()[::-1])
+    assert FrozenEncoder(folder).fingerprint != before

@@ -3,6 +3,7 @@ import pickle
 import re
 import shutil
 import sys
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from tiny_encoders import FAMILIES
 
 from arena_estimators import swap
 from arena_estimators._encoder import _texts
-from arena_estimators._encoder._layout import TRUNCATIONS, Plan, cut
+from arena_estimators._encoder._layout import TRUNCATIONS, Plan, _fill, cut
 from arena_estimators._encoder._load import load_tokenizer
 from arena_estimators._encoder._tokenise import tokenise
 from arena_estimators.exceptions import ArenaError
@@ -393,3 +394,69 @@ def test_a_tokenizer_without_an_ellipsis_marks_with_dots(tiny, tmp_path):
     tokenizer = load_tokenizer(folder)
     marker = Plan(tokenizer, "siamese", 64, 0.25, "head").marker
     assert tokenizer.convert_ids_to_tokens(marker) == [".", ".", "."]
+
+
+@pytest.mark.parametrize("layout", ["siamese", "cross"])
+def test_prompt_share_in_either_layout(bert, layout):
+    kept = []
+    for share in (0.2, 0.6):
+        battle = one_battle(LONG, LONG, LONG)
+        report = tokenise(battle, bert, layout=layout, prompt_share=share).report
+        kept.append(report["tokens_kept"]["prompt"] / 512)
+    np.testing.assert_allclose(kept, [0.2, 0.6], atol=0.02)
+
+
+def test_what_rounding_leaves_goes_to_the_last_round():
+    wanted = np.full((3, 2), 9)
+    sizes = _fill(wanted, np.ones_like(wanted), np.array([0.5, 0.5]), 8)
+    assert sizes.tolist() == [[1, 1], [1, 1], [2, 2]]
+
+
+def test_tokens_that_are_added_later_are_another_tokenizer(bert):
+    before = _texts.tokenise_texts(["excellent"], bert)["excellent"]
+    mark = _texts.fingerprint(bert)
+    bert.add_tokens(["excellent"])
+    assert _texts.fingerprint(bert) != mark
+    after = _texts.tokenise_texts(["excellent"], bert)["excellent"]
+    assert after.tolist() == [bert.convert_tokens_to_ids("excellent")] != before.tolist()
+
+
+@pytest.mark.parametrize("family", ["bert", "llama", "t5"])
+def test_a_surrogate_beside_a_special_token_does_not_stop_the_tokenizer(tiny, family):
+    tokenizer = load_tokenizer(tiny(family))
+    names = " and ".join(tokenizer.all_special_tokens)
+    broken, whole = f"{names} \ud800", f"{names} ?"
+    found = _texts.tokenise_texts([broken, whole], tokenizer)
+    np.testing.assert_array_equal(found[broken], found[whole])
+
+
+def test_a_special_token_of_one_character_is_made_by_no_text(bert):
+    bert.add_special_tokens({"additional_special_tokens": ["a"]})
+    found = _texts.tokenise_texts(["what a day"], bert)["what a day"]
+    assert len(found) > 0
+    assert not np.isin(found, bert.all_special_ids).any()
+
+
+def test_a_token_that_becomes_special_makes_another_tokenizer(bert):
+    before = _texts.tokenise_texts(["what a day"], bert)["what a day"]
+    special = bert.convert_tokens_to_ids("a")
+    size, mark = len(bert), _texts.fingerprint(bert)
+    bert.add_special_tokens({"additional_special_tokens": ["a"]})
+    assert len(bert) == size
+    assert _texts.fingerprint(bert) != mark
+    after = _texts.tokenise_texts(["what a day"], bert)["what a day"]
+    assert special in before
+    assert special not in after
+
+
+def test_what_was_asked_for_last_is_remembered_longest(bert, monkeypatch):
+    _texts.clear_cache()
+    monkeypatch.setattr(_texts, "_ROOM", 20_000)
+    tokenise_some = Mock(wraps=_texts.raw_ids)
+    monkeypatch.setattr(_texts, "raw_ids", tokenise_some)
+    for number in range(300):
+        _texts.tokenise_texts(["asked for again", f"hello {number}"], bert)
+    read = [text for call in tokenise_some.call_args_list for text in call.args[0]]
+    assert read.count("asked for again") == 1
+    assert len(_texts._CACHE) < 300
+    _texts.clear_cache()

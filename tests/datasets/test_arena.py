@@ -717,3 +717,25 @@ def test_a_file_that_is_not_there_is_missed_at_once(tmp_path):
     for read in (load_arena, iter_arena):
         with pytest.raises(FileNotFoundError, match=r"none\.csv"):
             read(tmp_path / "none.csv")
+
+
+def test_ids_larger_than_any_machine_integer_are_kept():
+    frame = pd.DataFrame([["p", "a", "b"]] * 2, columns=COLUMNS)
+    ids = [2**70, 7]
+    assert load_arena(frame.assign(id=pd.Series(ids, dtype=object))).id.tolist() == ids
+    assert load_arena(frame.assign(id=list(map(str, ids)))).id.tolist() == list(map(str, ids))
+
+
+def test_a_parquet_file_with_a_name_twice_is_refused(tmp_path):
+    names = [*COLUMNS, "prompt"]
+    pq.write_table(pa.table([pa.array([name]) for name in "pabq"], names), tmp_path / "a.parquet")
+    with pytest.raises(FileFormatError, match="more than one column is named prompt"):
+        load_arena(tmp_path / "a.parquet")
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_two_lists_in_one_cell_are_refused(column):
+    frame = pd.DataFrame([['["p"]', '["a"]', '["b"]']] * 3, columns=COLUMNS)
+    frame.loc[1, column] = '["x"],["y"]'
+    with pytest.raises(FileFormatError, match=f"row 1, column {column}"):
+        load_arena(frame)

@@ -247,3 +247,12 @@ def test_what_load_arena_gives_is_no_frame(X):
     make_submission(Fixed(["model_a", "model_b", "tie"], PROBA), X.assign(X=1), data.id)
     with pytest.raises(SubmissionError, match=r"pass its battles alone, `\.X`"):
         make_submission(Fixed(["model_a", "model_b", "tie"], PROBA), data, data.id)
+
+
+def test_a_submission_is_on_the_disk_before_it_takes_its_place(tmp_path, monkeypatch):
+    done, replace = [], os.replace
+    monkeypatch.setattr(os, "fsync", lambda number: done.append("on the disk"))
+    monkeypatch.setattr(os, "replace", lambda *names: done.append("placed") or replace(*names))
+    frame = pd.DataFrame(dict(zip(COLUMNS, [[7], [0.5], [0.25], [0.25]], strict=True)))
+    write_submission(frame, tmp_path / "submission.csv")
+    assert done == ["on the disk", "placed"]

@@ -685,3 +685,14 @@ def test_a_notebook_shows_the_members():
     members = [("one", style()), ("other", DummyClassifier())]
     shown = [estimator_html_repr(kind(members)) for kind in (BlendingClassifier, VotingClassifier)]
     assert shown[0].count("sk-estimator ") == shown[1].count("sk-estimator ") > 2
+
+
+@pytest.mark.parametrize("space", ["log", "probability"])
+def test_without_a_member_the_weights_given_to_the_others_sum_to_one(data, space):
+    proba = np.random.default_rng(0).dirichlet([1, 1, 1], size=(3, 200))
+    members = [(f"m{number}", Fixed(p).fit(None, None)) for number, p in enumerate(proba)]
+    options = {"space": space, "temperature": 0.8, "prefit": True}
+    model = BlendingClassifier(members, weights=[0.5, 0.3, 0.2], **options).fit(data.X, data.y)
+    rest = BlendingClassifier(members[1:], weights=[0.6, 0.4], **options).fit(data.X, data.y)
+    gain = rest.oof_log_loss_["blend"] - model.oof_log_loss_["blend"]
+    assert model.leave_one_out_["m0"] == pytest.approx(gain)

@@ -608,3 +608,36 @@ def test_callbacks_see_the_gradients(small, learnable):
 def test_the_bar_says_the_validation(small, learnable, capsys):
     model = small(verbose=1).fit(*learnable)
     assert f", validation {model.history_.valid_loss[0]:.4f}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("architecture", ["siamese", "cross"])
+def test_many_battles_are_predicted_a_part_at_a_time(small, learnable, monkeypatch, architecture):
+    X, y = learnable
+    model = small(architecture=architecture, n_epochs=1).fit(X, y)
+    expected = model.predict_proba(X)
+    monkeypatch.setattr(_prediction, "_ROWS", 7)
+    np.testing.assert_allclose(model.predict_proba(X), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("order", ["given", "uncertain"])
+def test_siamese_networks_read_no_order(small, learnable, order):
+    X, y = learnable
+    model = small(n_epochs=1).fit(X, y)
+    expected = model.predict_proba(X)
+    np.testing.assert_array_equal(model.set_params(predict_order=order).predict_proba(X), expected)
+
+
+def test_what_torch_drew_before_does_not_matter(small, learnable):
+    X, y = learnable
+    found = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        found.append(small(n_epochs=1).fit(X, y).predict_proba(X))
+    np.testing.assert_array_equal(*found)
+
+
+def test_negative_weights_are_refused(small, learnable):
+    weight = np.ones(80)
+    weight[3] = -1.0
+    with pytest.raises(ValueError, match="Negative values"):
+        small().fit(*learnable, sample_weight=weight)

@@ -57,3 +57,18 @@ def test_what_was_held_to_be_impossible_has_a_finite_loss():
     certain, weight = np.array([[1.0, 0.0, 0.0]]), np.ones(1)
     assert _calibration.log_loss_of(certain, np.eye(3)[[0]], weight) == 0
     assert 30 < _calibration.log_loss_of(certain, np.eye(3)[[2]], weight) < 40
+
+
+def test_the_scale_of_weights_does_not_move_the_temperature():
+    logits = 3 * np.random.default_rng(0).normal(size=(1, 9, 3))
+    target, weight = np.eye(3)[np.arange(9) % 3], np.linspace(0.1, 1, 9)
+    found, light = (
+        _calibration.fit_temperature(logits, target, weight * scale) for scale in (1, 1e-3)
+    )
+    assert light == pytest.approx(found, rel=1e-6)
+    assert abs(found - 1) > 0.1
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_log_odds_of_certain_predictions_are_finite(n_classes):
+    assert np.isfinite(_calibration.log_odds(np.eye(n_classes))).all()

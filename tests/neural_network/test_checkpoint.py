@@ -1,9 +1,10 @@
 import datetime
 import io
+import os
 import pathlib
 import re
 import shutil
-from unittest.mock import Mock
+from unittest.mock import MagicMock, Mock
 
 import numpy as np
 import pytest
@@ -416,3 +417,37 @@ def test_the_processes_compare_their_checkpoints(small, learnable, tmp_path, mon
     monkeypatch.setattr(_bert_pair, "check_shared", compared)
     with pytest.raises(ArenaError, match="not the same"):
         small(checkpoint_dir=tmp_path).fit(*learnable)
+
+
+def test_what_is_written_is_on_the_disk_before_it_takes_its_place(tmp_path, monkeypatch):
+    done, replace = [], os.replace
+    monkeypatch.setattr(os, "fsync", lambda number: done.append("on the disk"))
+    monkeypatch.setattr(os, "replace", lambda *names: done.append("placed") or replace(*names))
+    Checkpoint(tmp_path, {}).save({"history": [], "batches": []})
+    assert done == ["on the disk", "placed"]
+
+
+def test_what_killed_processes_left_half_written_is_removed_too(tmp_path):
+    mine, others = Checkpoint(tmp_path, {}), Checkpoint(tmp_path, {"other": "fit"})
+    for checkpoint in (mine, others):
+        checkpoint.path.touch()
+        checkpoint.path.with_suffix(".123456.partial").touch()
+    mine.remove()
+    left = sorted(tmp_path.iterdir())
+    assert left == [others.path.with_suffix(".123456.partial"), others.path]
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    with pytest.raises(ArenaError, match="no permission to write"):
+        make_folder(tmp_path)
+
+
+def test_a_checkpoint_is_due_after_twenty_times_its_own_duration(monkeypatch):
+    clock = Mock(monotonic=Mock(side_effect=[100.0, 100.0, 103.0]))
+    monkeypatch.setattr(_callbacks, "time", clock)
+    saving, net = _callbacks.SaveCheckpoints(Mock(), Mock()), MagicMock(history=[])
+    net.module_.named_parameters.return_value = []
+    saving.on_train_begin(net)
+    saving.on_epoch_end(net)
+    assert saving.due_ == 103 + 20 * 3

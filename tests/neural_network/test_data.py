@@ -132,3 +132,10 @@ def test_no_two_batches_share_their_dropout(data):
     plans = _steps(data).plans
     seeds = [seed for plan in plans for step in plan for _, seed in step]
     assert len(set(seeds)) == len(seeds)
+
+
+def test_a_static_batch_has_room_for_much_padding(data):
+    few = data.take(np.arange(4))
+    size = {"batch_tokens": 4000, "part_tokens": 4000}
+    (step,) = _steps(few, packed=True, static=True, **size)
+    assert step.parts[0]["inputs"][0]["input_ids"].shape == (1, 4000)

@@ -71,3 +71,22 @@ def test_label_smoothing_only_in_training():
     smooth, plain = PairLoss(0.1), PairLoss()
     assert smooth(logits, truth) > plain(logits, truth)
     assert smooth.eval()(logits, truth) == plain(logits, truth)
+
+
+def _first_guess(kind, target, weight):
+    heads = kind(8, 3, 2, 3).eval()
+    begin_at_shares(heads, target, weight)
+    with torch.no_grad():
+        return probabilities(heads(torch.randn(1, 2, 8), torch.randn(1, 3), torch.randn(1, 2)))[0]
+
+
+@pytest.mark.parametrize("kind", [SiameseHeads, CrossHeads])
+def test_the_shares_are_those_of_the_weights(kind):
+    found = _first_guess(kind, np.eye(3)[[0, 1, 2]], np.array([1.0, 2.0, 1.0]))
+    np.testing.assert_allclose(found, [0.375, 0.375, 0.25], rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [SiameseHeads, CrossHeads])
+def test_heads_begin_with_a_chance_of_ties_where_there_is_none(kind):
+    found = _first_guess(kind, np.eye(3)[[0, 1]], np.ones(2))
+    assert 0 < found[2] < 0.01

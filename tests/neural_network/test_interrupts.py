@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
 from skorch.callbacks import Callback, EarlyStopping
+from skorch.history import History
 
 from arena_estimators.exceptions import ArenaWarning
+from arena_estimators.neural_network._interrupts import Interrupts
 
 
 def test_ctrl_c_leaves_a_usable_estimator(small, learnable):
@@ -124,3 +126,26 @@ def send_ctrl_c_in(name, monkeypatch):
         return function(*args, **kwargs)
 
     monkeypatch.setattr(name, interrupted)
+
+
+def test_ctrl_c_before_an_epoch_has_its_number(small, learnable, monkeypatch):
+    record = History.record
+
+    def interrupt(history, name, value):
+        if name == "epoch" and value == 2:
+            raise KeyboardInterrupt
+        record(history, name, value)
+
+    monkeypatch.setattr(History, "record", interrupt)
+    with pytest.warns(ArenaWarning, match="interrupted"):
+        model = small().fit(*learnable)
+    assert len(model.history_) == 1
+    assert np.isfinite(model.predict_proba(learnable[0])).all()
+
+
+def test_a_fit_that_failed_after_ctrl_c_is_not_called_complete():
+    with pytest.raises(ZeroDivisionError), Interrupts() as interrupts:
+        interrupts.hold()
+        signal.raise_signal(signal.SIGINT)
+        raise ZeroDivisionError
+    assert interrupts.came

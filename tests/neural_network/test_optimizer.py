@@ -73,3 +73,9 @@ def test_rates_rise_then_fall(schedule):
 def test_no_warm_up_starts_at_the_top():
     assert rate_at(0, 10, warmup=0, schedule="linear") == 1.0
     assert rate_at(0, 1, warmup=1.0, schedule="linear") == 1.0
+
+
+def test_a_warm_up_is_rounded_up_to_whole_steps():
+    rates = [rate_at(step, 15, warmup=0.1, schedule="constant") for step in range(3)]
+    assert rates == pytest.approx([0.5, 1.0, 1.0])
+    assert rate_at(0, 100, warmup=0.07, schedule="constant") == pytest.approx(1 / 7)

@@ -20,3 +20,13 @@ def test_style_is_scaled_and_only_symmetric_columns_are_shifted(learnable):
         assert varied.sum() > 3
         np.testing.assert_allclose(spread[varied], 1, atol=0.2)
     np.testing.assert_allclose(even.mean(0), 0, atol=0.1)
+
+
+def test_a_column_that_never_varied_keeps_its_scale(learnable):
+    X, _ = learnable
+    style = StyleInputs()
+    fitted = style.fit_transform(X)
+    titled = style.transform(X.assign(response_a="# title\n\n" + X["response_a"]))
+    for before, after in zip(fitted, titled, strict=True):
+        new = after[:, np.ptp(before, axis=0) == 0]
+        assert 0 < np.abs(new).max() < 8

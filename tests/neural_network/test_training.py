@@ -373,3 +373,76 @@ def test_the_validation_counts_battles_by_their_weight(small, learnable, monkeyp
     proba = model.predict_proba(X.iloc[held_out])
     expected = log_loss(y[held_out], proba, sample_weight=weight[held_out])
     assert model.history_.valid_loss.min() == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_seed_draws_the_prompts_that_are_held_out():
+    X, target = _battles([f"p{number}" for number in range(60)]), np.eye(3)[np.arange(60) % 3]
+    one, again, other = (
+        _training.split_by_prompt(X, target, 0.2, seed)[1].tolist() for seed in (1, 1, 2)
+    )
+    assert one == again != other
+
+
+def test_the_shares_that_a_fit_begins_with_and_must_beat_are_those_of_training(
+    small, learnable, monkeypatch
+):
+    X, y = learnable
+    prior, begin = Mock(return_value=9.0), Mock()
+    monkeypatch.setattr(_training._calibration, "prior_loss", prior)
+    monkeypatch.setattr(_training, "begin_at_shares", begin)
+    split = Mock(wraps=_training.split_by_prompt)
+    monkeypatch.setattr(_training, "split_by_prompt", split)
+    small(validation_fraction=0.5, n_epochs=1).fit(X, y)
+    train, held_out = split(*split.call_args.args)
+    hot = (y[:, None] == ["model_a", "model_b", "tie"]).astype(float)
+    np.testing.assert_array_equal(begin.call_args.args[1], hot[train])
+    np.testing.assert_array_equal(prior.call_args.args[0], hot[train])
+    np.testing.assert_array_equal(prior.call_args.args[2], hot[held_out])
+
+
+class Heads(Callback):
+    """Keep the types of the logits."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.seen = set()
+        heads = net.module_.heads
+        self.hook = heads.register_forward_hook(lambda *call: self.seen.add(call[-1].dtype))
+
+    def on_train_end(self, net, **kwargs):
+        self.hook.remove()
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_heads_stay_in_float32_when_the_encoder_does_not(small, learnable, precision):
+    heads = Heads()
+    small(precision=precision, n_epochs=1, callbacks=[heads]).fit(*learnable)
+    assert heads.seen == {torch.float32}
+
+
+class Norms(Callback):
+    """Keep the size of the gradients that callbacks are shown."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_grad_computed(self, net, named_parameters, **kwargs):
+        gradients = [p.grad for _, p in named_parameters if p.grad is not None]
+        self.seen.append(float(torch.nn.utils.get_total_norm(gradients)))
+
+
+def test_gradients_are_clipped_and_shown_without_the_scale_of_half_precision(
+    small, learnable, without_dropout
+):
+    norms = {}
+    for precision in ("fp32", "fp16"):
+        look = Norms()
+        small(precision=precision, n_epochs=1, callbacks=[look]).fit(*learnable)
+        norms[precision] = look.seen[0]
+    assert norms["fp16"] == pytest.approx(norms["fp32"], rel=0.2)
+
+
+def test_gradient_checkpointing_ends_with_the_training(small, learnable):
+    model = small(gradient_checkpointing=True, n_epochs=1).fit(*learnable)
+    encoder = model.net_.module_.encoder
+    since_5 = hasattr(type(encoder), "is_activation_checkpointing")
+    assert not getattr(encoder, f"is_{'activation' if since_5 else 'gradient'}_checkpointing")
