@@ -167,6 +167,24 @@ def test_battles_keep_their_labels_in_the_index(kind):
         assert (model.predict(X) == DATA.y).all()
 
 
+class Bare:
+    """A classifier that is derived from nothing, with what an ensemble needs."""
+
+    def get_params(self, deep=True):
+        return {}
+
+    def fit(self, X, y, sample_weight=None):
+        self.classes_ = np.array(["model_a", "model_b", "tie"])
+        return self
+
+    predict_proba = Own.predict_proba
+
+
+@pytest.mark.parametrize("ensemble", ENSEMBLES)
+def test_a_member_need_not_be_derived_from_scikit_learns_classes(ensemble):
+    ENSEMBLES[ensemble](Bare()).fit(DATA.X, DATA.y).predict_proba(DATA.X)
+
+
 def test_the_member_whose_fit_fails_is_named():
     class Failing(Own):
         def fit(self, X, y, sample_weight=None):
