@@ -7,6 +7,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from arena_estimators import (
+    CachedTransformer,
     NLTKCleaner,
     PairStyleFeatures,
     PairTfidfVectorizer,
@@ -16,7 +17,15 @@ from arena_estimators import (
     swap,
     swap_proba,
 )
-from arena_estimators.battles import COLUMNS, stack, swap_labels, text_of, texts, turns_of
+from arena_estimators.battles import (
+    COLUMNS,
+    look_like_json,
+    stack,
+    swap_labels,
+    text_of,
+    texts,
+    turns_of,
+)
 from arena_estimators.exceptions import ArenaWarning, BattlesError, LabelsError
 
 
@@ -248,3 +257,37 @@ def test_a_missing_label_among_numbers_is_named_by_its_row(missing):
     for y in ([0, 1, missing], np.array([0, 1, missing], dtype=object)):
         with pytest.raises(LabelsError, match="Unknown label nan in y, row 2"):
             check_labels(y)
+
+
+@pytest.mark.parametrize(
+    "transformer",
+    [
+        PairTfidfVectorizer(),
+        PairStyleFeatures(),
+        NLTKCleaner(),
+        CachedTransformer(PairStyleFeatures()),
+    ],
+    ids=lambda transformer: type(transformer).__name__,
+)
+def test_transformers_refuse_labels_of_other_battles(transformer):
+    data = make_battles(30, random_state=0)
+    with pytest.raises(LabelsError, match="X has 30 battles but y has 29 labels"):
+        transformer.fit(data.X, data.y[1:])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, bool, object])
+def test_soft_labels_become_float64(dtype):
+    target = check_labels(np.eye(3).astype(dtype))[1]
+    assert target.dtype == np.float64
+    np.testing.assert_array_equal(target, np.eye(3))
+
+
+def test_soft_labels_that_sum_to_one_but_for_rounding_are_left_as_they_are():
+    soft = [[0.7, 0.2, 0.1], [0.1, 0.2, 0.7]]
+    assert sum(soft[0]) != 1
+    assert check_labels(soft)[1].tolist() == soft
+
+
+def test_space_around_json_hides_it_not():
+    assert look_like_json(pd.Series([' ["Hi"]\n', "[null] "]))
+    assert not look_like_json(pd.Series([" Hi\n", '["Hi"]']))

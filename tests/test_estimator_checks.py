@@ -17,7 +17,7 @@ from arena_estimators import (
     check_battles,
 )
 from arena_estimators.battles import swap_labels
-from arena_estimators.exceptions import ArenaError, LabelsError
+from arena_estimators.exceptions import ArenaError, BattlesError, LabelsError
 from arena_estimators.utils.estimator_checks import (
     battle_checks,
     check_bad_input,
@@ -177,6 +177,60 @@ class LosesTheIndex(PairStyleFeatures):
         return super().transform(X.reset_index(drop=True))
 
 
+class ForgetsInCopies(Sound):
+    def __deepcopy__(self, memo):
+        copied = copy.copy(self)
+        copied.predict_order = "none"
+        return copied
+
+
+class LooksAtBattlesInFitAlone(Sound):
+    def predict_proba(self, X):
+        try:
+            return super().predict_proba(X)
+        except BattlesError:
+            return np.full((len(X), 3), 1 / 3)
+
+
+class WritesIntoY(Sound):
+    def fit(self, X, y, sample_weight=None):
+        super().fit(X, y)
+        y[:2] = ["tie", "model_a"]
+        return self
+
+
+class StumblesOverEmptyTextUnlessFittedOnSome(Sound):
+    def fit(self, X, y, sample_weight=None):
+        self._knows = (X.response_b == "").any()
+        return super().fit(X, y)
+
+    def predict_proba(self, X):
+        proba = super().predict_proba(X)
+        proba[[cell == "" and not self._knows for cell in X.response_b]] = np.nan
+        return proba
+
+
+class TurnsLists(Sound):
+    def fit(self, X, y, sample_weight=None):
+        return super().fit(X, y[::-1] if isinstance(y, list) else y)
+
+
+class SumsToMoreWithoutTies(Sound):
+    def predict_proba(self, X):
+        proba = super().predict_proba(X)
+        return proba * 1.001 if proba.shape[1] == 2 else proba
+
+
+class PrefersASideByALittle(Sound):
+    def predict_proba(self, X):
+        return super().predict_proba(X) + [1e-9, 0, -1e-9]
+
+
+class IsOddButForALittle(PairStyleFeatures):
+    def transform(self, X):
+        return super().transform(X) + np.float32(1e-9)
+
+
 BROKEN = [
     (SetsMore, "check_init_only_assigns"),
     (CopiesParameters, "check_clone_and_set_params"),
@@ -203,6 +257,14 @@ BROKEN = [
     (WantsWholeFrames, "check_grid_search"),
     (RepeatsNames, "check_names_out"),
     (FitsOtherwise, "check_fit_transform"),
+    (ForgetsInCopies, "check_pickle_and_joblib"),
+    (WritesIntoY, "check_input_not_changed"),
+    (StumblesOverEmptyTextUnlessFittedOnSome, "check_empty_and_null_text"),
+    (TurnsLists, "check_fit_ignores_the_index"),
+    (LooksAtBattlesInFitAlone, "check_bad_input"),
+    (SumsToMoreWithoutTies, "check_probabilities"),
+    (PrefersASideByALittle, "check_swap_equivariance"),
+    (IsOddButForALittle, "check_swap_of_transformed"),
     (LosesTheIndex, "check_set_output"),
 ]
 

@@ -4,6 +4,7 @@ import argparse
 import ast
 import importlib
 import importlib.util
+import os
 import pathlib
 import runpy
 import subprocess
@@ -25,13 +26,14 @@ from arena_estimators import (
     BertPairClassifier,
     DavidsonClassifier,
     PairStyleFeatures,
+    PromptGroupKFold,
     PromptGroupShuffleSplit,
     load_arena,
     make_arena_pipeline,
     make_battles,
     swap_inconsistency,
 )
-from arena_estimators.exceptions import ArenaWarning
+from arena_estimators.exceptions import ArenaError, ArenaWarning
 
 EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
 COLUMNS = ["id", "winner_model_a", "winner_model_b", "winner_tie"]
@@ -602,3 +604,103 @@ def test_memory_may_be_asked_for_of_a_trained_model(module, tmp_path):
     asked = {"batch_tokens": 1024, "accumulate": 4}
     read = module("submit_bert").read_model(tmp_path / "m.joblib", None, asked)
     assert (read.batch_tokens, read.accumulate) == (1024, 4)
+
+
+def test_a_rate_is_a_number_above_zero(module):
+    positive = module("submit_files").positive
+    assert positive("2e-5") == 2e-5
+    for text in ("0", "-0.1", "inf", "nan"):
+        with pytest.raises(argparse.ArgumentTypeError, match=f"a number above 0, got {text}"):
+            positive(text)
+
+
+def test_one_file_under_two_names_is_the_same(module, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    parser = argparse.ArgumentParser()
+    with pytest.raises(SystemExit):
+        module("submit_files").parse(parser, ["--train", "a.csv", "--test", "./a.csv"], 10)
+    assert "--train and --test are the same file" in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_replaced_is_told_of_at_once(module, tmp_path, monkeypatch):
+    (tmp_path / "out.csv").touch()
+    check_paths = module("submit_files").check_paths
+    check_paths(str(tmp_path / "out.csv"), None)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(SystemExit, match="out.csv is there already and cannot be replaced"):
+        check_paths(str(tmp_path / "out.csv"), None)
+
+
+class _Folds:
+    """Two folds, the first half and the second."""
+
+    def split(self, X):
+        half = len(X) // 2
+        rows = np.arange(len(X))
+        return [(rows[half:], rows[:half]), (rows[:half], rows[half:])]
+
+
+def test_a_fold_without_a_class_to_predict_is_refused(module):
+    check_folds = module("submit_files").check_folds
+    X = make_battles(60, random_state=0).X
+    y = np.array(["model_a", "model_b", "tie"] * 20)
+    check_folds(X, y, _Folds())
+    thirds = [(np.arange(60), np.arange(start, start + 20)) for start in (0, 20, 40)]
+    cv = argparse.Namespace(split=lambda _: thirds)
+    y[:20] = "model_a"
+    with pytest.raises(ArenaError, match="no battle of 'model_b' to learn from, or none to pred"):
+        check_folds(X, y, cv)
+
+
+def test_folds_within_folds_are_checked_too(module):
+    check_folds = module("submit_files").check_folds
+    X = make_battles(60, random_state=0).X
+    y = np.array(["model_a", "model_b", "tie"] * 20)
+    y[:15] = ["model_a", "model_b", "model_a"] * 5  # a quarter, of which half the folds are made
+    check_folds(X, y, _Folds())
+    with pytest.raises(ArenaError, match="no battle of 'tie' to learn from"):
+        check_folds(X, y, _Folds(), _Folds())
+    data = make_battles(200, random_state=0)
+    check_folds(data.X, data.y, PromptGroupKFold(2), PromptGroupKFold(2), PromptGroupKFold(2))
+
+
+def test_ids_that_name_no_battle_are_refused_before_any_fit(module, tmp_path):
+    write_competition_files(tmp_path, 20, 9)
+    path, read_test = str(tmp_path / "test.csv"), module("submit_files").read_test
+    test = pd.read_csv(path)
+    test.assign(id=[None, *test["id"][1:].astype(str)]).to_csv(path, index=False)
+    with pytest.raises(SystemExit, match=r"test\.csv: .*id"):
+        read_test(path)
+    test.assign(id=7).to_csv(path, index=False)
+    with pytest.warns(ArenaWarning, match="8 rows have an id that was there before, such as 7"):
+        read_test(path)
+
+
+class _Counts:
+    def __init__(self):
+        self.sizes = []
+
+    def predict_proba(self, X):
+        self.sizes.append(len(X))
+
+
+def test_few_battles_are_no_sample_and_others_stand_in_for_them(module, capsys):
+    project, X = module("submit_files").project, make_battles(300, random_state=0).X
+    model = _Counts()
+    project(model, X[:49])
+    assert (model.sizes, capsys.readouterr().out) == ([], "")
+    project(model, X[:49], X)
+    assert model.sizes == [3, 256]
+    assert capsys.readouterr().out.split()[0] == "49"
+    project(model, X[:60], X[:50])
+    assert model.sizes[2:] == [3, 60]
+
+
+def test_one_of_several_processes_speaks(module, monkeypatch, capsys):
+    shared = module("submit_files")
+    for rank in ("0", "1"):
+        monkeypatch.setenv("RANK", rank)
+        shared.say(rank)
+    monkeypatch.delenv("RANK")
+    shared.say("alone")
+    assert capsys.readouterr().out.split() == ["0", "alone"]

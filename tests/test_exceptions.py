@@ -14,6 +14,7 @@ from arena_estimators import (
     SwapSymmetricClassifier,
     make_battles,
 )
+from arena_estimators.exceptions import ArenaError, MissingExtraError, ResourceNotFoundError
 
 
 def _words():
@@ -39,3 +40,11 @@ def test_the_line_of_the_user_is_named(use):
     assert caught
     places = {(warning.filename, warning.lineno) for warning in caught}
     assert places == {(__file__, use.__code__.co_firstlineno)}
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"), [(ResourceNotFoundError, LookupError), (MissingExtraError, ImportError)]
+)
+def test_what_is_missing_is_caught_as_python_calls_it(error, kind):
+    assert issubclass(error, kind)
+    assert issubclass(error, ArenaError) and issubclass(error, ValueError)

@@ -170,3 +170,7 @@ def test_every_public_name_can_be_imported_and_listed():
         assert set(package.__all__) <= set(dir(package))
         with pytest.raises(AttributeError, match=f"{package.__name__}' has no attribute '{name}'"):
             getattr(package, name)
+
+
+def test_what_is_there_besides_public_names_is_listed_too():
+    assert {"__version__", "__path__", *arena_estimators.__all__} <= set(dir(arena_estimators))

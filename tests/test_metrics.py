@@ -81,3 +81,9 @@ def test_calibration_error_depends_on_the_bins_asked_for():
     ]:
         error = expected_calibration_error(["a", "a", "b", "a"], P, **options)
         assert error == pytest.approx(expected, abs=1e-12), options
+
+
+def test_a_confidence_on_an_edge_is_in_the_bin_below():
+    """As in Guo et al.: bins are open on the left and closed on the right."""
+    error = expected_calibration_error(["a", "b"], [[0.5, 0.5], [0.6, 0.4]], n_bins=2)
+    assert error == pytest.approx((0.5 + 0.6) / 2)

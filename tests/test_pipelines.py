@@ -198,3 +198,26 @@ def test_the_seed_reaches_every_step_that_draws(kind):
         if hasattr(part, "random_state") and not isinstance(part, draw_nothing)
     }
     assert seeds == (set() if kind in ("linear", "embedding") else {7})
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("linear", {"PairTfidfVectorizer"}),
+        ("boosting", {"PairTfidfVectorizer", "LGBMClassifier"}),
+        ("forest", {"CalibratedClassifierCV"}),
+        ("kernel", {"PairTfidfVectorizer"}),
+        ("svm", {"StackingClassifier"}),
+        ("ensemble", {"BlendingClassifier"}),
+    ],
+)
+def test_jobs_are_given_to_one_level_alone(kind, expected):
+    """So that no more run at a time than were asked for."""
+    if kind == "boosting":
+        pytest.importorskip("lightgbm", reason="pip install 'arena-estimators[boosting]'")
+    model = make_arena_pipeline(kind, n_jobs=3)
+    parts = [model, *parts_of(model, BaseEstimator)]
+    found = [part for part in parts if getattr(part, "n_jobs", None) == 3]
+    assert {type(part).__name__ for part in found} == expected
+    others = {getattr(part, "n_jobs", None) for part in parts if part not in found}
+    assert others <= {None, 1}

@@ -295,3 +295,18 @@ def test_own_columns_follow_the_battle_a_copy_was_made_from(data):
 def test_trim_leaves_a_text_of_one_character():
     copies, model = fit(frame("p", "a", ["b", ""]), Y, augmentations=("trim",))
     assert len(copies) == model.n_copies_ == 0
+
+
+def test_tuples_of_turns_stay_tuples_and_are_no_change_by_themselves():
+    copies, _ = fit(frame("p", ("**a**", None), ["b"]), Y, augmentations=("strip_markdown",))
+    assert copies.iloc[0].tolist() == ["p", ("a", None), ["b"]]
+    copies, model = fit(frame("p", ("a", None), ("b",)), Y, augmentations=("strip_markdown",))
+    assert len(copies) == model.n_copies_ == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [("1) one\n12) two", "one\ntwo"), ("code:\n\n    # a comment", "code:\n\n    # a comment")],
+)
+def test_strip_markdown_knows_lists_of_either_kind_and_code_by_its_indent(text, plain):
+    assert strip_markdown(text) == plain

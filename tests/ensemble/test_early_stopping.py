@@ -333,3 +333,40 @@ def test_a_booster_of_ones_own_stops_early_too(kind, data):
         for one in (mine, booster)
     )
     assert model.fit(data.X, data.y).n_rounds_ == expected.fit(data.X, data.y).n_rounds_
+
+
+class Supervised(TransformerMixin, BaseEstimator):
+    """Keeps the labels it was fitted on."""
+
+    seen = []
+
+    def fit(self, X, y):
+        Supervised.seen.append(y)
+        self.fitted_ = True
+        return self
+
+    def transform(self, X):
+        return X
+
+
+def test_steps_may_learn_from_the_labels(data):
+    Supervised.seen.clear()
+    pipeline = make_pipeline(PairStyleFeatures(), Supervised(), histogram(3))
+    model = EarlyStoppingClassifier(pipeline, random_state=0).fit(data.X, data.y)
+    train, _ = model._split(data.X, model.classes_.searchsorted(data.y))
+    assert [labels.tolist() for labels in Supervised.seen] == [
+        data.y[train].tolist(),
+        data.y.tolist(),
+    ]
+
+
+def test_any_improvement_is_one_whatever_the_booster_says(data):
+    expected = early(histogram()).fit(data.X, data.y)
+    model = early(histogram(tol=0.5)).fit(data.X, data.y)
+    assert model.n_rounds_ == expected.n_rounds_ > 1
+
+
+def test_the_pipeline_that_was_given_is_not_fitted(data):
+    model = early(histogram(3)).fit(data.X, data.y)
+    assert not hasattr(model.estimator[0], "blocks_")
+    assert not hasattr(model.estimator[1], "classes_")

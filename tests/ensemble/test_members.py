@@ -15,6 +15,7 @@ from sklearn.ensemble import (
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -213,3 +214,10 @@ def test_what_is_derived_from_this_library_takes_soft_labels_too():
         pass
 
     assert takes_soft_labels(make_pipeline(PairStyleFeatures(), Mine()))
+
+
+@pytest.mark.parametrize("search", [GridSearchCV, RandomizedSearchCV])
+def test_nobody_knows_whether_a_search_takes_soft_labels(search):
+    member = make_pipeline(PairStyleFeatures(), DavidsonClassifier())
+    for estimator in (search(member, {}), SwapSymmetricClassifier(search(member, {}))):
+        assert takes_soft_labels(estimator) is None

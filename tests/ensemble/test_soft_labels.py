@@ -385,3 +385,11 @@ def test_groups_of_two_kinds_are_refused_before_any_fit(data):
     with pytest.raises(BattlesError, match="mixes kinds of values"):
         DistillingClassifier(style(), Recorder(), cv=2).fit(X, data.y, X_unlabelled=others)
     assert not Recorder.seen
+
+
+def test_a_teacher_may_be_certain_at_any_temperature():
+    X = pd.DataFrame({"prompt": ["p", "q"], "response_a": "x", "response_b": "y"})
+    certain = [[1.0, 0.0, 0.0], [0.5, 0.5, 0.0]]
+    with np.errstate(all="raise"):
+        soft = soften_labels(X, None, certain, temperature=2.0)
+    np.testing.assert_allclose(soft, certain, atol=1e-12)

@@ -343,3 +343,19 @@ def test_a_fit_that_is_stopped_leaves_nothing_wrong_in_the_folder(data, tmp_path
     other = CachedTransformer(Stopping(max_features=50), memory=str(tmp_path)).fit(second)
     expected = Stopping(max_features=50).fit(second).transform(asked)
     assert (other.transform(asked) != expected).nnz == 0
+
+
+@pytest.mark.parametrize("folder", [None, "cache"])
+def test_the_transformer_that_was_given_is_not_fitted(data, tmp_path, folder):
+    given = PairStyleFeatures()
+    memory = folder and str(tmp_path / folder)
+    cached = CachedTransformer(given, memory=memory).fit(data.X)
+    assert cached.transformer is given
+    assert not hasattr(given, "blocks_")
+
+
+def test_no_choice_of_output_leaves_the_one_before(data, tmp_path):
+    cached = CachedTransformer(PairStyleFeatures(), memory=str(tmp_path)).fit(data.X)
+    assert isinstance(cached.transform(data.X), np.ndarray)
+    cached.set_output(transform="pandas").set_output(transform=None)
+    assert isinstance(cached.transform(data.X), pd.DataFrame)

@@ -397,3 +397,24 @@ def test_auto_is_the_pooling_of_the_encoder(tmp_path, battles):
     )
     np.testing.assert_array_equal(auto, last)
     assert np.abs(auto - mean).max() > 0.01
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Record the tokens of each call that encodes."""
+    calls, encode = [], _run.encode
+
+    def spy(model, sequences, **options):
+        calls.append(sequences.ids.tolist())
+        return encode(model, sequences, **options)
+
+    monkeypatch.setattr(_run, "encode", spy)
+    return calls
+
+
+def test_the_same_texts_are_computed_together_whatever_the_order(folder, battles, asked):
+    model = PairEmbeddings(folder).fit(battles)
+    for X in (battles, battles[::-1]):
+        model.transform(X)
+    first, second = asked
+    assert first == second

@@ -228,3 +228,21 @@ def test_what_a_prompt_asks_for(kind, words):
         found = style.fit_transform(frame("x", prompt=f"Xx {word}, yy")).iloc[0]
         asks = found[found.index.str.startswith("prompt__asks_")]
         assert asks.index[asks == 1].tolist() == [f"prompt__asks_{kind}"], word
+
+
+def test_rounding_is_no_spread():
+    """A sum that is the same in all battles, but for rounding of its mean, counts for nothing."""
+    short, long = "one two.", "word " * 5 + "end."
+    sides = pd.DataFrame({"prompt": "p", "response_a": [short, long], "response_b": [long, short]})
+    for n_battles in range(3, 40):
+        X = sides.iloc[np.arange(n_battles) % 2]
+        style = PairStyleFeatures("interaction").fit(X)
+        assert style.sum_scale_.tolist() == [1] * len(style.sum_scale_)
+        np.testing.assert_allclose(style.transform(X), 0, atol=1e-6)
+
+
+def test_a_brief_answer_has_at_most_53_words():
+    X = pd.DataFrame({"prompt": ["Briefly, please"], "response_a": ["word " * 53]})
+    style = PairStyleFeatures("difference").set_output(transform="pandas")
+    found = style.fit_transform(X.assign(response_b="word " * 54))
+    assert found["difference__format_match"][0] == 1

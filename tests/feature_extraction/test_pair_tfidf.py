@@ -352,3 +352,24 @@ def test_a_share_of_one_is_every_text_and_no_number():
         {"prompt": ["", ""], "response_a": ["aa bb", "aa"], "response_b": ["aa", "aa"]}
     )
     assert PairTfidfVectorizer(min_df=1.0).fit(X).vocabulary_ == {"aa": 0}
+
+
+@pytest.mark.parametrize("largest", [2**61 - 1, 2**61, 2**62])
+def test_large_keys_are_sorted_without_overflow(largest):
+    keys = np.array([largest, 5, largest, 0])
+    order, distinct, begins = _ngrams.group(keys)
+    assert distinct.tolist() == [0, 5, largest]
+    assert order.tolist() == [3, 1, 0, 2]
+    assert begins.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_types_may_be_named(dtype):
+    X = make_battles(20, random_state=0).X
+    vectorizer = PairTfidfVectorizer(dtype=dtype)
+    assert vectorizer.fit_transform(X).dtype == vectorizer.idf_.dtype == dtype
+
+
+def test_no_choice_of_output_is_accepted():
+    vectorizer = PairTfidfVectorizer()
+    assert vectorizer.set_output(transform=None) is vectorizer

@@ -287,3 +287,19 @@ def test_long_words_differ_by_any_letter():
     texts = [word, *changed, word + "x", word]
     keys = Words(texts).keys & np.uint64((1 << 54) - 1)
     assert len(set(keys.tolist())) == len(texts) - 1
+
+
+@pytest.mark.parametrize("emoji", "☀✅❤➿🌀😀🚀🧠🫠🫶🫿")
+def test_emoji_are_those_of_their_blocks(emoji):
+    assert measure_texts([f"a {emoji} b"])[0]["emoji"][0] > 0
+
+
+@pytest.mark.parametrize("other", "◿⟀🄀é→中")
+def test_other_characters_are_no_emoji(other):
+    assert measure_texts([f"a {other} b"])[0]["emoji"][0] == 0
+
+
+@pytest.mark.parametrize(("n_after", "offers"), [(239, 1), (240, 0)])
+def test_an_offer_stands_among_the_last_250_characters(n_after, offers):
+    text = "Well, let me know" + "." * n_after
+    assert measure_texts([text])[0]["offers_more"][0] == offers

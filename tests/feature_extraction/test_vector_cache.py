@@ -145,3 +145,11 @@ def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
     monkeypatch.setattr("os.access", lambda *arguments: False)
     with pytest.raises(ArenaError, match="no permission to write"):
         VectorCache(tmp_path)
+
+
+def test_a_table_of_records_counts_as_absent(tmp_path):
+    cache = VectorCache(tmp_path)
+    cache.store(KEYS[:10], VECTORS[:10])
+    (path,) = tmp_path.glob("*.npy")
+    np.save(path, np.load(path).reshape(2, 5))
+    assert cache.load(KEYS) == {}

@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +12,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from arena_estimators import DavidsonClassifier, make_battles, swap_proba
 from arena_estimators.exceptions import ArenaWarning, BattlesError, LabelsError
+from arena_estimators.linear_model import _davidson
 from arena_estimators.linear_model._davidson import _DavidsonLoss
 
 CLASSES = np.array(["model_a", "model_b", "tie"])
@@ -274,3 +277,30 @@ def test_a_fit_that_fails_leaves_the_model_as_it_was():
     with pytest.raises(ValueError, match="warm_start"):
         model.fit(np.hstack([D, D]), y)
     np.testing.assert_array_equal(model.predict_proba(D), expected)
+
+
+def test_a_search_that_rounding_ends_has_converged(monkeypatch):
+    def minimise(*arguments, **options):
+        found = minimize(*arguments, **options)
+        found.success, found.status = False, 2  # "abnormal": no step makes the loss smaller
+        return found
+
+    monkeypatch.setattr(_davidson, "minimize", minimise)
+    D, y = draw()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        DavidsonClassifier().fit(D, y)
+
+
+def test_battles_without_weight_are_none_that_auto_counts():
+    D, y = draw()
+    weight = np.r_[np.ones(30), np.zeros(370)]
+    auto = DavidsonClassifier("auto", tie_alpha="auto", tol=1e-9)
+    coef = auto.fit(D, y, sample_weight=weight).coef_  # without a warning
+    np.testing.assert_allclose(coef, auto.fit(D[:30], y[:30]).coef_, atol=1e-6)
+
+
+def test_negative_weights_are_refused():
+    D, y = draw()
+    with pytest.raises(ValueError, match="Negative values in data passed to `sample_weight`"):
+        DavidsonClassifier().fit(D, y, sample_weight=np.r_[-1, np.ones(399)])

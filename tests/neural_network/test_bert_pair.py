@@ -641,3 +641,18 @@ def test_negative_weights_are_refused(small, learnable):
     weight[3] = -1.0
     with pytest.raises(ValueError, match="Negative values"):
         small().fit(*learnable, sample_weight=weight)
+
+
+@pytest.mark.parametrize(
+    ("attention", "packed"),
+    [("auto", "auto"), ("packed", "auto"), ("sdpa", False), ("eager", False)],
+)
+def test_predictions_pack_sequences_only_where_told(
+    small, learnable, monkeypatch, attention, packed
+):
+    X, y = learnable
+    model = small(n_epochs=1, freeze="encoder", attention=attention).fit(X, y)
+    encode = Mock(wraps=_prediction.encode)
+    monkeypatch.setattr(_prediction, "encode", encode)
+    model.predict_proba(X)
+    assert encode.call_args.kwargs["packed"] == packed

@@ -1,5 +1,6 @@
 """Two processes on the CPU do what one does."""
 
+import atexit
 import json
 import re
 import sys
@@ -7,9 +8,11 @@ import textwrap
 
 import numpy as np
 import pytest
+import torch
 
 from arena_estimators import BertPairClassifier
 from arena_estimators.exceptions import ArenaError, MissingExtraError
+from arena_estimators.neural_network import _distributed
 from arena_estimators.neural_network._distributed import join_workers
 
 SCRIPT = """
@@ -142,3 +145,38 @@ def test_one_process_is_the_default():
     workers = join_workers("auto")
     assert (workers.rank, workers.size, workers.is_main) == (0, 1, True)
     assert workers.sum(3) == 3
+
+
+class Pair:
+    """Two processes that hold the same."""
+
+    process_index, num_processes, device = 0, 2, torch.device("cpu")
+
+    def __init__(self, cpu=True):
+        pass
+
+    def reduce(self, tensor, how):
+        assert how == "sum"
+        return 2 * tensor
+
+
+@pytest.mark.parametrize("bucket", [1, 7, 12, 1000])
+def test_every_gradient_is_summed_once_whatever_is_summed_together(monkeypatch, bucket):
+    monkeypatch.setattr(_distributed, "_BUCKET", bucket)
+    parameters = [torch.nn.Parameter(torch.zeros(2, 3)) for _ in range(5)]
+    for number, parameter in enumerate(parameters[:4]):
+        parameter.grad = torch.full((2, 3), number + 1.0)
+    _distributed._Several(Pair()).sum_gradients(parameters)
+    for parameter, expected in zip(parameters, [2, 4, 6, 8, 0], strict=True):
+        assert parameter.grad.tolist() == [[expected] * 3] * 2
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_a_group_that_was_there_before_is_left_to_its_owner(monkeypatch, joined):
+    registered = []
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr("accelerate.Accelerator", Pair)
+    monkeypatch.setattr("torch.distributed.is_initialized", lambda: joined)
+    monkeypatch.setattr(atexit, "register", registered.append)
+    assert join_workers("cpu").size == 2
+    assert registered == ([] if joined else [_distributed._leave])
