@@ -89,15 +89,19 @@ class Walk:
         places[level[places] != self.distinct] = UNKNOWN
         self.found.append(places)
         self.counts.append(self._count())
+        if len(self.found) == self.ngram_range[1]:
+            self.finish()
+            return
         self.places = np.empty(len(self.order), dtype=np.int32)
         self.places[self.order] = np.repeat(places, np.diff(self.begins, append=len(self.order)))
         known = self.places >= 0
         self.positions, self.places = self.positions[known], self.places[known]
-        del self.order, self.distinct, self.begins
+        self.order = self.distinct = self.begins = None
 
     def finish(self):
         """Forget the text; what was found in it is all that is needed."""
-        del self.units, self.segments, self.positions, self.places
+        self.units = self.segments = self.positions = self.places = None
+        self.order = self.distinct = self.begins = None
 
     def _count(self):
         n = len(self.found)

@@ -31,7 +31,8 @@ _BLOCKS = {
     "separate": COLUMNS,
     "joined": ("joined",),
 }
-_CHUNK = 500  # battles analysed at a time
+# Battles analysed at a time. The more, the fewer names are met again, which are many for words.
+_CHUNKS = {"word": 1000, "char": 500, "char_wb": 500}
 _SWITCHES = ("sublinear_tf", "use_idf", "smooth_idf", "lowercase", "binary")
 _NUMBER = Interval(Integral, 1, None, closed="left")
 _SHARE_OR_NUMBER = [Interval(Real, 0, 1, closed="both"), _NUMBER]
@@ -231,7 +232,7 @@ class PairTfidfVectorizer(
         validate_battles(self, X, y)
         given = self._check_parameters()
         self.fixed_vocabulary_ = given is not None
-        segments = self._call(self._split, _chunks(X))
+        segments = self._call(self._split, _chunks(X, _CHUNKS[self.analyzer]))
         ngrams, walks = self._learn(segments) if given is None else self._look_up(segments, given)
         columns = ngrams.columns, ngrams.n_columns
         counts = self._call(lambda walk: walk.matrix(*columns), _drain(walks))
@@ -260,7 +261,7 @@ class PairTfidfVectorizer(
             walk = self.ngrams_.walk(self._split(battles))
             return self._combine(walk.matrix(self.ngrams_.columns, self.ngrams_.n_columns))
 
-        return sp.vstack(self._call(rows, _chunks(X)), format="csr")
+        return sp.vstack(self._call(rows, _chunks(X, _CHUNKS[self.analyzer])), format="csr")
 
     def get_feature_names_out(self, input_features=None):
         """Name the columns: the block, two underscores, the n-gram.
@@ -394,6 +395,6 @@ def _drain(items):
         yield items.pop(0)
 
 
-def _chunks(X):
+def _chunks(X, size):
     """Cut battles to frames that keep NumPy busy and need little memory; at least one."""
-    return [X.iloc[i : i + _CHUNK] for i in range(0, max(len(X), 1), _CHUNK)]
+    return [X.iloc[i : i + size] for i in range(0, max(len(X), 1), size)]

@@ -3,7 +3,7 @@
 import numpy as np
 
 from arena_estimators.exceptions import ArenaError
-from arena_estimators.feature_extraction._ngrams import Walk, group
+from arena_estimators.feature_extraction._ngrams import Walk
 from arena_estimators.feature_extraction._units import are_terms
 
 
@@ -56,7 +56,9 @@ class Vocabulary:
     def learn(self, walks, call=map):
         """Find all n-grams of walks that just started, level by level."""
         for _ in range(self.ngram_range[1]):
-            level = group(np.concatenate(list(call(Walk.extend, walks))))[1]
+            level = np.concatenate(list(call(Walk.extend, walks)))
+            level.sort()
+            level = level[np.append(True, level[1:] != level[:-1])[: len(level)]]
             if not len(level):
                 break
             list(call(lambda walk, level=level: walk.settle(level), walks))

@@ -285,7 +285,7 @@ def test_names_of_blocks(battles):
 @pytest.mark.parametrize("analyzer", ["word", "char", "char_wb"])
 def test_many_chunks_and_large_keys(nasty, analyzer, monkeypatch):
     """Small chunks and the slow way to sort change nothing."""
-    monkeypatch.setattr(_pair_tfidf, "_CHUNK", 2)
+    monkeypatch.setattr(_pair_tfidf, "_CHUNKS", dict.fromkeys(_pair_tfidf._CHUNKS, 2))
     assert_equal(nasty, analyzer=analyzer, ngram_range=(2, 4), n_jobs=2)
     monkeypatch.setattr(_ngrams, "_BITS", 0)
     assert_equal(nasty, analyzer=analyzer, ngram_range=(2, 4))
