@@ -6,6 +6,7 @@ from itertools import chain
 
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
+from joblib.externals.loky import reusable_executor
 from joblib.parallel import LokyBackend, get_active_backend
 
 from arena_estimators.battles import texts as texts_of
@@ -19,7 +20,10 @@ from arena_estimators.preprocessing._engine import (
     write_columns,
 )
 
-_WORTH_A_PROCESS = 5_000_000
+_WORTH_A_PROCESS = 5_000_000  # characters that another process gets at least
+# So many times as many this process cleans alone while others are started, most of all if they
+# import NLTK.
+_BEHIND = {"treebank": 1.0, "punkt": 4.0, "tweet": 0.5}
 # How much more this process cleans than each of the others, which read and write files as well.
 _OWN_SHARE = 1.05
 
@@ -35,18 +39,29 @@ def clean_columns(columns, settings, n_jobs=None):
     jobs = effective_n_jobs(n_jobs)
     if jobs > 1:
         ends = np.cumsum(np.sum([_lengths(cells) for cells in columns], axis=0))
-        jobs = min(jobs, int(ends[-1:].sum()) // _WORTH_A_PROCESS)
+        behind = _BEHIND[settings[0]] * _WORTH_A_PROCESS * _must_start()
+        jobs = min(jobs, int((ends[-1:].sum() - behind) // _WORTH_A_PROCESS))
     if jobs < 2:
         cleaned = clean_cells(columns, settings)
     else:
-        cleaned = _clean_shares(_shares(columns, ends, jobs), settings)
+        cleaned = _clean_shares(_shares(columns, ends, jobs, behind), settings)
     back = np.argsort(order).tolist()
     return [list(map(cells.__getitem__, back)) for cells in cleaned]
 
 
+def _must_start():
+    """Tell whether the other processes are joblib's and none is there; nothing public tells."""
+    executor = reusable_executor._executor
+    return _uses_loky() and not (executor and executor._processes)
+
+
+def _uses_loky():
+    return isinstance(get_active_backend()[0], LokyBackend)
+
+
 def _clean_shares(shares, settings):
     folders = data_folders(settings)
-    if isinstance(get_active_backend()[0], LokyBackend):
+    if _uses_loky():
         shares = _clean_by_files(shares, settings, folders)
     else:  # joblib may have other machines do it
         tasks = (delayed(clean_share)(share, settings, folders) for share in shares)
@@ -76,10 +91,14 @@ def _lengths(cells):
     ]
 
 
-def _shares(columns, ends, jobs):
-    """Cut columns into one share for each process, the first for this one."""
-    parts = np.cumsum([_OWN_SHARE, *[1] * (jobs - 1)])
-    cuts = np.searchsorted(ends, parts[:-1] / parts[-1] * ends[-1])
+def _shares(columns, ends, jobs, behind=0):
+    """Cut columns into one share for each process, the first for this one.
+
+    The others begin when this one has cleaned `behind` characters.
+    """
+    each = (ends[-1] - behind) / (_OWN_SHARE + jobs - 1)
+    parts = np.cumsum([behind + _OWN_SHARE * each, *[each] * (jobs - 1)])
+    cuts = np.searchsorted(ends, parts[:-1])
     cuts = [0, *cuts.tolist(), len(ends)]
     return [
         [cells[start:stop] for cells in columns]

@@ -57,10 +57,10 @@ class NLTKCleaner(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap_outpu
     keep_punctuation : bool, default=False
         Whether to keep tokens without any letter or digit. The usual line keeps them.
     n_jobs : int, default=None
-        Number of processes, as in joblib, this one among them. Starting one takes as long as
-        cleaning some five million characters (with "punkt", which imports NLTK, twenty million),
-        and each learns chunks for itself, so less than five million for each, repeats included,
-        are cleaned in fewer.
+        Number of processes, as in joblib, this one among them. While others must be started it
+        cleans five million characters alone (with "punkt", whose processes import NLTK, twenty
+        million). Each learns chunks for itself, so where less than five million more are left for
+        each, repeats included, fewer take part.
 
     Attributes
     ----------

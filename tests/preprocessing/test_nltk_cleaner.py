@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from cleaning_reference import EXPECTED, TEXTS, need, need_all, reference
 from hypothesis import given, settings
+from joblib.externals.loky import get_reusable_executor
 from nasty_text import lines, nasty
 from pandas.testing import assert_frame_equal
 from sklearn.base import clone
@@ -256,6 +257,25 @@ def test_processes_get_equal_shares_and_this_one_a_little_more():
     assert max(others) < own < 1.2 * min(others)
     for number, cells in enumerate(columns):
         assert [cell for share in shares for cell in share[number]] == cells
+
+
+def test_processes_that_must_be_started_get_less():
+    columns = [[str(row) for row in range(1000)]]
+    ends = np.cumsum([100] * 1000)
+    own, *others = _columns._shares(columns, ends, 3, behind=40_000)
+    own, others = len(own[0]), [len(share[0]) for share in others]
+    assert own + sum(others) == 1000
+    assert 190 < min(others) <= max(others) < 200
+    assert 400 < own - max(others) < 430
+
+
+def test_joblib_is_asked_whether_processes_must_be_started():
+    get_reusable_executor().shutdown()
+    assert _columns._must_start()
+    with joblib.parallel_config(backend="threading"):
+        assert not _columns._must_start()
+    joblib.Parallel(n_jobs=2)(joblib.delayed(len)("ab") for _ in range(2))
+    assert not _columns._must_start()
 
 
 def test_a_text_larger_than_a_share_is_cleaned_once(monkeypatch):
