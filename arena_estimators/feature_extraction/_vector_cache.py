@@ -109,7 +109,7 @@ def _open(path):
     return records if known else np.empty(0, dtype=_dtype(1))
 
 
-@functools.lru_cache(maxsize=2**16)  # read in a row: of more files none would be found again
+@functools.lru_cache(maxsize=2**16)  # files are read in turn: of more, none would be found again
 def _rows_of(path, _, __):
     """Give the row of each key in a file, read once for each state of it."""
     raw = np.ascontiguousarray(_open(path)["key"]).tobytes()

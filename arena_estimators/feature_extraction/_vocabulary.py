@@ -57,7 +57,7 @@ class Vocabulary:
         """Find all n-grams of walks that just started, level by level."""
         for _ in range(self.ngram_range[1]):
             level = np.concatenate(list(call(Walk.extend, walks)))
-            level.sort()
+            level.sort()  # np.unique hashes integers first, which takes ten times as long
             level = level[np.append(True, level[1:] != level[:-1])[: len(level)]]
             if not len(level):
                 break

@@ -91,7 +91,7 @@ def _lengths(cells):
     ]
 
 
-def _shares(columns, ends, jobs, behind=0):
+def _shares(columns, ends, jobs, behind):
     """Cut columns into one share for each process, the first for this one.
 
     The others begin when this one has cleaned `behind` characters.
