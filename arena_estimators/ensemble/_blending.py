@@ -31,12 +31,12 @@ from arena_estimators.exceptions import ArenaError
 
 
 class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
-    r"""Blend classifiers with the weights that minimise their out-of-fold log loss.
+    """Blend classifiers with the weights that minimise their out-of-fold log loss.
 
-    With the members' probabilities :math:`p_m`, the weights :math:`w_m \ge 0` that sum to one and
-    the temperature :math:`T`, the blend is :math:`\mathrm{softmax}(\sum_m w_m \log p_m / T)` in log
-    space, or :math:`\sum_m w_m p_m`, sharpened by :math:`T`, in probability space. Members that are
-    exactly symmetric give a blend that is exactly symmetric.
+    With weights of at least 0 that sum to one, the blend is `softmax(sum(w * log(p)) / T)` in log
+    space, where the sum goes over the members, `p` are their probabilities, `w` their weights and
+    `T` is the temperature; in probability space it is `softmax(log(sum(w * p)) / T)`. Members that
+    are exactly symmetric give a blend that is exactly symmetric.
 
     Parameters
     ----------

@@ -26,14 +26,14 @@ from arena_estimators.exceptions import ArenaError, BattlesError, LabelsError, w
 
 
 class DavidsonClassifier(ClassifierMixin, BaseEstimator):
-    r"""Bradley-Terry-Davidson regression of who wins, or whether it is a tie.
+    """Bradley-Terry-Davidson regression of who wins, or whether it is a tie.
 
-    It reads one odd matrix :math:`D`, whose rows change sign when the two sides are exchanged. With
-    the strength gap :math:`d = D w` and the tie term :math:`t = |D| v + c`, the probabilities of
-    model_a, model_b and tie are proportional to :math:`e^{d/2}, e^{-d/2}, e^{t}`. Minimised is the
-    weighted mean of the log loss plus :math:`\frac{\alpha}{2} \|w\|^2 + \frac{\alpha_t}{2}
-    \|v\|^2`. Because both terms come from one matrix, `predict_proba(-D)` is `predict_proba(D)`
-    with the first two columns exchanged, bit for bit.
+    It reads one odd matrix D, whose rows change sign when the two sides are exchanged. With the
+    strength gap `d = D @ w` and the tie term `t = abs(D) @ v + c`, the probabilities of model_a,
+    model_b and tie are proportional to `exp(d / 2)`, `exp(-d / 2)` and `exp(t)`. Minimised is the
+    weighted mean of the log loss plus `alpha / 2 * w @ w + tie_alpha / 2 * v @ v`. Because both
+    terms come from one matrix, `predict_proba(-D)` is `predict_proba(D)` with the first two columns
+    exchanged, bit for bit.
 
     Parameters
     ----------
