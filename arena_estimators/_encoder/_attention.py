@@ -29,7 +29,10 @@ _PACKING = frozenset(
     "bert roberta xlm-roberta camembert distilbert electra modernbert "
     "gpt2 qwen2 qwen3 llama mistral gemma".split()
 )
-_OFFSET_BY_PADDING = ("roberta", "xlm-roberta", "camembert", "mpnet")
+_OFFSET_BY_PADDING = frozenset(
+    "roberta xlm-roberta camembert mpnet longformer data2vec-text xlm-roberta-xl "
+    "roberta-prelayernorm ibert xmod luke markuplm lilt".split()
+)
 
 
 def position_offset(config):

@@ -16,7 +16,8 @@ from arena_estimators.exceptions import ArenaError, ResourceNotFoundError
 
 _SILENCE = threading.Lock()
 T5 = ("t5", "mt5", "umt5")  # of these only the encoder is read
-_LEAKY = ("convbert", "fnet", "nystromformer")  # these let padding into their results
+# These let padding into their results.
+_LEAKY = ("canine", "convbert", "fnet", "nystromformer", "yoso")
 # pooling: its name in newer files of sentence-transformers, and its flag in older ones
 _SAID_POOLING = {
     "cls": ("cls", "pooling_mode_cls_token"),
@@ -69,6 +70,12 @@ def load_config(folder):
         raise ArenaError(
             f"{folder!r} holds an encoder of the family {config.model_type!r}, which lets padding "
             "into its results: predictions would depend on the batch. Take another encoder."
+        )
+    has_width = hasattr(config, "hidden_size") or hasattr(config, "d_model")
+    if not (has_width and hasattr(config, "pad_token_id")):
+        raise ArenaError(
+            f"{folder!r} holds a model of the family {config.model_type!r}, which does not read "
+            "text alone. Take an encoder or a decoder of text, or save the part that is one."
         )
     if hasattr(config, "reference_compile"):
         config.reference_compile = False

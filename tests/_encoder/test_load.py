@@ -11,15 +11,24 @@ from transformers import (
     AutoModel,
     BartConfig,
     BertConfig,
+    CanineConfig,
+    CLIPConfig,
     ConvBertConfig,
+    Data2VecTextConfig,
     DebertaV2Config,
     FNetConfig,
+    Gemma3Config,
+    IBertConfig,
     LlamaConfig,
+    LongformerConfig,
     NystromformerConfig,
     RobertaConfig,
+    RobertaPreLayerNormConfig,
     SqueezeBertConfig,
     T5Config,
+    ViTConfig,
     XLNetConfig,
+    YosoConfig,
 )
 
 from arena_estimators._encoder._frozen import FrozenEncoder
@@ -33,6 +42,7 @@ from arena_estimators._encoder._load import (
     width_of,
 )
 from arena_estimators._encoder._run import forward, pad
+from arena_estimators._encoder._tokenise import Sequences
 from arena_estimators.exceptions import ArenaError, ResourceNotFoundError
 
 DECODERS = {"gpt2", "qwen2", "llama", "gemma"}
@@ -102,7 +112,9 @@ def test_a_sentence_encoder_says_its_pooling(tiny, tmp_path, said, pooling):
     assert default_pooling(load_config(folder), folder) == pooling
 
 
-@pytest.mark.parametrize("kind", [ConvBertConfig, FNetConfig, NystromformerConfig])
+@pytest.mark.parametrize(
+    "kind", [CanineConfig, ConvBertConfig, FNetConfig, NystromformerConfig, YosoConfig]
+)
 def test_families_that_read_padding_are_refused(tmp_path, kind):
     kind().save_pretrained(tmp_path)
     with pytest.raises(ArenaError, match="predictions would depend on the batch"):
@@ -119,8 +131,6 @@ def test_longest_input():
 
 
 def test_the_longest_input_can_be_read(tiny):
-    from arena_estimators._encoder._tokenise import Sequences
-
     for family in FAMILIES:
         model = load_encoder(tiny(family))
         length = longest_input(model.config) or 600
@@ -128,6 +138,20 @@ def test_the_longest_input_can_be_read(tiny):
         one = Sequences(ids, np.array([0, length]), None)
         with torch.inference_mode():
             assert torch.isfinite(forward(model, pad(one, [0]), pooling="mean")).all()
+
+
+@pytest.mark.parametrize(
+    "kind", [Data2VecTextConfig, IBertConfig, LongformerConfig, RobertaPreLayerNormConfig]
+)
+def test_the_longest_input_of_those_that_count_as_roberta_does(kind):
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    sizes |= {"intermediate_size": 64, "vocab_size": 50, "pad_token_id": 1}
+    model = AutoModel.from_config(kind(**sizes, max_position_embeddings=66)).eval()
+    length = longest_input(model.config)
+    assert length == 64
+    one = Sequences(np.full(length, 7, dtype=np.int32), np.array([0, length]), None)
+    with torch.inference_mode():
+        assert forward(model, pad(one, [0], pad_id=1), pooling="mean").shape == (1, 32)
 
 
 def test_weights_of_another_kind_are_refused(tiny, tmp_path):
@@ -191,6 +215,13 @@ def test_other_pairs_of_encoder_and_decoder_are_refused(tmp_path):
     sizes = {"vocab_size": 50, "d_model": 8, "encoder_layers": 1, "decoder_layers": 1}
     BartConfig(**sizes).save_pretrained(tmp_path)
     with pytest.raises(ArenaError, match="'bart'"):
+        load_encoder(str(tmp_path))
+
+
+@pytest.mark.parametrize("kind", [CLIPConfig, Gemma3Config, ViTConfig])
+def test_models_that_read_images_are_refused(tmp_path, kind):
+    kind().save_pretrained(tmp_path)
+    with pytest.raises(ArenaError, match=f"{kind.model_type!r}, which does not read text alone"):
         load_encoder(str(tmp_path))
 
 
