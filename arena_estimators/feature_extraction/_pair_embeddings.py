@@ -261,9 +261,9 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
         return vectors[tokenised.rows[:, 0]], vectors[tokenised.rows[:, 1]]
 
     def _find_again(self):
-        """Give the encoder seen in `fit`; after unpickling, look for it and check that it is it."""
-        if "_found" not in self.__dict__:
-            found = _open_encoder(find_encoder(self.encoder))
+        """Give the encoder seen in `fit`; until its weights are read, check that it still is it."""
+        found = self.__dict__.get("_found") or _open_encoder(find_encoder(self.encoder))
+        if "model" not in vars(found):
             if found.fingerprint != self.fingerprint_:
                 raise ArenaError(
                     f"The encoder found as {self.encoder!r} ({found.folder}) has other weights, "

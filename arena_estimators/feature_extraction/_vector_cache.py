@@ -59,6 +59,8 @@ class VectorCache:
                 rows = _rows_of(path, path.stat().st_mtime_ns, path.stat().st_size)
                 here = wanted.intersection(rows)
                 records = _open(path) if here else None
+                if records is None or len(records) < len(rows):  # deleted since they were read
+                    continue
                 for key in here:
                     vector = np.array(records["vector"][rows[key]])
                     if zlib.crc32(vector.tobytes()) == records["check"][rows[key]]:

@@ -154,6 +154,16 @@ class TestPickle:
             pickle.loads(pickled).transform(battles)
         assert PairEmbeddings(str(mine)).fit_transform(battles).shape == (6, 32)
 
+    def test_weights_exchanged_before_they_are_read_are_refused(self, folder, battles, tmp_path):
+        mine = shutil.copytree(folder, tmp_path / "encoder")
+        expected = PairEmbeddings(folder).fit_transform(battles)
+        model = PairEmbeddings(str(mine), cache_dir=tmp_path / "cache").fit(battles)
+        make_tiny_encoder("bert", mine, seed=1)
+        with pytest.raises(ArenaError, match="other weights"):
+            model.transform(battles)
+        again = PairEmbeddings(folder, cache_dir=tmp_path / "cache").fit_transform(battles)
+        np.testing.assert_allclose(again, expected, atol=1e-6)
+
     def test_another_configuration_is_another_encoder(self, folder, battles, tmp_path):
         mine = shutil.copytree(folder, tmp_path / "encoder")
         model = PairEmbeddings(str(mine), cache_dir=str(tmp_path / "cache")).fit(battles)

@@ -133,6 +133,14 @@ def test_a_folder_deleted_meanwhile_is_made_again(cache):
     assert len(cache.load(KEYS)) == len(KEYS)
 
 
+def test_a_file_deleted_between_two_looks_counts_as_absent(cache, monkeypatch):
+    cache.store(KEYS, VECTORS)
+    assert len(cache.load(KEYS)) == 30
+    real = _vector_cache._open
+    monkeypatch.setattr(_vector_cache, "_open", lambda path: path.unlink() or real(path))
+    assert cache.load(KEYS) == {}
+
+
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ArenaError, match="cannot be written.*cache_dir=None"):
