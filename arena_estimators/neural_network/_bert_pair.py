@@ -1,7 +1,6 @@
 """BertPairClassifier: fine-tune any Hugging Face encoder on battles."""
 
 import numpy as np
-import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight
@@ -26,7 +25,7 @@ from arena_estimators.neural_network._checkpoint import (
     identify,
     make_folder,
 )
-from arena_estimators.neural_network._device import own_randomness
+from arena_estimators.neural_network._device import own_randomness, seed_torch
 from arena_estimators.neural_network._distributed import join_workers, refuse_parallel_jobs
 from arena_estimators.neural_network._interrupts import Interrupts
 from arena_estimators.neural_network._module import build_module
@@ -129,10 +128,11 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
     checkpoint_dir : str, path-like or None, default=None
         Folder for the state of the training, one file a fit, so that the fits of a search can share
         it. A fit of the same battles, parameters and encoder as one that was killed continues
-        from there; any other begins anew. The file is deleted when its fit is complete. Several
-        machines need one folder that all of them see. Fits that differ in nothing, such as members
-        with `random_state=None`, must not run at one time in one folder: the later one would take
-        the other's for one that was killed.
+        from there; any other begins anew. Writing it takes about a twentieth of the time, so the
+        last steps before the end may come again. The file is deleted when its fit is complete.
+        Several machines need one folder that all of them see. Fits that differ in nothing, such as
+        members with `random_state=None`, must not run at one time in one folder: the later one
+        would take the other's for one that was killed.
     callbacks : list of skorch callbacks or None, default=None
         Called as in any skorch net; a batch is an optimizer step, which has no predictions: those
         that score them (`EpochScoring`, `BatchScoring`) are refused. Monitor "valid_loss". What a
@@ -323,7 +323,7 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
         seed = resume["seed"] if resume else seed
         split = _training.split_by_prompt(X, target, self.validation_fraction, seed)
         with Interrupts() as interrupts, own_randomness(workers.device):
-            torch.manual_seed(seed)
+            seed_torch(seed, workers.device)
             self._shape = {
                 "architecture": self.architecture,
                 "pooling": self.pooling,

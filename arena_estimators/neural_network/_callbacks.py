@@ -143,9 +143,10 @@ class SaveCheckpoints(Callback):
 
 
 def trainable(net):
-    """Copy the weights that training changes to the CPU."""
+    """Copy the weights of the optimizer to the CPU, also those that a callback has frozen."""
+    trained = {id(p) for group in net.optimizer_.param_groups for p in group["params"]}
     return {
         name: parameter.detach().to("cpu", copy=True)
         for name, parameter in net.module_.named_parameters()
-        if parameter.requires_grad
+        if id(parameter) in trained
     }

@@ -50,6 +50,8 @@ class _Several(Workers):
     def sum_gradients(self, parameters):
         group, size = [], 0
         for parameter in parameters:
+            if not parameter.requires_grad:  # a callback froze it; a zero would let it decay
+                continue
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
             group.append(parameter.grad)

@@ -20,6 +20,7 @@ class Interrupts:
 
     def __init__(self):
         self.came = False
+        self._ended = False  # whether it ended the training, which has a warning of its own
         self._held = False
 
     def __enter__(self):
@@ -32,7 +33,7 @@ class Interrupts:
     def __exit__(self, kind, error, traceback):
         if self._ours:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-        if self.came and error is None:
+        if self.came and not self._ended and error is None:
             message = "The interruption came when the training was over; the estimator is complete."
             warn(message)
 
@@ -46,8 +47,7 @@ class Interrupts:
         held, self._held = self._held, False
         try:
             if self.came:
-                self.came = False
-                raise KeyboardInterrupt
+                self._end()
             yield
         finally:
             self._held = held
@@ -61,10 +61,13 @@ class Interrupts:
         finally:
             self._held = held
         if self.came and not held:
-            self.came = False
-            raise KeyboardInterrupt
+            self._end()
 
     def _handle(self, number, frame):
         if not self._held:
-            signal.default_int_handler(number, frame)
+            self._end()
         self.came = True
+
+    def _end(self):
+        self.came, self._ended = False, True
+        raise KeyboardInterrupt

@@ -17,10 +17,12 @@ from arena_estimators.neural_network._calibration import log_loss_of, probabilit
 from arena_estimators.neural_network._callbacks import EarlyStop
 from arena_estimators.neural_network._checkpoint import check_dealing
 from arena_estimators.neural_network._data import apply
+from arena_estimators.neural_network._device import seed_torch
 from arena_estimators.neural_network._interrupts import Interrupts
 from arena_estimators.neural_network._optimizer import make_optimizer, rate_at
 
 _UNREAD = 16  # steps whose losses may still be on the GPU
+_KNOWN = ("skorch.", "arena_estimators.")  # where callbacks come from that record nothing else
 
 
 @dataclasses.dataclass
@@ -79,13 +81,6 @@ class PairNet(NeuralNet):
         except KeyboardInterrupt as error:
             self.interrupted_ = not _is_skorch_stopping(error)
             self.read_losses()
-        except KeyError as error:
-            if "'valid_loss'" not in str(error) or len(self.valid_):
-                raise
-            raise ArenaError(
-                "A callback reads 'valid_loss', but no battles are held out: validation_fraction "
-                "is 0, or the prompts are too few to be split. Let it monitor 'train_loss'."
-            ) from error
         return self
 
     def _run_epochs(self, X, y):
@@ -95,6 +90,7 @@ class PairNet(NeuralNet):
         checks = self.get_iterator(valid, training=False) if valid is not None else None
         self.n_steps_ = steps.n_steps
         self.dealt_ = {**steps.describe(), "precision": str(self.run_.dtype)}
+        self._check_monitors(valid)
         first = self._resume(steps)
         for steps.epoch in range(first, self.max_epochs):
             self.notify("on_epoch_begin", **sets)
@@ -103,6 +99,26 @@ class PairNet(NeuralNet):
             self.run_single_epoch(checks, False, "valid", self.validation_step)
             self.epoch_step_ = steps.skip = 0
             self.notify("on_epoch_end", **sets)
+
+    def _check_monitors(self, valid):
+        """Refuse an EarlyStopping of what nobody records, before an epoch is lost to it."""
+        losses = ["train_loss"] if valid is None else ["train_loss", "valid_loss"]
+        callbacks = [callback for _, callback in self.callbacks_]
+        others = any(not type(one).__module__.startswith(_KNOWN) for one in callbacks)
+        for callback in callbacks:
+            if not isinstance(callback, EarlyStopping) or callback.monitor in losses:
+                continue
+            if callback.monitor == "valid_loss":
+                raise ArenaError(
+                    "EarlyStopping monitors 'valid_loss', but no battles are held out: "
+                    "validation_fraction is 0, or the prompts are too few to be split. Let it "
+                    "monitor 'train_loss'."
+                )
+            if not others:
+                raise ArenaError(
+                    f"EarlyStopping monitors {callback.monitor!r}, which no callback records. Let "
+                    f"it monitor {' or '.join(map(repr, losses))}."
+                )
 
     def train_step(self, batch, **fit_params):
         """Add up the gradients of a step's parts and let the optimizer make its step."""
@@ -113,7 +129,7 @@ class PairNet(NeuralNet):
         loss = torch.zeros((), device=run.workers.device)
         run.scaler.scale(loss)  # a process without a part in its first step must know the scale too
         for part in batch.parts:
-            torch.manual_seed(part["seed"])  # the same dropout whatever came before
+            seed_torch(part["seed"], run.workers.device)  # the same dropout whatever came before
             logits, truth = self._compute(part)
             part_loss = self.criterion_(logits, truth)
             run.scaler.scale(part_loss).backward()

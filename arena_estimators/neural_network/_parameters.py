@@ -71,6 +71,12 @@ def check_together(p, folder):
         raise ArenaError(
             f"gradient_checkpointing=True: the family {config.model_type!r} cannot do it."
         )
+    n_layers = getattr(config, "num_hidden_layers", None)
+    if isinstance(p.freeze, Integral) and n_layers is not None and p.freeze > n_layers:
+        raise ArenaError(
+            f"freeze={p.freeze}, but this encoder has {n_layers} layers. Pass at most so many, or "
+            "freeze='encoder' for all."
+        )
     _check_callbacks(p)
     if p.lora_rank and p.freeze is not None:
         raise ArenaError(

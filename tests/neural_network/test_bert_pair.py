@@ -16,7 +16,15 @@ from sklearn.base import clone
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils._param_validation import InvalidParameterError
-from skorch.callbacks import BatchScoring, Callback, EarlyStopping, EpochScoring, LRScheduler
+from skorch.callbacks import (
+    BatchScoring,
+    Callback,
+    EarlyStopping,
+    EpochScoring,
+    Freezer,
+    LRScheduler,
+    Unfreezer,
+)
 from tiny_encoders import FAMILIES
 
 from arena_estimators import BertPairClassifier, swap, swap_proba
@@ -265,6 +273,13 @@ def test_fit_leaves_the_global_random_state_alone(small, learnable):
     assert torch.rand(1) == expected
 
 
+def test_a_fit_on_the_cpu_leaves_the_random_state_of_gpus_alone(small, learnable, monkeypatch):
+    seeds = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeds.append)
+    small(device="cpu").fit(*learnable)
+    assert seeds == []
+
+
 def test_a_prediction_does_not_depend_on_its_neighbours(small, learnable):
     X, y = learnable
     model = small().fit(X, y)
@@ -303,11 +318,29 @@ def test_an_epoch_without_improvement_stops_and_the_best_weights_return(small, l
             assert not torch.equal(value, kept.epochs[best + 1][name])
 
 
-def test_a_callback_that_reads_what_is_not_there_is_told_why(small, learnable):
+def test_what_nobody_records_is_not_monitored_before_anything_is_trained(small, learnable):
+    class Watch(Callback):
+        epochs = 0
+
+        def on_epoch_begin(self, net, **kwargs):
+            self.epochs += 1
+
+        def on_epoch_end(self, net, **kwargs):
+            net.history.record("mine", 1.0)
+
+    watch = Watch()
     with pytest.raises(ArenaError, match="no battles are held out"):
-        small(callbacks=[EarlyStopping()], validation_fraction=0.0).fit(*learnable)
-    with pytest.raises(KeyError, match="accuracy"):
-        small(callbacks=[EarlyStopping(monitor="accuracy")]).fit(*learnable)
+        small(callbacks=[EarlyStopping(), watch], validation_fraction=0.0).fit(*learnable)
+    assert watch.epochs == 0
+    misspelt = EarlyStopping(monitor="val_loss")
+    with pytest.raises(ArenaError, match="'val_loss', which no .* 'train_loss' or 'valid_loss'"):
+        small(callbacks=[misspelt]).fit(*learnable)
+    with pytest.raises(ArenaError, match="'val_loss', which no .* monitor 'train_loss'\\."):
+        small(callbacks=[misspelt], validation_fraction=0.0).fit(*learnable)
+    small(callbacks=[watch, EarlyStopping(monitor="mine", patience=1)]).fit(*learnable)
+    assert watch.epochs == 2
+    with pytest.raises(KeyError, match="val_loss"):
+        small(callbacks=[watch, misspelt]).fit(*learnable)
 
 
 # Shuffled labels teach nothing that lasts: whether the fit beats the prior by them is chance.
@@ -426,6 +459,7 @@ def test_a_callback_keeps_no_copy_of_the_weights(small, learnable):
         ({"max_length": 5}, "too short"),
         ({"lora_rank": 4, "freeze": "embeddings"}, "freeze=None"),
         ({"freeze": True}, "'encoder'"),
+        ({"freeze": 3}, "freeze=3, but this encoder has 2 layers"),
         ({"lora_rank": True}, "lora_rank=True: expected an int in the range"),
         ({"device": "cuda"}, "this machine, which has cpu"),
         ({"device": "mps"}, "no torch device of this machine"),
@@ -656,3 +690,22 @@ def test_predictions_pack_sequences_only_where_told(
     monkeypatch.setattr(_prediction, "encode", encode)
     model.predict_proba(X)
     assert encode.call_args.kwargs["packed"] == packed
+
+
+def test_the_best_epoch_returns_whole_when_more_was_unfrozen_after_it(
+    small, learnable, monkeypatch
+):
+    seen = []
+
+    class Remember(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            seen.append({name: p.detach().clone() for name, p in net.module_.named_parameters()})
+
+    losses = iter([1.0, 2.0])  # the first epoch is the best
+    monkeypatch.setattr("arena_estimators.neural_network._net.log_loss_of", lambda *_: next(losses))
+    callbacks = [Freezer("encoder.*"), Unfreezer("encoder.*", at=2), Remember()]
+    model = small(callbacks=callbacks, patience=None).fit(*learnable)
+    first, second = seen
+    assert any(not torch.equal(first[name], second[name]) for name in first if "encoder" in name)
+    for name, value in model.net_.module_.named_parameters():
+        assert torch.equal(value, first[name]), name

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.model_selection import cross_val_score
-from skorch.callbacks import Callback, LRScheduler
+from skorch.callbacks import Callback, Freezer, LRScheduler
 from tiny_encoders import make_tiny_encoder
 
 from arena_estimators import BertPairClassifier, PromptGroupKFold
@@ -451,3 +451,14 @@ def test_a_checkpoint_is_due_after_twenty_times_its_own_duration(monkeypatch):
     saving.on_train_begin(net)
     saving.on_epoch_end(net)
     assert saving.due_ == 103 + 20 * 3
+
+
+def test_what_a_callback_froze_later_is_continued_too(tiny, learnable, tmp_path, always_due):
+    def make(*callbacks, **parameters):
+        frozen = Freezer("encoder.*", at=2)  # what the first epoch trained
+        return _make(tiny, n_epochs=2, callbacks=[frozen, *callbacks], **parameters)
+
+    whole = make().fit(*learnable)
+    with pytest.raises(Killed):
+        make(Kill(len(whole.loss_curve_) - 1), checkpoint_dir=tmp_path).fit(*learnable)
+    _assert_same(make(checkpoint_dir=tmp_path).fit(*learnable), whole)

@@ -171,6 +171,14 @@ def test_every_gradient_is_summed_once_whatever_is_summed_together(monkeypatch, 
         assert parameter.grad.tolist() == [[expected] * 3] * 2
 
 
+def test_what_a_callback_has_frozen_gets_no_gradient():
+    frozen, learning = (torch.nn.Parameter(torch.ones(2, 3)) for _ in range(2))
+    frozen.requires_grad_(False)
+    _distributed._Several(Pair()).sum_gradients([frozen, learning])
+    assert frozen.grad is None
+    assert learning.grad.tolist() == [[0] * 3] * 2
+
+
 @pytest.mark.parametrize("joined", [False, True])
 def test_a_group_that_was_there_before_is_left_to_its_owner(monkeypatch, joined):
     registered = []

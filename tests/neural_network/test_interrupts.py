@@ -149,3 +149,18 @@ def test_a_fit_that_failed_after_ctrl_c_is_not_called_complete():
         signal.raise_signal(signal.SIGINT)
         raise ZeroDivisionError
     assert interrupts.came
+
+
+def test_an_impatient_second_ctrl_c_does_not_make_the_estimator_complete(small, learnable):
+    class Press(Callback):
+        def on_batch_end(self, net, training=None, **kwargs):
+            if training and net.step_ == 2:
+                signal.raise_signal(signal.SIGINT)
+
+        def on_train_end(self, net, **kwargs):
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.warns(ArenaWarning) as warned:
+        small(callbacks=[Press()]).fit(*learnable)
+    (message,) = (str(one.message) for one in warned)
+    assert "interrupted after 2 of" in message
