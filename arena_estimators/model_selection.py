@@ -87,7 +87,8 @@ class _PromptSplitter(BaseCrossValidator):
             splits = list(self._splitter().split(X, None, groups))
         except (TypeError, ValueError) as error:
             raise BattlesError(
-                f"{type(self).__name__} cannot split {len(set(groups))} prompts: {error}"
+                f"{type(self).__name__} cannot split {len(groups)} battles of {len(set(groups))} "
+                f"prompts: {error}"
             ) from None
         yield from splits
 

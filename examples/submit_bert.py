@@ -9,8 +9,9 @@ Without --train and --test it writes its own battles, few and short, so that a C
 
 It can be stopped at any moment and started again with the same command: the training continues
 from its last checkpoint, and a finished model is read back instead of trained (with another train
-file, or other options, it is refused). Before it predicts, it tells from a sample how long that
-will take, for this test file and for one of 25,000 battles, unless fewer than 50 are at hand.
+file, or other options, it is refused; what it was trained with is told). Before it predicts, it
+tells from a sample how long that will take, for this test file and for one of 25,000 battles,
+unless fewer than 50 are at hand.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import hashlib
 import os
 import pathlib
 import time
+from contextlib import suppress
 
 import joblib
 from submit_files import (
@@ -40,7 +42,9 @@ from submit_files import (
 
 from arena_estimators import BertPairClassifier, make_submission, write_submission
 
+DEFAULTS = BertPairClassifier().get_params()
 MEMORY = {"batch_tokens", "accumulate"}  # what may be asked for of a model that is trained
+UNTOLD = MEMORY | {"checkpoint_dir", "random_state", "verbose"}
 N_TRAIN = 120
 MODEL = "models/bert.joblib"
 MADE_MODEL, MADE_LENGTH = "models/made_bert.joblib", 64  # never taken for one of real battles
@@ -63,13 +67,17 @@ def read_model(path, train, asked):
                 f"{path} holds a model with {name}={trained!r}, not {value!r}. Name another file "
                 "with --model, or delete it to train anew."
             )
-    trained_on = getattr(model, "trained_on_", None)
-    if trained_on and digest(train) not in (None, trained_on):
+    found, trained_on = digest(train), getattr(model, "trained_on_", None)
+    if train and not found:
+        say(f"{train} is no file that can be read, so the model is not compared with it.")
+    if trained_on and found not in (None, trained_on):
         raise SystemExit(
             f"{path} holds a model that was trained on other battles than {train} holds. Name "
             "another file with --model, or delete it to train anew."
         )
-    say(f"The model in {path} is used, and nothing is trained; delete it to train anew.")
+    own = {n: v for n, v in model.get_params().items() if n not in UNTOLD and v != DEFAULTS[n]}
+    which = ", ".join(f"{name}={value!r}" for name, value in own.items()) or "all defaults"
+    say(f"The model in {path} ({which}) is used, and nothing is trained; delete it to train anew.")
     return model.set_params(**{name: asked[name] for name in MEMORY & asked.keys()})
 
 
@@ -93,8 +101,12 @@ def train_model(path, train, battles, asked):
     begin = time.perf_counter()
     parameters = {"random_state": 0, "checkpoint_dir": str(checkpoints), "verbose": 1} | asked
     model = BertPairClassifier(**parameters)
-    with one_line():
-        model.fit(battles.X, battles.y)
+    try:
+        with one_line():
+            model.fit(battles.X, battles.y)
+    finally:
+        with suppress(OSError):  # it is not there, or holds what the next run continues
+            checkpoints.rmdir()
     model.trained_on_ = digest(train)
     if model.net_.interrupted_:
         raise SystemExit("Interrupted. The same command continues from the last checkpoint.")
@@ -106,20 +118,20 @@ def train_model(path, train, battles, asked):
 def parse_arguments(argv):
     """Give the files, and the parameters of the classifier that were asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--encoder", help="a folder or a name on the hub; default: MiniLM")
-    parser.add_argument(
-        "--architecture",
-        choices=["siamese", "cross"],
-        help="read each response with the prompt, or both at once; default: siamese",
-    )
-    parser.add_argument("--max-length", type=at_least(1), help="tokens of a sequence")
-    parser.add_argument("--n-epochs", type=at_least(1), help="how often each battle is read")
-    parser.add_argument("--learning-rate", type=positive, help="of the encoder")
-    parser.add_argument(
-        "--lora-rank", type=at_least(1), help="train adapters instead of all weights"
-    )
-    parser.add_argument("--batch-tokens", type=at_least(1), help="halve it when memory runs out")
-    parser.add_argument("--accumulate", type=at_least(1), help="and double this")
+    parser.add_argument("--encoder", help="a folder or a name on the hub (default: MiniLM)")
+
+    def option(name, text, **how):
+        text = f"{text} (default: {DEFAULTS[name]})"
+        parser.add_argument("--" + name.replace("_", "-"), help=text, **how)
+
+    both = "read each response with the prompt, or both at once"
+    option("architecture", both, choices=["siamese", "cross"])
+    option("max_length", "tokens of a sequence", type=at_least(1))
+    option("n_epochs", "how often each battle is read", type=at_least(1))
+    option("learning_rate", "of the encoder", type=positive)
+    option("lora_rank", "train adapters instead of all weights", type=at_least(1))
+    option("batch_tokens", "halve it when memory runs out", type=at_least(1))
+    option("accumulate", "and double this", type=at_least(1))
     parser.add_argument("--random-state", type=at_least(0), help="the seed (default: 0)")
     model = f"where the model is kept (default: {MODEL}; if made, {MADE_MODEL})"
     args = vars(parse(parser, argv, N_TRAIN, model=model))

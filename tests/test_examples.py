@@ -218,7 +218,7 @@ def keep_one_prompt():
     [
         (keep_battles(25), "are too few; take 30 or more"),
         (keep_one_tie, "no battle of 'tie'|fitted without ties"),
-        (keep_one_prompt, "cannot split 1 prompts"),
+        (keep_one_prompt, "battles of 1 prompts"),
     ],
 )
 @pytest.mark.parametrize("name", FOLDING)

@@ -87,7 +87,7 @@ def test_features_in_place_of_battles_are_refused_with_advice(splitter):
 
 
 def test_too_few_prompts(battles):
-    with pytest.raises(BattlesError, match="cannot split 1 prompts: .*n_splits=5 greater than"):
+    with pytest.raises(BattlesError, match="cannot split 6 battles of 1 prompts: .*n_splits=5 greater than"):
         next(PromptGroupKFold(5).split(battles.assign(prompt="same")))
 
 

@@ -44,7 +44,9 @@ def test_it_writes_a_submission_and_then_reuses_the_model(main, tmp_path, tiny, 
     (tmp_path / "train.csv").unlink()
     main(arguments)
     said = capsys.readouterr().out
-    assert "is used, and nothing is trained" in said
+    assert "learning_rate=0.001, max_length=64) is used, and nothing is trained" in said
+    assert "train.csv is no file that can be read, so the model is not compared" in said
+    assert not (tmp_path / "m" / "bert.checkpoints").exists()
     assert "25,000" not in said  # seven battles tell nothing
     model = joblib.load(tmp_path / "m" / "bert.joblib")
     arguments[1] = os.path.relpath(arguments[1])
@@ -87,6 +89,7 @@ def test_two_processes_train_one_model_and_write_one_submission(in_two, tiny, tm
 def test_errors_of_the_encoder_and_of_another_model_take_one_line(main, tmp_path):
     with pytest.raises(SystemExit, match="made_encoder"):
         main(["--encoder", str(tmp_path / "made_encoder")])
+    assert not list(pathlib.Path().glob("models/*"))
     joblib.dump("text", "m.joblib")
     with pytest.raises(SystemExit, match="m.joblib holds a str; expected a BertPairClassifier"):
         main(["--model", "m.joblib"])
