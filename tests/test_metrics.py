@@ -1,9 +1,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.utils._param_validation import InvalidParameterError
 
 from arena_estimators import expected_calibration_error, swap_inconsistency
-from arena_estimators.exceptions import LabelsError
+from arena_estimators.exceptions import ArenaError, LabelsError
 
 
 class _Always:
@@ -87,3 +88,42 @@ def test_a_confidence_on_an_edge_is_in_the_bin_below():
     """As in Guo et al.: bins are open on the left and closed on the right."""
     error = expected_calibration_error(["a", "b"], [[0.5, 0.5], [0.6, 0.4]], n_bins=2)
     assert error == pytest.approx((0.5 + 0.6) / 2)
+
+
+def test_fifteen_bins_of_equal_width_are_the_default():
+    rng = np.random.default_rng(0)
+    y, P = rng.integers(3, size=500), rng.dirichlet([1, 1, 1], size=500)
+    error = expected_calibration_error(y, P)
+    assert error == expected_calibration_error(y, P, n_bins=15, strategy="uniform")
+    assert error not in [expected_calibration_error(y, P, n_bins=n) for n in (14, 16)]
+
+
+@pytest.mark.parametrize("wrong", [{"n_bins": 0}, {"strategy": "equal"}])
+def test_bins_that_cannot_be_are_refused(wrong):
+    with pytest.raises(InvalidParameterError, match=next(iter(wrong))):
+        expected_calibration_error([0, 1], [[1, 0], [0, 1]], **wrong)
+
+
+def test_the_least_confidence_is_in_the_first_bin_of_equal_size():
+    confidence = np.array([0.6, 0.65, 0.8, 0.95])  # right by 0.4, -0.65, 0.2 and -0.95
+    P = np.stack([confidence, 1 - confidence], axis=1)
+    error = expected_calibration_error(list("abab"), P, n_bins=2, strategy="quantile")
+    assert error == pytest.approx((0.25 + 0.75) / 4)
+
+
+@pytest.mark.parametrize("P", [np.eye(2)[[0, 1, 1]], np.eye(2)[:1], np.eye(3)[:2]])
+def test_probabilities_of_other_battles_or_classes_are_refused(P):
+    with pytest.raises(LabelsError, match=r"expected \(2, 2\) for 2 labels"):
+        expected_calibration_error(["a", "b"], P)
+
+
+def test_rows_sum_to_one_within_a_ten_thousandth():
+    P = np.array([[0.75, 0.25], [0.25, 0.75]])
+    assert expected_calibration_error([0, 1], P + [9e-5, 0]) == pytest.approx(0.25, abs=1e-4)
+    with pytest.raises(ArenaError, match="rows sum to one"):
+        expected_calibration_error([0, 1], P + [1.05e-4, 0])
+
+
+def test_probabilities_may_be_kept_as_objects():
+    P = pd.DataFrame({"a": [0.75, 0.25], "b": [0.25, 0.75]}, dtype=object)
+    assert expected_calibration_error(["a", "b"], P) == 0.25

@@ -87,7 +87,9 @@ def test_features_in_place_of_battles_are_refused_with_advice(splitter):
 
 
 def test_too_few_prompts(battles):
-    with pytest.raises(BattlesError, match="cannot split 6 battles of 1 prompts: .*n_splits=5 greater than"):
+    with pytest.raises(
+        BattlesError, match="cannot split 6 battles of 1 prompts: .*n_splits=5 greater than"
+    ):
         next(PromptGroupKFold(5).split(battles.assign(prompt="same")))
 
 
@@ -134,3 +136,27 @@ def test_groups_that_cannot_be_sorted_are_refused():
 
 def test_case_is_that_of_any_script():
     assert prompt_groups(pd.DataFrame({"prompt": ["Straße", "STRASSE", "x"]})).tolist() == [0, 0, 1]
+
+
+@pytest.mark.parametrize("name", ["response_a", "prompt_group"])
+def test_a_frame_without_prompts_is_refused(name):
+    X = pd.DataFrame({name: list("abcd")})
+    with pytest.raises(BattlesError, match="X has no column 'prompt'"):
+        prompt_groups(X)
+    with pytest.raises(BattlesError, match="X has no column 'prompt'.* Split before features"):
+        next(PromptGroupKFold(2).split(X))
+
+
+def test_any_white_space_is_one_space_and_nothing_else_is():
+    X = pd.DataFrame({"prompt": ["a b", "a\tb", "a\n\u3000 b", "ab", "a b\0"]})
+    groups = prompt_groups(X).tolist()
+    assert len(set(groups[:3])) == 1
+    assert len(set(groups)) == 3
+
+
+def test_five_folds_are_the_default_and_a_random_state_without_use_is_taken():
+    X = make_battles(60, random_state=0).X
+    folds = list(PromptGroupKFold().split(X))
+    assert len(folds) == 5
+    for (_, test), (_, again) in zip(folds, PromptGroupKFold(random_state=0).split(X), strict=True):
+        np.testing.assert_array_equal(test, again)

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.utils._param_validation import InvalidParameterError
 from tqdm.auto import tqdm
 
 from arena_estimators import check_battles, iter_arena, load_arena, make_battles
@@ -739,3 +740,41 @@ def test_two_lists_in_one_cell_are_refused(column):
     frame.loc[1, column] = '["x"],["y"]'
     with pytest.raises(FileFormatError, match=f"row 1, column {column}"):
         load_arena(frame)
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "name"),
+    [
+        ("battles.csv", {"non_text": "drop"}, "non_text"),
+        ("battles.csv", {"verbose": "yes"}, "verbose"),
+        ([["a", "b"]], {}, "path"),
+    ],
+)
+def test_options_that_are_unknown_are_refused(path, options, name):
+    with pytest.raises(InvalidParameterError, match=f"'{name}'"):
+        load_arena(path, **options)
+
+
+def test_a_part_has_ten_thousand_battles_if_not_said(tmp_path):
+    row = '{"prompt": "p", "response_a": "a", "response_b": "b"}\n'
+    (tmp_path / "battles.jsonl").write_text(row * 10_001)
+    assert [len(part.X) for part in iter_arena(tmp_path / "battles.jsonl")] == [10_000, 1]
+
+
+def test_the_progress_goes_to_the_end_and_not_beyond(tmp_path, monkeypatch):
+    bars = []
+    monkeypatch.setattr(_arena, "tqdm", lambda **options: bars.append(tqdm(**options)) or bars[-1])
+    monkeypatch.setattr(_arena, "_BATCH_ROWS", 2)
+    load_arena(_write(_raw(), tmp_path / "train.parquet"), verbose=True)
+    assert bars[0].n == pytest.approx(1)
+
+
+def test_the_garbage_collector_rests_while_a_file_is_read(tmp_path, monkeypatch):
+    seen, read = [], _arena.read_batches
+    monkeypatch.setattr(
+        _arena,
+        "read_batches",
+        lambda *given, **named: seen.append(gc.isenabled()) or read(*given, **named),
+    )
+    load_arena(_write(_raw(), tmp_path / "train.csv"))
+    assert seen and not any(seen) and gc.isenabled()

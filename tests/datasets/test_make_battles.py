@@ -1,6 +1,8 @@
 """make_battles: reproducible, believable, and drawn from the model it says."""
 
 import math
+import random
+import re
 import subprocess
 import sys
 
@@ -13,7 +15,7 @@ from scipy.special import log_softmax, softmax
 from arena_estimators import check_battles, check_labels, make_battles
 from arena_estimators.battles import CLASSES, text_of
 from arena_estimators.datasets._phrases import LANGUAGES
-from arena_estimators.datasets._writer import FEATURES, features
+from arena_estimators.datasets._writer import FEATURES, Writer, features
 
 
 def _logits(data, parameters):
@@ -172,3 +174,21 @@ def test_names_of_models_stand_beside_their_responses():
         for side in "ab"
     ]
     assert np.corrcoef(*lengths)[0, 1] > 0.8  # each model has a length of its own
+
+
+@pytest.mark.parametrize("language", LANGUAGES, ids=lambda language: language["subjects"][0])
+def test_sentences_are_about_the_subject_as_often_as_they_say_and_none_is_lost(language):
+    writer, subject = Writer(random.Random(0)), language["subjects"][0]
+    for model in range(20):
+        sentences, about = writer.sentences(language, subject, 12, 0.5)
+        assert sum(subject in text for text in sentences) == about
+        text = writer.layout(language, subject, sentences, model)
+        assert all(sentence in text.replace("**", "") for sentence in sentences)
+        assert text == text.strip() and "\n\n\n" not in text
+
+
+def test_headers_are_of_three_levels_and_begin_with_a_capital():
+    X = make_battles(300, random_state=0).X
+    headers = re.findall(r"^(#+) (.)", "\n".join(X.response_a.map(text_of)), re.MULTILINE)
+    assert {marks for marks, _ in headers} == {"#", "##", "###"}
+    assert not any(letter.islower() for _, letter in headers)

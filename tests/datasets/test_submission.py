@@ -256,3 +256,85 @@ def test_a_submission_is_on_the_disk_before_it_takes_its_place(tmp_path, monkeyp
     frame = pd.DataFrame(dict(zip(COLUMNS, [[7], [0.5], [0.25], [0.25]], strict=True)))
     write_submission(frame, tmp_path / "submission.csv")
     assert done == ["on the disk", "placed"]
+
+
+def test_every_battle_has_one_id(X):
+    with pytest.raises(SubmissionError, match="3 battles but there are 4 ids"):
+        make_submission(Fixed(["model_a", "model_b", "tie"], PROBA), X, [1, 2, 3, 4])
+
+
+def test_the_first_id_that_comes_again_is_told(X):
+    proba = PROBA[[0, 1, 2, 0]]
+    with pytest.warns(ArenaWarning, match="2 rows have an id .* such as 9"):
+        make_submission(Fixed([0, 1, 2], proba), X.iloc[[0, 1, 2, 0]], [9, 9, 4, 4])
+
+
+def test_an_id_that_ends_in_a_point_is_warned_of(X):
+    with pytest.warns(ArenaWarning, match=r"ids like 7\.,"):
+        make_submission(Fixed([0, 1, 2], PROBA), X, ["7.", "8", "9"])
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_id_that_only_begins_like_a_float_is_not_warned_of(X):
+    make_submission(Fixed([0, 1, 2], PROBA), X, ["1.5a", "1e+5 x", "2.0.1"])
+
+
+@pytest.mark.parametrize(
+    ("classes", "proba", "expected"),
+    [
+        (["model_b", "model_a"], PROBA[:, :2], "without ties"),
+        ([0, 0, 2], PROBA, "classes are"),
+        ([0, 1, 2, "tie"], PROBA, "classes are"),
+    ],
+)
+def test_each_class_is_there_once(X, classes, proba, expected):
+    with pytest.raises(SubmissionError, match=expected):
+        make_submission(Fixed(classes, proba), X, [9, 4, 7])
+
+
+@pytest.mark.filterwarnings("error")
+def test_infinite_probabilities_are_refused_without_a_warning(X):
+    with pytest.raises(SubmissionError, match="Row 0 .id 9. has the probabilities .inf, -inf"):
+        make_submission(Fixed([0, 1, 2], PROBA + [np.inf, -np.inf, 0]), X, [9, 4, 7])
+
+
+def test_rows_sum_to_one_within_a_hundred_thousandth(X):
+    submission = make_submission(Fixed([0, 1, 2], PROBA * 1.000009), X, [9, 4, 7])
+    np.testing.assert_allclose(submission[COLUMNS[1:]], PROBA, rtol=1e-15)
+    with pytest.raises(SubmissionError, match="sum to one"):
+        make_submission(Fixed([0, 1, 2], PROBA * 1.000011), X, [9, 4, 7])
+
+
+def test_what_is_no_number_is_no_probability(tmp_path, frame):
+    with pytest.raises(SubmissionError, match="must be numbers"):
+        write_submission(frame.assign(winner_tie=[{}, {}, {}]), tmp_path / "submission.csv")
+
+
+def test_a_file_is_no_folder_to_write_into(tmp_path, frame):
+    (tmp_path / "file").touch()
+    with pytest.raises(SubmissionError, match="file: no such folder"):
+        write_submission(frame, tmp_path / "file" / "submission.csv")
+
+
+def test_lines_end_alike_on_every_machine(tmp_path, frame):
+    write_submission(frame, tmp_path / "submission.csv")
+    written = (tmp_path / "submission.csv").read_bytes()
+    assert written.splitlines(keepends=True)[1] == b"9,0.5,0.25,0.25\n"
+
+
+def test_half_a_file_that_was_left_is_hidden_and_in_nobodys_way(tmp_path, frame, monkeypatch):
+    names, replace = [], os.replace
+    monkeypatch.setattr(os, "replace", lambda old, new: names.append(old.name) or replace(old, new))
+    for _ in range(2):
+        write_submission(frame, tmp_path / "submission.csv")
+        (tmp_path / names[-1]).touch()
+    assert len(set(names)) == 2
+    assert all(name.startswith(".") and name.endswith(".tmp") for name in names)
+
+
+@pytest.mark.parametrize("name", ["submission.csv", "submission.csv.gz"])
+def test_all_of_a_file_is_on_the_disk_before_it_takes_its_place(tmp_path, frame, monkeypatch, name):
+    sizes = []
+    monkeypatch.setattr(os, "fsync", lambda number: sizes.append(os.fstat(number).st_size))
+    write_submission(frame, tmp_path / name)
+    assert sizes == [(tmp_path / name).stat().st_size]

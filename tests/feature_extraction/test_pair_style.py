@@ -6,6 +6,8 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.utils import get_tags
+from sklearn.utils._param_validation import InvalidParameterError
 
 from arena_estimators import ArenaError, PairStyleFeatures, swap
 from arena_estimators.datasets import load_arena, make_battles
@@ -246,3 +248,63 @@ def test_a_brief_answer_has_at_most_53_words():
     style = PairStyleFeatures("difference").set_output(transform="pandas")
     found = style.fit_transform(X.assign(response_b="word " * 54))
     assert found["difference__format_match"][0] == 1
+
+
+def test_a_response_that_is_empty_in_part_is_measured_against_its_prompt():
+    assert column(frame(["fox", None], prompt="fox"), "sum__prompt_overlap")[0] == 1
+
+
+def test_only_equal_texts_are_identical():
+    assert column(frame("red fox", "fox red"), "similarity__identical")[0] == 0
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("text", ["", [], "?!"])
+def test_texts_without_words_are_divided_by_nothing(text):
+    out = PairStyleFeatures((*ODD, *SYMMETRIC)).fit_transform(frame(text, text, text))
+    assert np.isfinite(out).all()
+
+
+def test_what_is_measured_of_prompts():
+    style = PairStyleFeatures("prompt").fit(frame("x"))
+    assert style.get_feature_names_out().tolist() == [
+        f"prompt__{measure}"
+        for measure in (
+            "log_characters log_words log_sentences log_turns code_blocks digits non_ascii "
+            "questions exclamations first_person empty asks_code asks_list asks_table asks_brief "
+            "asks_prose asks_edit asks_fact asks_how asks_number"
+        ).split()
+    ]
+
+
+def test_tuples_of_turns_are_measured_like_lists():
+    X = frame(("One.", "Two."), ["One.", "Two."])
+    assert column(X, "similarity__identical")[0] == 1
+    assert column(X, "sum__log_turns")[0] == pytest.approx(2 * log1p(2))
+
+
+def test_missing_responses_are_identical_whatever_they_are_written_as():
+    X = pd.concat([frame(None, float("nan")).astype(object), frame(pd.NA, None)])
+    assert column(X, "similarity__identical").tolist() == [1, 1]
+
+
+def test_one_digit_in_a_long_response_is_all_the_digits_there_are():
+    assert column(frame("x" * 99_999 + "1", "x" * 100_000), "ratio__digits")[0] == 1
+
+
+@pytest.mark.parametrize("blocks", ["odd", 5, None, {"difference"}])
+def test_blocks_are_a_name_or_a_list(battles, blocks):
+    with pytest.raises(InvalidParameterError, match="'blocks'"):
+        PairStyleFeatures(blocks).fit(battles)
+
+
+def test_odd_blocks_of_single_floats_are_the_default(battles):
+    out = PairStyleFeatures().fit_transform(battles)
+    expected = PairStyleFeatures(["difference", "ratio", "tanh"]).fit_transform(battles)
+    np.testing.assert_array_equal(out, expected)
+    assert get_tags(PairStyleFeatures()).transformer_tags.preserves_dtype == []
+
+
+def test_unfitted_has_no_names():
+    with pytest.raises(NotFittedError):
+        PairStyleFeatures().get_feature_names_out()

@@ -294,7 +294,7 @@ def test_emoji_are_those_of_their_blocks(emoji):
     assert measure_texts([f"a {emoji} b"])[0]["emoji"][0] > 0
 
 
-@pytest.mark.parametrize("other", "◿⟀🄀é→中")
+@pytest.mark.parametrize("other", "◿⟀🄀\U0001f2ff\U0001fb00é→中")
 def test_other_characters_are_no_emoji(other):
     assert measure_texts([f"a {other} b"])[0]["emoji"][0] == 0
 
@@ -303,3 +303,58 @@ def test_other_characters_are_no_emoji(other):
 def test_an_offer_stands_among_the_last_250_characters(n_after, offers):
     text = "Well, let me know" + "." * n_after
     assert measure_texts([text])[0]["offers_more"][0] == offers
+
+
+@pytest.mark.parametrize("name", ["first_person", "hedges", "function_words", *lexicon.KINDS])
+def test_every_listed_word_is_found_and_no_text_lends_its_own(name):
+    listed = sorted(lexicon.KINDS.get(name) or getattr(lexicon, name.upper()))
+    words = Words([text for word in listed for text in ("", word)])
+    found = [text % 2 for text in range(2 * len(listed))]
+    assert words.meets(name).tolist() == found
+    assert words.number_in(name).tolist() == words.distinct_in(name).tolist() == found
+
+
+@pytest.mark.parametrize("number", ["0", "9", "10", "٣"])
+def test_items_are_ordered_by_any_digits(number):
+    assert measure_text(f"Xx\n{number}. yy")["ordered_items"] == pytest.approx(log1p(1))
+
+
+def test_a_stem_of_one_letter_begins_longer_words():
+    assert measure_text("Xx, e.gyy.")["examples"] == pytest.approx(log1p(1))
+
+
+@pytest.mark.parametrize(
+    ("text", "greets"), [("Hi!", 1), ("Hi you", 1), ("History", 0), ("Hey.", 1), ("Yes", 1)]
+)
+def test_hi_greets_as_a_word_of_its_own(text, greets):
+    assert measure_text(text)["greets"] == greets
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "count"),
+    [
+        ("links", "See [one](x) and", 1),
+        ("links", "See http://example.org and", 1),
+        ("links", "See https://example.org and", 1),
+        ("table_rows", "So:\n| one |\nand", 1),
+        ("table_rows", "So:\n  | one |\nand", 1),
+        ("table_rows", "So:\n| one |  \nand", 1),
+        ("headers", "So:\n###### one", 1),
+        ("headers", "So:\n####### one", 0),
+        ("bullet_items", "```x```- one", 1),  # what begins a line when the code is taken out
+        ("ordered_items", "1```x```. one", 1),
+    ],
+)
+def test_what_a_text_holds_once_is_found(name, text, count):
+    assert measure_text(text)[name] == pytest.approx(log1p(count))
+
+
+@pytest.mark.parametrize(("text", "share"), [("Two\nTwo", 0.5), ("Two\ntwo", 0)])
+def test_a_line_is_repeated_to_the_letter(text, share):
+    assert measure_text(text)["repeated_lines"] == share
+
+
+@pytest.mark.parametrize(("ends", "finished"), [(".!?…。！？)]}>\"'”’`*|~", 1), (",:;-—(a1中", 0)])
+def test_what_a_finished_text_ends_with(ends, finished):
+    values, _ = measure_texts([f"It is {end}" for end in ends])
+    assert values["finished"].tolist() == [finished] * len(ends)

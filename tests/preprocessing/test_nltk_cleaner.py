@@ -5,10 +5,12 @@ import pickle
 import subprocess
 import sys
 import threading
+import time
 import weakref
 from itertools import chain
 
 import joblib
+import nltk
 import numpy as np
 import pandas as pd
 import pytest
@@ -415,3 +417,61 @@ def test_parameters_set_after_fit_are_checked(battles, parameters, message):
 def test_a_column_may_have_any_name():
     X = frame(["The dogs"], columns=["self"])
     assert NLTKCleaner(columns=["self"]).fit_transform(X)["self"][0] == "dog"
+
+
+@pytest.mark.parametrize(
+    ("n_characters", "must_start", "n_jobs"),
+    [(199, 0, 1), (200, 0, 2), (299, 0, 2), (300, 0, 3), (900, 0, 3), (299, 1, 1), (300, 1, 2)],
+)
+def test_every_process_gets_enough_characters(monkeypatch, n_characters, must_start, n_jobs):
+    monkeypatch.setattr(_columns, "_WORTH_A_PROCESS", 100)
+    monkeypatch.setattr(_columns, "_must_start", lambda: must_start)
+    X = frame(["x"] * 50, columns=["prompt", "response_a"])
+    X.at[0, "response_a"] = [None, "x" * (n_characters - 99)]
+    shares = []
+    clean = _columns._clean_shares
+    monkeypatch.setattr(
+        _columns, "_clean_shares", lambda *given: shares.extend(given[0]) or clean(*given)
+    )
+    with joblib.parallel_config(backend="threading"):
+        NLTKCleaner(columns=["prompt", "response_a"], n_jobs=3).fit_transform(X)
+    assert max(1, len(shares)) == n_jobs
+
+
+def test_no_battles_are_cleaned_by_any_number_of_processes():
+    assert cleaned([], n_jobs=2) == []
+
+
+def test_processes_that_may_be_elsewhere_get_no_file_but_nltks_folders(monkeypatch):
+    need("tokenizers/punkt_tab/english/")
+    told, all_at_once = [], threading.Barrier(2)
+
+    def clean(share, settings, folders):
+        all_at_once.wait(timeout=20)
+        told.append(folders)
+        return share
+
+    monkeypatch.setattr(_columns, "_WORTH_A_PROCESS", 100)
+    monkeypatch.setattr(_columns, "write_columns", lambda *_: pytest.fail("a file was written"))
+    monkeypatch.setattr(_columns, "clean_share", clean)
+    cells = sample(7)
+    with joblib.parallel_config(backend="threading"):
+        assert cleaned(cells, tokenizer="punkt", n_jobs=2) == cells
+    assert told == [nltk.data.path] * 2
+
+
+def test_a_single_other_process_works_beside_this_one(monkeypatch, tmp_path):
+    here, begun, clean = os.getpid(), tmp_path / "begun", _columns.clean_cells
+
+    def elsewhere(*task):
+        assert os.getpid() != here
+        for _ in range(200):
+            if begun.exists():
+                return _engine.clean_file(*task)
+            time.sleep(0.1)
+        raise TimeoutError
+
+    monkeypatch.setattr(_columns, "_WORTH_A_PROCESS", 100)
+    monkeypatch.setattr(_columns, "clean_file", elsewhere)
+    monkeypatch.setattr(_columns, "clean_cells", lambda *given: begun.touch() or clean(*given))
+    assert cleaned(sample(7), n_jobs=2) == cleaned(sample(7))
