@@ -22,6 +22,7 @@ from arena_estimators.neural_network._interrupts import Interrupts
 from arena_estimators.neural_network._optimizer import make_optimizer, rate_at
 
 _UNREAD = 16  # steps whose losses may still be on the GPU
+_SAID = {"train_loss": "training", "valid_loss": "validation"}
 _KNOWN = ("skorch.", "arena_estimators.")  # where callbacks come from that record nothing else
 
 
@@ -171,8 +172,8 @@ class PairNet(NeuralNet):
             if not np.isfinite(row[name]):
                 half = self.run_.dtype != torch.float32
                 raise ArenaError(
-                    f"The training loss became {row[name]} before step {self.step_ + 1}. Lower "
-                    "learning_rate or head_learning_rate"
+                    f"The {_SAID[name]} loss became {row[name]} before step {self.step_ + 1}. "
+                    "Lower learning_rate or head_learning_rate"
                     + (", or pass precision='fp32'." if half else ".")
                 )
         self.unread_ = []

@@ -39,6 +39,7 @@ from arena_estimators.neural_network._net import PairNet, Run
 PACKING = ("auto", "packed")  # values of `attention` that let sequences be packed
 _UNSURE = 1 / 3  # share of battles that predict_order="uncertain" reads twice
 _TELLING = 30  # held-out battles that say whether a fit learnt anything
+_TRIES = 10  # splits, until one leaves training every class
 _WORTH_COMPILING = 1e16  # floating point operations of a fit that repay a minute of compiling
 
 
@@ -48,8 +49,8 @@ def split_by_prompt(X, target, fraction, seed):
     Returns
     -------
     train, valid : ndarray of int
-        Positions; `valid` is empty when the prompts cannot be split so that training keeps every
-        class that any battle has.
+        Positions; `valid` is empty when no split was found that leaves training every class that
+        any battle has.
 
     Raises
     ------
@@ -66,11 +67,11 @@ def split_by_prompt(X, target, fraction, seed):
             f"validation_fraction={fraction} holds out all of the {n_prompts} prompts and leaves "
             f"none for training. Pass at most {100 * (n_prompts - 1) // n_prompts / 100}."
         )
-    splitter = PromptGroupShuffleSplit(test_size=fraction, random_state=seed % 2**32)
-    train, valid = next(splitter.split(X, groups=groups))
-    if ((target[train].sum(0) == 0) & (target.sum(0) > 0)).any() or not len(valid):
-        return everything, nothing
-    return train, valid
+    splitter = PromptGroupShuffleSplit(_TRIES, test_size=fraction, random_state=seed % 2**32)
+    for train, valid in splitter.split(X, groups=groups):
+        if len(valid) and ((target[train].sum(0) > 0) == (target.sum(0) > 0)).all():
+            return train, valid
+    return everything, nothing
 
 
 def train(

@@ -54,6 +54,15 @@ def test_a_class_that_no_battle_has_does_not_stop_the_split(n_classes):
     assert (len(train), len(valid)) == (32, 8)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_a_class_of_one_battle_stays_in_the_training(seed):
+    X = _battles([f"p{number}" for number in range(10)])
+    target = np.eye(3)[[0, 1] * 4 + [0, 2]]
+    train, valid = _training.split_by_prompt(X, target, 0.3, seed)
+    assert (len(train), len(valid)) == (7, 3)
+    assert 9 in train
+
+
 @pytest.mark.parametrize(("n_prompts", "fraction"), [(2, 0.6), (12, 0.95)])
 def test_holding_out_every_prompt_is_refused(n_prompts, fraction):
     X = _battles([f"p{number % n_prompts}" for number in range(24)])
@@ -446,3 +455,9 @@ def test_gradient_checkpointing_ends_with_the_training(small, learnable):
     encoder = model.net_.module_.encoder
     since_5 = hasattr(type(encoder), "is_activation_checkpointing")
     assert not getattr(encoder, f"is_{'activation' if since_5 else 'gradient'}_checkpointing")
+
+
+def test_a_validation_loss_that_is_no_number_is_told_as_such(small, learnable, monkeypatch):
+    monkeypatch.setattr("arena_estimators.neural_network._net.log_loss_of", lambda *_: np.nan)
+    with pytest.raises(ArenaError, match="The validation loss became nan"):
+        small(n_epochs=1).fit(*learnable)
