@@ -64,7 +64,9 @@ def read_batches(path, wanted, batch_rows, *, json_cells):
         raise FileFormatError(f"{path}: damaged or cut-off gzip file ({error}).") from None
     except pd.errors.EmptyDataError:
         pass
-    except (pd.errors.ParserError, pa.ArrowException) as error:
+    except (pd.errors.ParserError, pa.ArrowException, OSError) as error:
+        if getattr(error, "errno", None) is not None:  # no damage: it may not be read, say
+            raise
         hint = " The file may be cut off." if "EOF" in str(error) else ""
         message = str(error).strip()
         raise FileFormatError(f"{path}: cannot be read: {message}.{hint}") from None

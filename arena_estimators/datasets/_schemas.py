@@ -70,7 +70,10 @@ class Schema:
                 battles[name] = fast or rows.apply(self._cell, columns[name], name)
         if self.one_hot:
             bits = list(zip(*(columns[name] for name in WINNERS), strict=True))
-            labels = list(map(_ONE_HOT.get, bits))
+            try:
+                labels = list(map(_ONE_HOT.get, bits))
+            except TypeError:  # a list has no hash
+                labels = [None]
             if None in labels:
                 labels = rows.apply(_one_hot_label, bits, ", ".join(WINNERS))
             battles["y"] = labels

@@ -778,3 +778,193 @@ def test_the_garbage_collector_rests_while_a_file_is_read(tmp_path, monkeypatch)
     )
     load_arena(_write(_raw(), tmp_path / "train.csv"))
     assert seen and not any(seen) and gc.isenabled()
+
+
+@pytest.mark.parametrize("name", ["id", "model_a", "model_b", "prompt_group"])
+@pytest.mark.parametrize("values", [["gpt", 2], [7, None]])
+def test_names_and_ids_of_several_kinds_are_kept(name, values):
+    frame = pd.DataFrame([["p", "a", "b"]] * 2, columns=COLUMNS)
+    data = load_arena(frame.assign(**{name: pd.Series(values, dtype=object)}))
+    assert (data.X if name == "prompt_group" else data)[name].tolist() == values
+
+
+def test_parts_of_a_path_tell_its_name(tmp_path):
+    path = _write(_raw(), tmp_path / "train.csv")
+    assert [part.filename for part in iter_arena(path, 4)] == [str(path)] * 2
+
+
+def test_cells_after_the_first_hundred_rows_do_not_say_what_they_are(tmp_path):
+    cells = ["text"] * 100 + ["[x]"] * 300
+    pd.DataFrame(dict.fromkeys(COLUMNS, cells)).to_csv(tmp_path / "battles.csv", index=False)
+    assert load_arena(tmp_path / "battles.csv").X.prompt.tolist() == cells
+
+
+@pytest.mark.parametrize("lists", COLUMNS)
+def test_numbers_count_as_text_beside_lists(tmp_path, lists):
+    frame = pd.DataFrame(dict.fromkeys(COLUMNS, ["1", "02"])).assign(**{lists: "[x]"})
+    frame.to_csv(tmp_path / "battles.csv", index=False)
+    assert load_arena(tmp_path / "battles.csv").X.to_numpy().tolist() == frame.to_numpy().tolist()
+
+
+def test_space_around_every_list_is_fine():
+    frame = pd.DataFrame(dict.fromkeys(COLUMNS, [' ["a"]\n', "\t[null] "]))
+    for cells in ("auto", "json"):
+        assert load_arena(frame, cells=cells).X.response_a.tolist() == [["a"], [None]]
+
+
+def test_space_around_a_one_hot_label_is_fine(tmp_path):
+    path = tmp_path / "train.csv"
+    path.write_text(HEADER + "7, m, n, p, a, b, 1, 0, 0 \n8, m, n, p, a, b, 0, False, True\n")
+    assert load_arena(path).y.tolist() == ["model_a", "tie"]
+
+
+@pytest.mark.parametrize("name", ["train.csv.gz", "train.jsonl.gz"])
+def test_a_damaged_gzip_file_is_refused(tmp_path, name):
+    (tmp_path / name).write_bytes(gzip.compress(HEADER.encode())[:10] + b"\xff" * 99)
+    with pytest.raises(FileFormatError, match=f"{name}: damaged or cut-off gzip file"):
+        load_arena(tmp_path / name)
+
+
+def test_an_address_is_no_path(path):
+    for read in (load_arena, iter_arena):
+        with pytest.raises(FileNotFoundError):
+            read(_write(_raw(), path).as_uri())
+
+
+def test_a_large_file_may_hold_line_breaks_and_text_after_numbers(tmp_path):
+    """The lengths of its rows are checked in blocks, none of which says what the next may hold."""
+    path = tmp_path / "large.csv"
+    with open(path, "w") as file:
+        file.write(HEAD + "text,1,\n" * 100)
+        file.writelines(['"' + "long\n" * 200_000 + '",2,\n'] * 70)
+        file.write("text,three,\n")
+    assert next(iter_arena(path, 50)).X.response_a.tolist() == ["1"] * 50
+
+
+def test_a_later_line_with_more_keys_is_refused(tmp_path):
+    rows = [dict.fromkeys(COLUMNS, "a"), dict.fromkeys([*COLUMNS, "winner"], "tie")]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(FileFormatError, match="line 2 and line 1 differ in the keys winner"):
+        load_arena(tmp_path / "a.jsonl")
+
+
+def test_an_object_without_columns_is_refused(tmp_path):
+    row = json.dumps(dict.fromkeys(COLUMNS, "a"))
+    for number, lines in enumerate((["{}", row], [row, "{}"]), 1):
+        (tmp_path / "a.jsonl").write_text("\n".join(lines))
+        with pytest.raises(FileFormatError, match=f"line {number} is not a JSON object with"):
+            load_arena(tmp_path / "a.jsonl")
+
+
+def test_prompts_and_responses_go_before_conversations():
+    texts = dict(zip(COLUMNS, ("p", "a", "b"), strict=True))
+    assert load_arena(ARENA.assign(**texts)).X.to_numpy().tolist() == [["p", "a", "b"]] * 3
+
+
+def test_what_is_asked_for_already_is_not_advised():
+    frame = _raw().assign(prompt='[{"image": 1}]')
+    with pytest.raises(FileFormatError, match="not text. Expected text or null[.]"):
+        load_arena(frame, non_text="json")
+
+
+def test_the_parts_of_a_message_may_be_a_tuple():
+    parts = ({"text": "Hi"}, {"text": "you"})
+    frame = ARENA.head(1).assign(
+        conversation_a=[_conversation(("u", parts), ("a", "Yes?"))],
+        conversation_b=[_conversation(("u", "Hi\nyou"), ("a", parts))],
+    )
+    assert load_arena(frame).X.loc[0].tolist() == [["Hi\nyou"], ["Yes?"], ["Hi\nyou"]]
+
+
+@pytest.mark.parametrize("name", ["b.csv", "b.csv.gz", "b.parquet", "b.jsonl", "b.jsonl.gz", None])
+def test_the_progress_grows_while_a_source_is_read(tmp_path, monkeypatch, name):
+    seen = []
+
+    class Bar(tqdm):
+        def update(self, n=1):
+            super().update(n)
+            seen.append(self.n)
+
+    monkeypatch.setattr(_arena, "tqdm", Bar)
+    monkeypatch.setattr(_arena, "_BATCH_ROWS", 800)
+    rng = np.random.default_rng(0)
+    cells = [[rng.bytes(250).hex() for _ in COLUMNS] for _ in range(2000)]
+    frame = source = pd.DataFrame(cells, columns=COLUMNS)
+    if name is not None:
+        source = tmp_path / name
+        plain = _write(frame, tmp_path / name.removesuffix(".gz"))
+        if plain != source:
+            source.write_bytes(gzip.compress(plain.read_bytes()))
+    load_arena(source, verbose=True)
+    assert seen == sorted(seen)
+    assert any(0.1 < share < 0.9 for share in seen)
+    assert seen[-1] == pytest.approx(1)
+
+
+def test_what_is_advised_for_other_separators_keeps_text_to_the_letter(tmp_path):
+    (tmp_path / "text.csv").write_text("prompt;response_a;response_b\nNA;007;\n")
+    with pytest.raises(FileFormatError) as error:
+        load_arena(tmp_path / "text.csv")
+    advised = re.search(r"load_arena\(.*\)\)", str(error.value)).group()
+    data = eval(advised, {"load_arena": load_arena, "pandas": pd})
+    assert data.X.loc[0].tolist() == ["NA", "007", ""]
+
+
+def test_a_name_twice_is_not_called_broken_json(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"prompt": "a", "prompt": "b"}\n')
+    with pytest.raises(FileFormatError, match="a.jsonl: line 1: more than one") as error:
+        load_arena(tmp_path / "a.jsonl")
+    assert "not JSON" not in str(error.value)
+
+
+def test_a_line_nested_too_deep_is_refused(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"prompt": ' + "[" * 10**5 + "]" * 10**5 + "}\n")
+    with pytest.raises(FileFormatError, match="a.jsonl: line 1 is not JSON"):
+        load_arena(tmp_path / "a.jsonl")
+
+
+@pytest.mark.parametrize("cell", [5, True, {"a": 1}])
+def test_a_value_in_the_place_of_a_list_is_refused(cell):
+    frame = _raw().astype({"response_a": object})
+    frame.at[2, "response_a"] = cell
+    for non_text in ("raise", "json"):
+        with pytest.raises(FileFormatError, match="row 2 .id 9., column response_a: .*JSON list"):
+            load_arena(frame, non_text=non_text)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ['["a]', '[b"]', '["c"],["d"]'],
+        ['["a",["x"]', '["b"],["y"]', '["c"]]', '["d"],5,["e"]'],
+    ],
+)
+def test_cells_that_are_lists_only_together_are_refused(cells):
+    frame = pd.DataFrame(dict.fromkeys(COLUMNS, cells))
+    with pytest.raises(FileFormatError, match="row 0, column prompt: .* is not JSON"):
+        load_arena(frame, cells="json")
+
+
+def test_a_cell_of_json_null_is_missing():
+    frame = pd.DataFrame(dict.fromkeys(COLUMNS, ['["a"]', "null"]))
+    assert load_arena(frame, cells="json").X.prompt.tolist() == [["a"], None]
+
+
+def test_a_list_in_the_place_of_a_one_hot_label_is_refused():
+    row = {**dict.fromkeys(COLUMNS, "a"), "winner_model_b": 0, "winner_tie": 0}
+    frame = pd.DataFrame([{**row, "winner_model_a": winner} for winner in (1, [1])])
+    with pytest.raises(FileFormatError, match=r"row 1, column winner_model_a, .*: \[1\], 0, 0[.]"):
+        load_arena(frame)
+
+
+@pytest.mark.parametrize("place", [0.3, 0.6, 0.95])
+def test_a_damaged_parquet_file_is_refused(tmp_path, place):
+    rng = np.random.default_rng(0)
+    cells = [[rng.bytes(100).hex() for _ in COLUMNS] for _ in range(500)]
+    path = _write(pd.DataFrame(cells, columns=COLUMNS), tmp_path / "battles.parquet")
+    content = bytearray(path.read_bytes())
+    start = int(place * len(content))
+    content[start : start + 2000] = b"\xff" * len(content[start : start + 2000])
+    path.write_bytes(content)
+    with pytest.raises(FileFormatError, match="battles.parquet: cannot be read"):
+        load_arena(path)
