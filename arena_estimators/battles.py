@@ -184,7 +184,8 @@ def check_labels(y, *, n_battles=None):
         values = np.where(pd.isna(values), np.nan, values).astype(np.float64)
     if values.dtype.kind in "iuf":
         known = np.arange(3)
-        codes = np.where(np.isin(values, known), values, -1).astype(np.intp)
+        # An unsigned -1 would be a large number.
+        codes = np.where(np.isin(values, known), values, np.intp(-1)).astype(np.intp)
     else:
         known = np.array(CLASSES)
         codes = pd.Index(CLASSES, dtype=object).get_indexer(pd.Index(values, dtype=object))

@@ -43,7 +43,9 @@ def prompt_groups(X):
     if GROUP in X.columns:
         if (X.columns == GROUP).sum() > 1:
             raise BattlesError(f"X has more than one column named {GROUP!r}.")
-        if X[GROUP].isna().any():
+        # A missing cell of a CSV file is empty text.
+        empty = [isinstance(group, str) and not group.strip() for group in X[GROUP]]
+        if any(empty) or X[GROUP].isna().any():
             raise BattlesError(f"The column {GROUP!r} must say a group for every battle.")
         try:
             return np.unique(X[GROUP], return_inverse=True)[1]

@@ -291,3 +291,9 @@ def test_soft_labels_that_sum_to_one_but_for_rounding_are_left_as_they_are():
 def test_space_around_json_hides_it_not():
     assert look_like_json(pd.Series([' ["Hi"]\n', "[null] "]))
     assert not look_like_json(pd.Series([" Hi\n", '["Hi"]']))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "uint64", "int8", "float16"])
+def test_an_unknown_number_is_named_whatever_its_type(dtype):
+    with pytest.raises(LabelsError, match=r"Unknown label 3(\.0)? in y, row 3"):
+        check_labels(np.array([0, 1, 2, 3], dtype=dtype))

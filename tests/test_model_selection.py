@@ -13,6 +13,7 @@ from sklearn.model_selection import (
 from arena_estimators import (
     PromptGroupKFold,
     PromptGroupShuffleSplit,
+    load_arena,
     make_arena_pipeline,
     make_battles,
     prompt_groups,
@@ -160,3 +161,17 @@ def test_five_folds_are_the_default_and_a_random_state_without_use_is_taken():
     assert len(folds) == 5
     for (_, test), (_, again) in zip(folds, PromptGroupKFold(random_state=0).split(X), strict=True):
         np.testing.assert_array_equal(test, again)
+
+
+@pytest.mark.parametrize("name", ["battles.csv", "battles.parquet", None])
+def test_a_missing_group_is_refused_whatever_the_file(tmp_path, name):
+    columns = ("prompt", "response_a", "response_b")
+    frame = pd.DataFrame(dict.fromkeys(columns, list("abcd")))
+    frame["prompt_group"] = ["x", None, None, "y"]
+    path = frame if name is None else tmp_path / name
+    if name == "battles.csv":
+        frame.to_csv(path, index=False)
+    elif name:
+        frame.to_parquet(path)
+    with pytest.raises(BattlesError, match="'prompt_group' must say a group for every battle"):
+        prompt_groups(load_arena(path).X)

@@ -216,7 +216,13 @@ def _ids(values):
             return np.array(numbers, dtype=np.int64)
     except (TypeError, ValueError, OverflowError):
         pass
-    return np.array(values, dtype=object)
+    array = np.empty(len(values), dtype=object)
+    array[:] = list(map(_hashable, values))  # np.array would make a table of lists of one length
+    return array
+
+
+def _hashable(value):
+    return tuple(value) if isinstance(value, list) else value
 
 
 @contextmanager

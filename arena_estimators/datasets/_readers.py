@@ -133,14 +133,20 @@ def _is_packed(path):
 
 
 def _check_row_lengths(path, names):
-    """Refuse rows that are too short: pandas fills them with empty cells, pyarrow objects."""
+    """Refuse rows that are too short: pandas fills them with empty cells, pyarrow objects.
+
+    Lines of nothing but white space, which pandas skips, are none.
+    """
     packed = "gzip" if _is_packed(path) else None
     with (
         pa.input_stream(os.fspath(path), compression=packed) as file,
         pa.csv.open_csv(
             file,
             read_options=pa.csv.ReadOptions(block_size=64 << 20, use_threads=False),
-            parse_options=pa.csv.ParseOptions(newlines_in_values=True),
+            parse_options=pa.csv.ParseOptions(
+                newlines_in_values=True,
+                invalid_row_handler=lambda row: "error" if row.text.strip() else "skip",
+            ),
             convert_options=pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
         ) as batches,
     ):

@@ -243,10 +243,13 @@ def _digest(X):
         if column in COLUMNS:
             tuples = [place for place, cell in enumerate(cells) if isinstance(cell, tuple)]
             # Neither text nor turns: no cell is a dict.
-            key = json.dumps((*values, tuples), default=lambda cell: {"": str(cell)})
+            # Escaped, two lone surrogates would be the same as the character they could make.
+            key = json.dumps(
+                (*values, tuples), default=lambda cell: {"": str(cell)}, ensure_ascii=False
+            )
         else:
             key = joblib.hash(values)
-        digest.update(key.encode())
+        digest.update(key.encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
 
 

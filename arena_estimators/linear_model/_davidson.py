@@ -303,6 +303,8 @@ def _logits(d, t, n_classes):
 
 
 def _one_hot(y):
+    if y.dtype == object and pd.api.types.infer_dtype(y) == "integer":
+        y = y.astype(np.int64)  # scikit-learn takes text alone for labels in an object array
     check_classification_targets(y)
     classes, codes = np.unique(y, return_inverse=True)
     if classes.dtype.kind in "OU" and set(classes) & set(CLASSES):

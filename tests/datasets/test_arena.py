@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from sklearn.utils._param_validation import InvalidParameterError
 from tqdm.auto import tqdm
 
-from arena_estimators import check_battles, iter_arena, load_arena, make_battles
+from arena_estimators import check_battles, iter_arena, load_arena, make_battles, prompt_groups
 from arena_estimators.battles import COLUMNS
 from arena_estimators.datasets import _arena
 from arena_estimators.datasets._schemas import CONVERSATIONS
@@ -968,3 +968,23 @@ def test_a_damaged_parquet_file_is_refused(tmp_path, place):
     path.write_bytes(content)
     with pytest.raises(FileFormatError, match="battles.parquet: cannot be read"):
         load_arena(path)
+
+
+@pytest.mark.parametrize("name", ["b.jsonl", "b.parquet", None])
+@pytest.mark.parametrize("last", [[1, 3], [1]])
+def test_groups_may_be_lists(tmp_path, name, last):
+    frame = make_battles(3, random_state=0).X.map(json.dumps)
+    frame["prompt_group"] = [[1, 2], [1, 2], last]
+    path = frame if name is None else tmp_path / name
+    if name:
+        _write(frame, path)
+    X = load_arena(path).X
+    assert X["prompt_group"].tolist() == [(1, 2), (1, 2), tuple(last)]
+    assert prompt_groups(X)[0] == prompt_groups(X)[1] != prompt_groups(X)[2]
+
+
+@pytest.mark.parametrize("last", ["c", ""])
+def test_lines_of_white_space_are_no_rows(tmp_path, last):
+    path = tmp_path / "battles.csv"
+    path.write_text(f"prompt,response_a,response_b\na,b,{last}\n \n\t\nd,e,f\n")
+    assert load_arena(path).X.to_numpy().tolist() == [["a", "b", last], ["d", "e", "f"]]

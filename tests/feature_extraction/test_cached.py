@@ -359,3 +359,12 @@ def test_no_choice_of_output_leaves_the_one_before(data, tmp_path):
     assert isinstance(cached.transform(data.X), np.ndarray)
     cached.set_output(transform="pandas").set_output(transform=None)
     assert isinstance(cached.transform(data.X), pd.DataFrame)
+
+
+def test_two_lone_surrogates_are_not_the_character_they_could_make(data, tmp_path):
+    vectorizer = PairTfidfVectorizer(analyzer="char")
+    for text in ("\ud83d\ude00", "\U0001f600"):
+        X = data.X.astype(object)
+        X["response_a"] = pd.Series(text, index=X.index, dtype=object)
+        cached = CachedTransformer(vectorizer, memory=str(tmp_path)).fit_transform(X)
+        assert cached.shape == vectorizer.fit_transform(X).shape

@@ -304,3 +304,10 @@ def test_negative_weights_are_refused():
     D, y = draw()
     with pytest.raises(ValueError, match="Negative values in data passed to `sample_weight`"):
         DavidsonClassifier().fit(D, y, sample_weight=np.r_[-1, np.ones(399)])
+
+
+def test_integers_in_an_object_array_are_labels():
+    D, y = np.array([[1.0], [-1.0], [0.1]]), [0, 1, 2]
+    model = DavidsonClassifier().fit(D, pd.Series(y, dtype=object))
+    assert model.classes_.tolist() == y
+    np.testing.assert_array_equal(model.coef_, DavidsonClassifier().fit(D, y).coef_)
