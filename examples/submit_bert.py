@@ -42,9 +42,9 @@ from submit_files import (
 
 from arena_estimators import BertPairClassifier, make_submission, write_submission
 
-DEFAULTS = BertPairClassifier().get_params()
+DEFAULTS = BertPairClassifier(random_state=0, verbose=1).get_params()
 MEMORY = {"batch_tokens", "accumulate"}  # what may be asked for of a model that is trained
-UNTOLD = MEMORY | {"checkpoint_dir", "random_state", "verbose"}
+UNTOLD = MEMORY | {"checkpoint_dir"}
 N_TRAIN = 120
 MODEL = "models/bert.joblib"
 MADE_MODEL, MADE_LENGTH = "models/made_bert.joblib", 64  # never taken for one of real battles
@@ -99,8 +99,7 @@ def train_model(path, train, battles, asked):
     checkpoints = path.with_suffix(".checkpoints")
     say(f"Fine-tuning on {len(battles.X):,} battles; checkpoints are in {checkpoints}.")
     begin = time.perf_counter()
-    parameters = {"random_state": 0, "checkpoint_dir": str(checkpoints), "verbose": 1} | asked
-    model = BertPairClassifier(**parameters)
+    model = BertPairClassifier(**DEFAULTS | {"checkpoint_dir": str(checkpoints)} | asked)
     try:
         with one_line():
             model.fit(battles.X, battles.y)
@@ -132,7 +131,7 @@ def parse_arguments(argv):
     option("lora_rank", "train adapters instead of all weights", type=at_least(1))
     option("batch_tokens", "halve it when memory runs out", type=at_least(1))
     option("accumulate", "and double this", type=at_least(1))
-    parser.add_argument("--random-state", type=at_least(0), help="the seed (default: 0)")
+    option("random_state", "the seed", type=at_least(0))
     model = f"where the model is kept (default: {MODEL}; if made, {MADE_MODEL})"
     args = vars(parse(parser, argv, N_TRAIN, model=model))
     files = {name: args.pop(name) for name in ("train", "test", "out", "model")}

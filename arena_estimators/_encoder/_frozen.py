@@ -39,6 +39,11 @@ class FrozenEncoder:
         return _load.load_encoder(self.folder)
 
     @property
+    def is_read(self):
+        """Whether the model has been read, so that its files may change."""
+        return "model" in vars(self)
+
+    @property
     def width(self):
         """The length of its vectors."""
         return _load.width_of(self.config)

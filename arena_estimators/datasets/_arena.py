@@ -202,8 +202,8 @@ def _bunch(battles, index, filename):
         X=pd.DataFrame(columns, copy=False),
         y=None if y is None else np.array(y),
         id=None if battles["id"] is None else _ids(battles["id"]),
-        model_a=None if names[0] is None else np.array(names[0], dtype=object),
-        model_b=None if names[1] is None else np.array(names[1], dtype=object),
+        model_a=None if names[0] is None else _objects(names[0]),
+        model_b=None if names[1] is None else _objects(names[1]),
         filename=filename,
     )
 
@@ -216,13 +216,12 @@ def _ids(values):
             return np.array(numbers, dtype=np.int64)
     except (TypeError, ValueError, OverflowError):
         pass
-    array = np.empty(len(values), dtype=object)
-    array[:] = list(map(_hashable, values))  # np.array would make a table of lists of one length
-    return array
+    return _objects(values)
 
 
-def _hashable(value):
-    return tuple(value) if isinstance(value, list) else value
+def _objects(values):
+    """Make values of any kind an array; NumPy would make a table of lists of one length."""
+    return pd.Series(values, dtype=object).to_numpy()
 
 
 @contextmanager

@@ -65,7 +65,7 @@ def read_batches(path, wanted, batch_rows, *, json_cells):
     except pd.errors.EmptyDataError:
         pass
     except (pd.errors.ParserError, pa.ArrowException, OSError) as error:
-        if getattr(error, "errno", None) is not None:  # no damage: it may not be read, say
+        if getattr(error, "errno", None) is not None:  # the system's, such as no permission
             raise
         hint = " The file may be cut off." if "EOF" in str(error) else ""
         message = str(error).strip()

@@ -1,3 +1,4 @@
+import functools
 import json
 import pathlib
 import shutil
@@ -19,15 +20,20 @@ from transformers import (
     FNetConfig,
     Gemma3Config,
     IBertConfig,
+    LiltConfig,
     LlamaConfig,
     LongformerConfig,
+    LukeConfig,
+    MarkupLMConfig,
     NystromformerConfig,
     RobertaConfig,
     RobertaPreLayerNormConfig,
     SqueezeBertConfig,
     T5Config,
     ViTConfig,
+    XLMRobertaXLConfig,
     XLNetConfig,
+    XmodConfig,
     YosoConfig,
 )
 
@@ -141,17 +147,28 @@ def test_the_longest_input_can_be_read(tiny):
 
 
 @pytest.mark.parametrize(
-    "kind", [Data2VecTextConfig, IBertConfig, LongformerConfig, RobertaPreLayerNormConfig]
+    "kind",
+    [
+        Data2VecTextConfig,
+        IBertConfig,
+        LiltConfig,
+        LongformerConfig,
+        LukeConfig,
+        MarkupLMConfig,
+        RobertaPreLayerNormConfig,
+        XLMRobertaXLConfig,
+        functools.partial(XmodConfig, default_language="en_XX"),
+    ],
 )
 def test_the_longest_input_of_those_that_count_as_roberta_does(kind):
-    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    sizes = {"hidden_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2}
     sizes |= {"intermediate_size": 64, "vocab_size": 50, "pad_token_id": 1}
     model = AutoModel.from_config(kind(**sizes, max_position_embeddings=66)).eval()
     length = longest_input(model.config)
     assert length == 64
     one = Sequences(np.full(length, 7, dtype=np.int32), np.array([0, length]), None)
     with torch.inference_mode():
-        assert forward(model, pad(one, [0], pad_id=1), pooling="mean").shape == (1, 32)
+        assert forward(model, pad(one, [0], pad_id=1), pooling="mean").shape == (1, 48)
 
 
 def test_weights_of_another_kind_are_refused(tiny, tmp_path):

@@ -972,14 +972,15 @@ def test_a_damaged_parquet_file_is_refused(tmp_path, place):
 
 @pytest.mark.parametrize("name", ["b.jsonl", "b.parquet", None])
 @pytest.mark.parametrize("last", [[1, 3], [1]])
-def test_groups_may_be_lists(tmp_path, name, last):
+def test_groups_and_names_may_be_lists(tmp_path, name, last):
     frame = make_battles(3, random_state=0).X.map(json.dumps)
-    frame["prompt_group"] = [[1, 2], [1, 2], last]
+    frame["prompt_group"] = frame["model_a"] = [[1, 2], [1, 2], last]
     path = frame if name is None else tmp_path / name
     if name:
         _write(frame, path)
-    X = load_arena(path).X
-    assert X["prompt_group"].tolist() == [(1, 2), (1, 2), tuple(last)]
+    data = load_arena(path)
+    X = data.X
+    assert X["prompt_group"].tolist() == data.model_a.tolist() == [[1, 2], [1, 2], last]
     assert prompt_groups(X)[0] == prompt_groups(X)[1] != prompt_groups(X)[2]
 
 
