@@ -38,6 +38,7 @@ _BOLD_LINES = re.compile(r"__[^_\n]+__")
 _INLINE_CODE = re.compile(r"`[^`\n]+`")
 _LINK = re.compile(r"https?://|\]\(\S")
 _TABLE_ROW = re.compile(r"\n *\|.*\| *(?=\n|$)")
+_OPENING = re.compile(rf"(?:{'|'.join(OPENINGS)})\b")
 _FINISHED = frozenset(".!?…。！？)]}>\"'”’`*|~")
 
 
@@ -180,7 +181,7 @@ def _ending(texts, lower, characters):
     odd = _count_where(characters.number("`") > 2, texts, lambda text: text.count(FENCE) % 2)
     long = _count_where(~finished, texts, lambda text: text.count(" ", text.rfind("\n") + 1) >= 7)
     return {
-        "greets": np.array([text.startswith(OPENINGS) for text in lower]),
+        "greets": np.array([_OPENING.match(text) is not None for text in lower]),
         "offers_more": np.array([any(map(text[-250:].__contains__, OFFERS)) for text in lower]),
         "ends_asking": np.array([character in {"?", "？"} for character in last]),
         "finished": finished,

@@ -74,7 +74,7 @@ PHRASES = {
 }
 OPENINGS = (
     "sure", "certainly", "of course", "absolutely", "great question", "good question", "hello",
-    "hi ", "hi!", "hey", "thank you", "thanks", "i'd be happy", "i would be happy", "here is",
+    "hi", "hey", "thank you", "thanks", "i'd be happy", "i would be happy", "here is",
     "here's", "here are", "okay", "yes",
 )  # fmt: skip
 OFFERS = (

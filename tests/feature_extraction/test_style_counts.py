@@ -100,7 +100,10 @@ def reference(text):
         "type_token_ratio": len(counts) / n_words,
         "code_blocks": log1p(text.count("```") // 2),
         "repeated_lines": 1 - len(set(lines)) / len(lines),
-        "greets": lower.startswith(lexicon.OPENINGS),
+        "greets": any(
+            lower.startswith(opening) and not re.match(r"\w", lower[len(opening) :])
+            for opening in lexicon.OPENINGS
+        ),
         "offers_more": any(offer in lower[-250:] for offer in lexicon.OFFERS),
         "ends_asking": text[-1] in "?？",
         "finished": text.endswith(tuple(".!?…。！？)]}>\"'”’`*|~")),
@@ -324,9 +327,21 @@ def test_a_stem_of_one_letter_begins_longer_words():
 
 
 @pytest.mark.parametrize(
-    ("text", "greets"), [("Hi!", 1), ("Hi you", 1), ("History", 0), ("Hey.", 1), ("Yes", 1)]
+    ("text", "greets"),
+    [
+        ("Hi!", 1),
+        ("Hi, you", 1),
+        ("History", 0),
+        ("Hey.", 1),
+        ("Heyday", 0),
+        ("Yes", 1),
+        ("Yesterday", 0),
+        ("Surely", 0),
+        ("Here’s one", 1),
+        ("Thank yours", 0),
+    ],
 )
-def test_hi_greets_as_a_word_of_its_own(text, greets):
+def test_openings_greet_as_words_of_their_own(text, greets):
     assert measure_text(text)["greets"] == greets
 
 
