@@ -51,8 +51,13 @@ class Progress(Callback):
 
     def on_train_end(self, net, **kwargs):
         """Close the bar."""
-        self.bar_.close()
-        del self.bar_
+        self.close()
+
+    def close(self):
+        """Close the bar, if one is open, so that what is printed next has a line of its own."""
+        if hasattr(self, "bar_"):
+            self.bar_.close()
+            del self.bar_
 
 
 class KeepBest(Callback):

@@ -277,6 +277,8 @@ def _clear(net, module, device):
     for _, callback in getattr(net, "callbacks_", []):
         if hasattr(callback, "best_model_weights_"):  # EarlyStopping(load_best=True), a whole copy
             callback.best_model_weights_ = None
+        if isinstance(callback, Progress):  # of a training that failed
+            callback.close()
     module.zero_grad(set_to_none=True)
     module.to("cpu").eval()
     free(device)

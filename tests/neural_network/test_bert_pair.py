@@ -644,6 +644,17 @@ def test_the_bar_says_the_validation(small, learnable, capsys):
     assert f", validation {model.history_.valid_loss[0]:.4f}" in capsys.readouterr().err
 
 
+def test_the_bar_of_a_training_that_fails_ends_its_line(small, learnable, capsys):
+    class Fail(Callback):
+        def on_batch_end(self, net, **kwargs):
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        small(verbose=1, callbacks=[Fail()]).fit(*learnable)
+    assert caught.tb  # it holds the net, so that nothing is closed by being forgotten
+    assert capsys.readouterr().err.endswith("\n")
+
+
 @pytest.mark.parametrize("architecture", ["siamese", "cross"])
 def test_many_battles_are_predicted_a_part_at_a_time(small, learnable, monkeypatch, architecture):
     X, y = learnable
