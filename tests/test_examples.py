@@ -233,14 +233,15 @@ def test_too_few_battles_for_folds_are_refused_before_any_fit(
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize("name", SUBMITTING)
+@pytest.mark.parametrize("name", [*SUBMITTING, "demo", "families"])
 def test_ctrl_c_ends_a_script_in_one_line(example, monkeypatch, name):
-    def interrupt(*arguments):
+    def interrupt(*arguments, **options):
         raise KeyboardInterrupt
 
     assert example  # its folder and path
     monkeypatch.setattr(sys, "argv", [name])
     monkeypatch.setattr(importlib.import_module("submit_files"), "read_train", interrupt)
+    monkeypatch.setattr(arena_estimators, "make_battles", interrupt)
     with pytest.raises(SystemExit, match="Interrupted; no submission was written"):
         runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
 
