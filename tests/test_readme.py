@@ -1,7 +1,10 @@
-"""The README's snippets run as they stand, but for folds and lengths that would take too long."""
+"""What the README and the pages show runs as it stands, but for folds that would take too long."""
 
+import importlib
 import pathlib
 import re
+import sys
+import textwrap
 
 import joblib
 import pandas as pd
@@ -24,3 +27,17 @@ def test_the_snippets_run_in_order(tmp_path, monkeypatch):
     exec(compile(code, README, "exec"), names)
     assert len(pd.read_csv("submission.csv")) == 20
     assert joblib.load("vote.joblib").predict_proba(names["test"].X).shape == (20, 3)
+
+
+def test_the_page_on_writing_an_estimator_has_one_that_passes_the_checks(tmp_path, monkeypatch):
+    page = (README.parent / "docs/writing_estimators.rst").read_text(encoding="utf-8")
+    code = textwrap.dedent(re.search(r"::\n\n((?:    .*\n|\n)+)", page)[1])
+    (tmp_path / "my_estimators.py").write_text(code, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(sys.modules, "my_estimators", None)  # forgotten after the test
+    del sys.modules["my_estimators"]
+    (mark,) = importlib.import_module("my_estimators").test_battle_checks.pytestmark
+    cases = [case.values for case in mark.args[1]]
+    assert {type(estimator).__name__ for estimator, _ in cases} == {"WordGap"}
+    for estimator, check in cases:
+        check(estimator)
