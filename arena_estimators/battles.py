@@ -30,6 +30,11 @@ def swap(X):
     DataFrame of shape (n_battles, n_columns)
         A new frame with the same index and column order.
 
+    Raises
+    ------
+    BattlesError
+        If `X` is no DataFrame, lacks a response, or has one of the columns twice.
+
     Examples
     --------
     >>> import pandas as pd
@@ -62,6 +67,11 @@ def swap_proba(P):
     -------
     ndarray of the same shape
         Columns in the order of the sorted classes.
+
+    Raises
+    ------
+    LabelsError
+        If there are not two or three columns, or a DataFrame names others.
 
     Examples
     --------

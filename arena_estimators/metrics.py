@@ -76,6 +76,14 @@ def expected_calibration_error(y_true, y_proba, *, n_bins=15, strategy="uniform"
     float
         From 0 (calibrated) to 1.
 
+    Raises
+    ------
+    LabelsError
+        If there are no labels, if `labels` are not sorted or lack one of `y_true`, or if the
+        columns of `y_proba` are not those of the labels.
+    ArenaError
+        If `y_proba` holds no probabilities.
+
     References
     ----------
     .. [1] C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, "On calibration of modern neural

@@ -126,6 +126,11 @@ class PromptGroupKFold(_PromptSplitter):
     random_state : int, RandomState instance or None, default=None
         Determines the folds when `shuffle=True`.
 
+    Raises
+    ------
+    BattlesError
+        By `split`, if `X` has no prompts, or too few for the splits asked for.
+
     See Also
     --------
     prompt_groups : The groups this splitter makes.
@@ -167,6 +172,11 @@ class PromptGroupShuffleSplit(_PromptSplitter):
         The share, or the number, of prompts that are held out.
     random_state : int, RandomState instance or None, default=None
         Determines the splits.
+
+    Raises
+    ------
+    BattlesError
+        By `split`, if `X` has no prompts, or too few for the splits asked for.
 
     See Also
     --------

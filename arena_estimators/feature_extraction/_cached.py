@@ -35,7 +35,7 @@ class CachedTransformer(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap
     ----------
     transformer : estimator
         A transformer of battles, such as all steps of a pipeline but the last.
-    memory : str or :class:`joblib.Memory`, optional
+    memory : str, path-like or :class:`joblib.Memory`, optional
         The folder to keep the matrices in; `~` is the home folder. It may be shared by processes.
         None keeps nothing.
         `joblib.Memory(folder, verbose=0).clear()` empties it.

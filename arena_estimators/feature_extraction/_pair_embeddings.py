@@ -33,8 +33,8 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
     Parameters
     ----------
     encoder : str or path-like, default="sentence-transformers/all-MiniLM-L6-v2"
-        A folder, or a name on the Hugging Face hub. The default is found without a network where
-        the extra `minilm` is installed.
+        A folder, or a name on the Hugging Face hub; see :class:`BertPairClassifier` for what is
+        refused. The default is found without a network where the extra `minilm` is installed.
     pooling : {"auto", "mean", "cls", "last", "max"}, default="auto"
         How the vectors of the tokens become one. "auto" takes what the encoder was made for: what
         a sentence encoder says in its folder, else the last token for one that reads from left to
@@ -88,11 +88,13 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
 
     Raises
     ------
+    BattlesError
+        If `X` is no DataFrame of battles.
     ResourceNotFoundError
         If the encoder is not on this machine and cannot be fetched.
     ArenaError
-        If `blocks` is empty, repeats a block or names an unknown one; if `cache_dir` cannot be
-        written.
+        If `blocks` is empty, repeats a block or names an unknown one; if the encoder is of a
+        family that is refused; if `cache_dir` cannot be written.
 
     See Also
     --------
@@ -102,9 +104,10 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
     Notes
     -----
     A pickle holds the name of the encoder and the settings, not its weights: where it is loaded,
-    `encoder` must be found as in `fit`, with the same files. The weights are read when they are
-    first needed; between calls they stay in memory on the CPU, and the GPU holds nothing. The
-    tokens of up to 256 MiB of text are kept as well, for every estimator of the process.
+    `encoder` must be found as in `fit`, with the same files, or be set to a folder that holds them.
+    The weights are read when they are first needed; between calls they stay in memory on the CPU,
+    and the GPU holds nothing. The tokens of up to 256 MiB of text are kept as well, for every
+    estimator of the process.
 
     Every call reads all its texts, a few battles a second for each core without a GPU: pass
     `cache_dir` where more than one fit sees them, as in a cross-validation.

