@@ -242,7 +242,7 @@ def weight_name(estimator, name):
             raise ArenaError(
                 f"{name} needs sample weights in fit, but holds a {outer} of a {inner}, and "
                 f"{outer} hands none to a {inner}. Make {outer} the last step of the Pipeline "
-                f"instead, as in make_pipeline(features, {outer}(classifier)), or choose a "
+                f"instead, as in make_pipeline(features, {outer}(...)), or choose a "
                 "classifier that takes them."
             )
     return f"{prefix}sample_weight"
