@@ -52,7 +52,7 @@ class AugmentingClassifier(BattleClassifierMixin, BaseEstimator):
     ----------
     estimator : estimator
         A classifier that takes a DataFrame of battles and has `predict_proba`.
-    augmentations : tuple of str, default=("drop_turns", "trim", "strip_markdown")
+    augmentations : tuple or list of str, default=("drop_turns", "trim", "strip_markdown")
         What may be done to a copy, one of these drawn at random for each:
 
         - "drop_turns" drops the same number of leading turns, but never all, from prompt and
@@ -84,7 +84,7 @@ class AugmentingClassifier(BattleClassifierMixin, BaseEstimator):
     BattlesError, LabelsError
         If `X` or `y` break the data contract.
     ArenaError
-        If an augmentation is not one of those above.
+        If an augmentation is not one of those above, or there is none.
 
     See Also
     --------

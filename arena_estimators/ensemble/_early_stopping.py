@@ -58,7 +58,8 @@ class EarlyStoppingClassifier(BattleClassifierMixin, BaseEstimator):
     ------
     ArenaError
         If `estimator` is not a Pipeline that ends in one of the two boosters, or LightGBM's has a
-        setting that would overrule the search, such as `boosting_type="dart"`.
+        setting that would overrule the search, such as `boosting_type="dart"`; if all battles have
+        one prompt, or those that are not held out lack a class.
     BattlesError, LabelsError
         If `X` or `y` break the data contract.
 

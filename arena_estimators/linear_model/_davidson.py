@@ -84,6 +84,13 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
         If there are fewer than two or more than three classes, or if features are so large that
         the fit overflows.
 
+    Warns
+    -----
+    ConvergenceWarning
+        If `max_iter` ends the search.
+    ArenaWarning
+        If "auto" meets sample weights whose mean is far below one.
+
     See Also
     --------
     arena_estimators.PairTfidfVectorizer : Sparse odd features of texts.
