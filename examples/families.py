@@ -164,7 +164,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--family", choices=list(FAMILIES), help="only this one")
     parser.add_argument(
-        "--battles", type=at_least(20), default=300, help="made battles to train on"
+        "--battles", type=at_least(20), default=300, help="made battles to train on (default: 300)"
     )
     args = parser.parse_args(argv)
     transformers.utils.logging.disable_progress_bar()

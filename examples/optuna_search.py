@@ -36,7 +36,9 @@ def make_model(trial, n_battles):
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--trials", type=at_least(1), default=8, help="how many points to try")
+    parser.add_argument(
+        "--trials", type=at_least(1), default=8, help="how many points to try (default: 8)"
+    )
     args = parse(parser, argv, N_TRAIN)
     try:
         import optuna
