@@ -248,7 +248,7 @@ def _digest(X):
                 (*values, tuples), default=lambda cell: {"": str(cell)}, ensure_ascii=False
             )
         else:
-            key = joblib.hash(values)
+            key = joblib.hash((values, cells.dtype))  # whose categories its name does not tell
         digest.update(key.encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
 

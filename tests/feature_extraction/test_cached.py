@@ -11,6 +11,7 @@ import pytest
 import scipy.sparse as sp
 from sklearn import config_context
 from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.compose import make_column_transformer
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -227,6 +228,15 @@ def test_another_type_of_text_is_another_matrix(data, tmp_path):
     for dtype in ("object", "string", "str"):
         X = data.X.astype(dtype)
         assert (cached.fit_transform(X).dtypes == X.dtypes).all()
+
+
+def test_other_categories_are_another_matrix(data, tmp_path):
+    columns = make_column_transformer((FunctionTransformer(pd.get_dummies), ["topic"]))
+    cached = CachedTransformer(columns, memory=str(tmp_path))
+    for categories in (["art", "law"], ["art"], ["law", "art"]):
+        topic = pd.Categorical(["art"] * 90, categories=categories)
+        features = cached.fit_transform(data.X.assign(topic=topic))
+        np.testing.assert_array_equal(features, [[name == "art" for name in categories]] * 90)
 
 
 def test_another_version_makes_the_matrices_anew(data, tmp_path, monkeypatch):
