@@ -119,6 +119,8 @@ def test_negative_weights_are_refused(ensemble):
         CalibratedClassifierCV(LogisticRegression()),
         SwapSymmetricClassifier(LogisticRegression()),
         VotingClassifier([("right", davidson()), ("wrong", LogisticRegression())], voting="soft"),
+        make_pipeline(LogisticRegression()),
+        make_pipeline("passthrough", DavidsonClassifier()),
     ],
     ids=lambda member: type(member).__name__,
 )
