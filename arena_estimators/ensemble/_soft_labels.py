@@ -17,7 +17,6 @@ from arena_estimators._validation import (
     validate_params,
 )
 from arena_estimators.battles import (
-    CLASSES,
     COLUMNS,
     GROUP,
     check_battles,
@@ -248,8 +247,7 @@ class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
         check_member(self.student, "The student", classes, soft=soft and self.teacher is None)
         if self.teacher is not None and not self.prefit:
             check_member(self.teacher, "The teacher", classes, soft=soft)
-        names = np.array(CLASSES[: len(classes)])
-        y = names[target] if target.ndim == 1 else target
+        y = classes[target] if target.ndim == 1 else target
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         if X_unlabelled is not None:
@@ -262,17 +260,17 @@ class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
             weight_name(self.student, "The student, which takes no soft labels,")
         elif sample_weight is not None:
             weight_name(self.student, "The student")
-        proba = self._ask_teacher(X, y, sample_weight, names, refit=X_unlabelled is not None)
+        proba = self._ask_teacher(X, y, sample_weight, classes, refit=X_unlabelled is not None)
         options = {"hard_weight": self.hard_weight, "temperature": self.temperature}
         soft = soften_labels(X, y, proba, sample_weight=sample_weight, **options)
         if X_unlabelled is not None and len(X_unlabelled):
-            proba = proba_of(self.teacher_, X_unlabelled, names, "The teacher")
+            proba = proba_of(self.teacher_, X_unlabelled, classes, "The teacher")
             soft = np.concatenate([soft, soften_labels(X_unlabelled, None, proba, **options)])
             X = stack(X, X_unlabelled)
             if sample_weight is not None:
                 sample_weight = np.concatenate([sample_weight, np.ones(len(X_unlabelled))])
-        self.student_ = _fit_student(self.student, X, soft, sample_weight, names)
-        check_classes(self.student_, names, "The student")
+        self.student_ = _fit_student(self.student, X, soft, sample_weight, classes)
+        check_classes(self.student_, classes, "The student")
         self.soft_labels_ = soft
         self.classes_ = classes
         return self
@@ -280,7 +278,7 @@ class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
     def _proba(self, X):
         return proba_of(self.student_, X, self.classes_, "The student")
 
-    def _ask_teacher(self, X, y, sample_weight, names, *, refit):
+    def _ask_teacher(self, X, y, sample_weight, classes, *, refit):
         """Give the probabilities of a teacher that has not seen the battles."""
         if self.prefit:
             try:
@@ -291,7 +289,7 @@ class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
                     "GridSearchCV), wrap the teacher in FrozenEstimator."
                 ) from None
             self.teacher_ = self.teacher
-            return proba_of(self.teacher_, X, names, "The teacher")
+            return proba_of(self.teacher_, X, classes, "The teacher")
         teacher = self.student if self.teacher is None else self.teacher
         if sample_weight is not None:
             weight_name(teacher, "The teacher")
@@ -303,7 +301,7 @@ class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
             y,
             sample_weight,
             splits,
-            names,
+            classes,
             refit=refit,
             n_jobs=self.n_jobs,
             verbose=bool(self.verbose),
@@ -322,12 +320,12 @@ def _check_groups(X, X_unlabelled):
         prompt_groups(pd.concat([X, X_unlabelled]))
 
 
-def _fit_student(student, X, soft, weight, names):
+def _fit_student(student, X, soft, weight, classes):
     if takes_soft_labels(student):
         return fit_member(student, X, soft, weight)
     rows, columns = np.nonzero(soft)
     counts = soft[rows, columns] * (1 if weight is None else weight[rows])
-    return fit_member(student, X.iloc[rows], names[columns], counts)
+    return fit_member(student, X.iloc[rows], classes[columns], counts)
 
 
 def _as_soft_labels(proba, n_battles):

@@ -395,3 +395,18 @@ def test_a_teacher_may_be_certain_at_any_temperature():
     with np.errstate(all="raise"):
         soft = soften_labels(X, None, certain, temperature=2.0)
     np.testing.assert_allclose(soft, certain, atol=1e-12)
+
+
+def test_integers_stay_integers_for_members_that_name_them(data):
+    codes = np.unique(data.y, return_inverse=True)[1]
+    expected = None
+    for labels, y in ((["model_a", "model_b", "tie"], data.y), ([0, 1, 2], codes)):
+        shares = dict(zip(labels, (1.0, 1.0, 3.0), strict=True))
+        member = style(LogisticRegression(class_weight=shares))
+        for teacher in (None, style()):
+            model = DistillingClassifier(member, teacher, cv=2).fit(data.X, y)
+            assert model.classes_.tolist() == labels
+            if teacher is not None:
+                proba = model.predict_proba(data.X)
+                expected = proba if expected is None else expected
+                np.testing.assert_array_equal(proba, expected)
