@@ -245,8 +245,8 @@ class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
         soft = target.ndim == 2
         # Without a teacher the student is its own, and fitted on `y` as it is.
         check_member(self.student, "The student", classes, soft=soft and self.teacher is None)
-        if self.teacher is not None and not self.prefit:
-            check_member(self.teacher, "The teacher", classes, soft=soft)
+        if self.teacher is not None:
+            check_member(self.teacher, "The teacher", classes, prefit=self.prefit, soft=soft)
         y = classes[target] if target.ndim == 1 else target
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)

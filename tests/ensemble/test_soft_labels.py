@@ -28,7 +28,7 @@ from arena_estimators import (
 )
 from arena_estimators.battles import swap_labels
 from arena_estimators.ensemble._members import takes_soft_labels
-from arena_estimators.exceptions import BattlesError, LabelsError
+from arena_estimators.exceptions import ArenaError, BattlesError, LabelsError
 
 
 def style(classifier=None):
@@ -410,3 +410,10 @@ def test_integers_stay_integers_for_members_that_name_them(data):
                 proba = model.predict_proba(data.X)
                 expected = proba if expected is None else expected
                 np.testing.assert_array_equal(proba, expected)
+
+
+def test_a_fitted_teacher_without_probabilities_is_refused_before_any_fit(data):
+    teacher = style(LinearSVC()).fit(data.X, data.y)
+    for one in (teacher, FrozenEstimator(teacher)):
+        with pytest.raises(ArenaError, match="The teacher .* has no predict_proba"):
+            DistillingClassifier(Untouched(), one, prefit=True).fit(data.X, data.y)
