@@ -5,8 +5,8 @@ Which model is strongest, or is it its style?
 A leaderboard is a :class:`~arena_estimators.DavidsonClassifier` whose features only say who played:
 what it fits are the models' ratings. With measures of style beside them, the ratings are those of
 models that write alike, which is known as style control. The battles here are invented, and some of
-the models in them are only long-winded; for your own, take ``load_arena(file)``, which has the same
-attributes.
+the models in them are only long-winded; for your own, take ``load_arena(file)``, and leave out the
+last section, as only of invented battles the truth is known.
 """
 
 # %%
