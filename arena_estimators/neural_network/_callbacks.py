@@ -61,7 +61,13 @@ class Progress(Callback):
 
 
 class KeepBest(Callback):
-    """Remember the best epoch; before all others, which may end the training."""
+    """Remember the best epoch; before all others, which may end the training.
+
+    `alone` says that no others follow, which may load other weights and their history at the end.
+    """
+
+    def __init__(self, alone=True):
+        self.alone = alone
 
     def on_train_begin(self, net, **kwargs):
         """Begin with what a checkpoint knew, or with nothing."""
@@ -81,6 +87,12 @@ class KeepBest(Callback):
                 "parameters": trainable(net) if row["epoch"] < net.max_epochs else {},
             }
 
+    def on_train_end(self, net, **kwargs):
+        """Keep what others may replace: the history, and the last epoch's weights if best."""
+        self.history_ = net.history
+        if not self.alone and self.best_["epoch"] >= 0 and not self.best_["parameters"]:
+            self.best_["parameters"] = trainable(net)
+
 
 class StopEarly(Callback):
     """Stop when the validation loss has not improved for a while, and restore the best epoch."""
@@ -95,12 +107,12 @@ class StopEarly(Callback):
             raise EarlyStop
 
     def on_train_end(self, net, **kwargs):
-        """Put the best weights back."""
+        """Put the history and the best weights back."""
+        net.history = self.keep_best.history_
         named, best = dict(net.module_.named_parameters()), self.keep_best.best_
-        if best["epoch"] >= 0 and (net.interrupted_ or net.history[-1]["epoch"] != best["epoch"]):
-            with torch.no_grad():
-                for name, value in best["parameters"].items():
-                    named[name].copy_(value)
+        with torch.no_grad():
+            for name, value in best.get("parameters", {}).items():
+                named[name].copy_(value)
 
 
 class SaveCheckpoints(Callback):

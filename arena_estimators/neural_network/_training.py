@@ -242,7 +242,7 @@ def _rates(p):
 
 
 def _callbacks(p, n_battles, workers, checkpoint):
-    best = KeepBest()
+    best = KeepBest(alone=not p.callbacks)
     made = [("keep_best", best), *(p.callbacks or []), ("stop_early", StopEarly(best, p.patience))]
     if checkpoint is not None:
         made.append(("checkpoints", SaveCheckpoints(checkpoint, best)))

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.metrics import log_loss
-from skorch.callbacks import Callback, LRScheduler
+from skorch.callbacks import Callback, Checkpoint, EarlyStopping, LRScheduler
 from torch._dynamo.testing import CompileCounter
 
 from arena_estimators.exceptions import ArenaError, ArenaWarning
@@ -461,3 +461,37 @@ def test_a_validation_loss_that_is_no_number_is_told_as_such(small, learnable, m
     monkeypatch.setattr("arena_estimators.neural_network._net.log_loss_of", lambda *_: np.nan)
     with pytest.raises(ArenaError, match="The validation loss became nan"):
         small(n_epochs=1).fit(*learnable)
+
+
+class FirstIsBest(Callback):
+    """Records a score that is best after the first epoch, and the weights of each."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.weights_ = []
+
+    def on_epoch_end(self, net, **kwargs):
+        first = not self.weights_
+        net.history.record("score", 0.0 if first else 1.0)
+        net.history.record("score_best", first)
+        self.weights_.append([value.clone() for value in net.module_.parameters()])
+
+
+@pytest.mark.filterwarnings("ignore:Setting self.device:skorch.exceptions.DeviceWarning")
+@pytest.mark.parametrize("kind", ["stopping", "checkpoint"])
+def test_callbacks_that_load_weights_do_not_replace_the_best_epoch(
+    small, learnable, tmp_path, kind
+):
+    if kind == "stopping":
+        loads = EarlyStopping(monitor="score", patience=9, load_best=True)
+    else:
+        files = dict.fromkeys(["f_optimizer", "f_criterion"])
+        loads = Checkpoint(monitor="score_best", dirname=tmp_path, load_best=True, **files)
+    first = FirstIsBest()
+    model = small(callbacks=[first, loads], n_epochs=3, validation_fraction=0.2, patience=None)
+    model.fit(*learnable)
+    losses = model.history_["valid_loss"]
+    assert len(losses) == len(first.weights_) == 3
+    assert losses.argmin() == 2
+    assert len(model.loss_curve_) == model.net_.n_steps_
+    for now, best in zip(model.net_.module_.parameters(), first.weights_[2], strict=True):
+        assert torch.equal(now, best)
