@@ -127,7 +127,7 @@ def load_encoder(folder, *, attention="auto"):
             f"in another size ({unlike[0]!r}, ...): they belong to another kind of model, or to "
             "another config.json."
         )
-    if model.config.pad_token_id is None:
+    if model.config.pad_token_id in (None, -1):  # older Llamas say -1, which has no embedding
         model.config.pad_token_id = load_tokenizer(folder).pad_token_id
     if attention in ("auto", "packed"):
         _attention.enable(model, required=attention == "packed")

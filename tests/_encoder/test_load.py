@@ -85,6 +85,18 @@ def test_a_padding_token_is_there(tiny, family):
     assert load_encoder(tiny(family)).config.pad_token_id == tokenizer.pad_token_id
 
 
+@pytest.mark.parametrize("family", ["bert", "llama"])
+def test_padding_that_is_no_token_is_replaced(tiny, tmp_path, sequences, family):
+    folder = str(shutil.copytree(tiny(family), tmp_path / "padded"))
+    file = pathlib.Path(folder, "config.json")
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"pad_token_id": -1}))
+    model = load_encoder(folder)
+    assert model.config.pad_token_id == load_tokenizer(folder).pad_token_id
+    inputs = pad(sequences, range(len(sequences)), pad_id=model.config.pad_token_id)
+    with torch.inference_mode():
+        assert torch.isfinite(forward(model, inputs, pooling="mean")).all()
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_default_pooling(tiny, family):
     config = load_config(tiny(family))
