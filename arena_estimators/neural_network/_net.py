@@ -75,8 +75,9 @@ class PairNet(NeuralNet):
         """Run the epochs, from the checkpoint's step on if there is one."""
         self.step_, self.n_steps_, self.valid_logits_, self.unread_ = 0, 0, None, []
         try:
+            begun = self._begin(X, y)  # who ends a continued training keeps what it had
             with self.run_.interrupts.allowed():
-                self._run_epochs(X, y)
+                self._run_epochs(*begun)
         except EarlyStop:
             pass
         except KeyboardInterrupt as error:
@@ -84,7 +85,8 @@ class PairNet(NeuralNet):
             self.read_losses()
         return self
 
-    def _run_epochs(self, X, y):
+    def _begin(self, X, y):
+        """Deal the battles into steps and take up a checkpoint, if there is one."""
         train, valid = self.get_split_datasets(X, y)
         sets = {"dataset_train": train, "dataset_valid": valid}
         steps = self.get_iterator(train, training=True)
@@ -92,7 +94,9 @@ class PairNet(NeuralNet):
         self.n_steps_ = steps.n_steps
         self.dealt_ = {**steps.describe(), "precision": str(self.run_.dtype)}
         self._check_monitors(valid)
-        first = self._resume(steps)
+        return sets, steps, checks, self._resume(steps)
+
+    def _run_epochs(self, sets, steps, checks, first):
         for steps.epoch in range(first, self.max_epochs):
             self.notify("on_epoch_begin", **sets)
             self._keep_batches(steps)

@@ -82,6 +82,25 @@ def test_ctrl_c_when_training_begins_ends_it(small, learnable, monkeypatch):
         small().fit(*learnable)
 
 
+def test_ctrl_c_when_a_training_continues_keeps_what_it_had(
+    small, learnable, monkeypatch, tmp_path
+):
+    class Kill(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            raise ZeroDivisionError
+
+    X, y = learnable
+    parameters = {"checkpoint_dir": tmp_path, "validation_fraction": 0}
+    monkeypatch.setattr("arena_estimators.neural_network._callbacks._SHARE", 0)
+    with pytest.raises(ZeroDivisionError):
+        small(callbacks=[Kill()], **parameters).fit(X, y)
+    send_ctrl_c_in("skorch.NeuralNet.partial_fit", monkeypatch)
+    with pytest.warns(ArenaWarning, match="interrupted after"):
+        model = small(**parameters).fit(X, y)
+    assert model.net_.step_ == model.net_.n_steps_ // 2 > 0
+    assert model.net_.module_.heads.prefer[-1].weight.any()  # zero in a network that knows nothing
+
+
 @pytest.mark.parametrize("place", ["_training.split_by_prompt", "_bert_pair.build_module"])
 def test_ctrl_c_before_the_training_is_raised(small, learnable, monkeypatch, place):
     model = small().fit(*learnable)
