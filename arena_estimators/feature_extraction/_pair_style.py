@@ -244,9 +244,8 @@ def _not_zero(scale):
 
 
 def _hashable(cell):
-    if isinstance(cell, str):
-        return cell
-    return tuple(cell) if isinstance(cell, list | tuple) else None
+    turns = turns_of(cell)
+    return turns[0] if len(turns) == 1 else tuple(turns)  # "Hi" and ["Hi"] are one text
 
 
 def _chunks(rows):

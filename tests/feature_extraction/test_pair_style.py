@@ -288,6 +288,14 @@ def test_missing_responses_are_identical_whatever_they_are_written_as():
     assert column(X, "similarity__identical").tolist() == [1, 1]
 
 
+@pytest.mark.parametrize(
+    ("a", "b"), [("Hi", ["Hi"]), (("Hi",), "Hi"), (None, [None]), ([None], float("nan"))]
+)
+def test_one_turn_is_identical_to_its_text(a, b):
+    X = pd.DataFrame({"prompt": ["What?"], "response_a": [a], "response_b": [b]}, dtype=object)
+    assert column(X, "similarity__identical")[0] == 1
+
+
 def test_one_digit_in_a_long_response_is_all_the_digits_there_are():
     assert column(frame("x" * 99_999 + "1", "x" * 100_000), "ratio__digits")[0] == 1
 
