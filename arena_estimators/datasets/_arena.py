@@ -195,7 +195,8 @@ def _bunch(battles, index, filename):
         name: pd.Series(battles[name], index=index, dtype=object, copy=False) for name in COLUMNS
     }
     if battles.get(GROUP) is not None:
-        columns[GROUP] = pd.Series(_ids(battles[GROUP]), index=index)
+        groups = _ids(battles[GROUP])
+        columns[GROUP] = pd.Series(groups, index=index, dtype=groups.dtype)  # str is UTF-8 alone
     names = [battles.get(name) for name in ("model_a", "model_b")]
     y = battles.get("y")
     return Bunch(

@@ -984,6 +984,13 @@ def test_groups_and_names_may_be_lists(tmp_path, name, last):
     assert prompt_groups(X)[0] == prompt_groups(X)[1] != prompt_groups(X)[2]
 
 
+def test_lone_surrogates_may_be_in_groups(tmp_path):
+    row = dict.fromkeys((*COLUMNS, "prompt_group"), LONE)
+    path = tmp_path / "battles.jsonl"
+    path.write_text(json.dumps(row))
+    assert load_arena(path).X.iloc[0].to_dict() == row
+
+
 @pytest.mark.parametrize("last", ["c", ""])
 def test_lines_of_white_space_are_no_rows(tmp_path, last):
     path = tmp_path / "battles.csv"
