@@ -79,8 +79,8 @@ def expected_calibration_error(y_true, y_proba, *, n_bins=15, strategy="uniform"
     Raises
     ------
     LabelsError
-        If there are no labels, if `labels` are not sorted or lack one of `y_true`, or if the
-        columns of `y_proba` are not those of the labels.
+        If there are no labels or one is missing, if `labels` are not sorted or lack one of
+        `y_true`, or if the columns of `y_proba` are not those of the labels.
     ArenaError
         If `y_proba` holds no probabilities.
 
@@ -99,6 +99,9 @@ def expected_calibration_error(y_true, y_proba, *, n_bins=15, strategy="uniform"
     y_true = column_or_1d(y_true)
     if not len(y_true):
         raise LabelsError("y_true is empty; there is nothing to measure.")
+    missing = np.flatnonzero(pd.isna(y_true))
+    if len(missing):
+        raise LabelsError(f"The label in y_true, row {missing[0]}, is missing.")
     classes = np.unique(y_true if labels is None else labels)
     if labels is not None and list(labels) != classes.tolist():
         raise LabelsError(

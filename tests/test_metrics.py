@@ -52,6 +52,15 @@ def test_calibration_error_refuses_what_does_not_fit():
         expected_calibration_error([[1, 0], [0, 1]], [[0.5, 0.5], [0.5, 0.5]])
 
 
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
+@pytest.mark.parametrize("known", ["model_b", 1])
+def test_calibration_error_names_the_row_of_a_missing_label(missing, known):
+    y = pd.Series([known, missing], dtype=object)
+    for labels in (None, ["model_a", "model_b"]):
+        with pytest.raises(LabelsError, match="y_true, row 1, is missing"):
+            expected_calibration_error(y, [[0.5, 0.5], [0.5, 0.5]], labels=labels)
+
+
 def test_columns_of_probabilities_are_found_by_their_names():
     y = ["model_a", "tie", "model_b"]
     P = pd.DataFrame({"tie": [0, 1, 0], "winner_model_a": [1, 0, 0], "model_b": [0, 0, 1]})
