@@ -1,7 +1,5 @@
 """Splits that keep all battles of a prompt on one side."""
 
-import re
-
 import numpy as np
 from sklearn.model_selection import BaseCrossValidator, GroupKFold, GroupShuffleSplit
 
@@ -51,7 +49,7 @@ def prompt_groups(X):
             return np.unique(X[GROUP], return_inverse=True)[1]
         except TypeError as error:
             raise BattlesError(f"The column {GROUP!r} mixes kinds of values: {error}.") from None
-    normal = [re.sub(r"\s+", " ", text).strip().casefold() for text in texts(X[PROMPT])]
+    normal = [" ".join(text.split()).casefold() for text in texts(X[PROMPT])]
     return np.unique(np.array(normal, dtype=object), return_inverse=True)[1]
 
 

@@ -1,3 +1,6 @@
+import re
+import timeit
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -153,6 +156,17 @@ def test_any_white_space_is_one_space_and_nothing_else_is():
     groups = prompt_groups(X).tolist()
     assert len(set(groups[:3])) == 1
     assert len(set(groups)) == 3
+
+
+def test_groups_take_no_longer_than_a_pattern_for_white_space_alone():
+    prompts = ["Why is the sky so blue? " * 100 + str(i) for i in range(300)]
+    X = pd.DataFrame({"prompt": prompts})
+
+    def seconds(function):
+        return min(timeit.repeat(function, number=1, repeat=5))
+
+    pattern = seconds(lambda: [re.sub(r"\s+", " ", prompt) for prompt in prompts])
+    assert seconds(lambda: prompt_groups(X)) < pattern
 
 
 def test_five_folds_are_the_default_and_a_random_state_without_use_is_taken():
