@@ -231,6 +231,34 @@ class IsOddButForALittle(PairStyleFeatures):
         return super().transform(X) + np.float32(1e-9)
 
 
+class GivesFrames(PairStyleFeatures):
+    """Sound too: gives frames unasked."""
+
+    def transform(self, X):
+        output = np.asarray(super().transform(X), dtype=np.float64)
+        return pd.DataFrame(output, index=X.index, columns=self.get_feature_names_out())
+
+    def fit_transform(self, X, y=None):
+        return self.fit(X, y).transform(X)
+
+    def fit(self, X, y=None):
+        super().fit_transform(X, y)
+        return self
+
+
+class GivesFramesThatAreOddButForALittle(GivesFrames):
+    def transform(self, X):
+        output = super().transform(X)
+        return output.where(output < 0, output * (1 + 1e-9))
+
+
+class GivesFramesOfNaNForEmptyText(GivesFrames):
+    def transform(self, X):
+        output = super().transform(X)
+        output[(X.response_b == "").to_numpy()] = np.nan
+        return output
+
+
 BROKEN = [
     (SetsMore, "check_init_only_assigns"),
     (CopiesParameters, "check_clone_and_set_params"),
@@ -266,6 +294,8 @@ BROKEN = [
     (PrefersASideByALittle, "check_swap_equivariance"),
     (IsOddButForALittle, "check_swap_of_transformed"),
     (LosesTheIndex, "check_set_output"),
+    (GivesFramesThatAreOddButForALittle, "check_swap_of_transformed"),
+    (GivesFramesOfNaNForEmptyText, "check_empty_and_null_text"),
 ]
 
 

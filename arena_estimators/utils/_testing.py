@@ -43,11 +43,12 @@ def is_battles(output):
 
 def assert_equal(first, second, **tolerance):
     assert type(first) is type(second)
+    tolerance = {"rtol": 0, "atol": 1e-6, **tolerance}
     if isinstance(first, pd.DataFrame):
-        assert_frame_equal(first, second, check_dtype=False)
+        assert_frame_equal(first, second, check_dtype=False, **tolerance)
         return
     first, second = (m.toarray() if issparse(m) else m for m in (first, second))
-    np.testing.assert_allclose(first, second, **{"rtol": 0, "atol": 1e-6, **tolerance})
+    np.testing.assert_allclose(first, second, **tolerance)
 
 
 def assert_same(first, second):
