@@ -139,7 +139,7 @@ def _check_row_lengths(path, names):
     """
     packed = "gzip" if _is_packed(path) else None
     with (
-        pa.input_stream(os.fspath(path), compression=packed) as file,
+        pa.input_stream(_native(path), compression=packed) as file,
         pa.csv.open_csv(
             file,
             read_options=pa.csv.ReadOptions(block_size=64 << 20, use_threads=False),
@@ -201,7 +201,7 @@ def _json_object(place, line, wanted):
 
 
 def _read_parquet(path, wanted, batch_rows, json_cells):
-    with pa.parquet.ParquetFile(path) as file:
+    with _native(path) as source, pa.parquet.ParquetFile(source) as file:
         names = file.schema_arrow.names
         _check_names(path, names, wanted)
         done, total = 0, file.metadata.num_rows
@@ -209,6 +209,11 @@ def _read_parquet(path, wanted, batch_rows, json_cells):
         for batch in file.iter_batches(batch_rows, columns=columns):
             done += batch.num_rows
             yield names, {name: batch[name].to_pylist() for name in columns}, done / total
+
+
+def _native(path):
+    """Open a file for pyarrow, which takes names in UTF-8 alone; other file systems have others."""
+    return pa.OSFile(os.fsencode(path))
 
 
 def _read_frame(frame, wanted, batch_rows, json_cells):

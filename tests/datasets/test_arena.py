@@ -4,7 +4,9 @@ import functools
 import gc
 import gzip
 import json
+import os
 import re
+import sys
 import warnings
 
 import numpy as np
@@ -996,3 +998,11 @@ def test_lines_of_white_space_are_no_rows(tmp_path, last):
     path = tmp_path / "battles.csv"
     path.write_text(f"prompt,response_a,response_b\na,b,{last}\n \n\t\nd,e,f\n")
     assert load_arena(path).X.to_numpy().tolist() == [["a", "b", last], ["d", "e", "f"]]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have names in Unicode alone")
+@pytest.mark.parametrize("name", ["b.csv", "b.csv.gz", "b.parquet", "b.jsonl"])
+def test_a_file_may_have_a_name_that_is_no_utf8(tmp_path, name):
+    _write(_raw().assign(notes=""), tmp_path / name)  # a row of an empty cell is looked at twice
+    path = (tmp_path / name).rename(tmp_path / os.fsdecode(b"\xe4" + name.encode()))
+    assert load_arena(path).X["prompt"].tolist() == CELLS["prompt"]
