@@ -284,7 +284,7 @@ def test_soft_labels_become_float64(dtype):
 
 def test_soft_labels_that_sum_to_one_but_for_rounding_are_left_as_they_are():
     soft = [[0.7, 0.2, 0.1], [0.1, 0.2, 0.7]]
-    assert sum(soft[0]) != 1
+    assert np.sum(soft, axis=1)[0] != 1
     assert check_labels(soft)[1].tolist() == soft
 
 
