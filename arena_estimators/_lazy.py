@@ -24,11 +24,19 @@ def attach(package, module_of):
         if name not in module_of:
             public = not name.startswith("_")
             if public and importlib.util.find_spec(f"{package}.{name}") is not None:
-                return importlib.import_module(f"{package}.{name}")
+                return _load(f"{package}.{name}")
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value = getattr(importlib.import_module(f"{package}.{module_of[name]}"), name)
+        value = getattr(_load(f"{package}.{module_of[name]}"), name)
         setattr(sys.modules[package], name, value)
         return value
 
     names = sorted(module_of)
     return getattr_, lambda: sorted({*vars(sys.modules[package]), *names}), names
+
+
+def _load(module):
+    """Import a module; an AttributeError would be taken for a name that is not there."""
+    try:
+        return importlib.import_module(module)
+    except AttributeError as error:
+        raise ImportError(f"{module} cannot be imported: {error}") from error

@@ -1,6 +1,7 @@
 """The rooms of the library: who may import whom, read from the source with `ast`."""
 
 import ast
+import importlib
 import pathlib
 import subprocess
 import sys
@@ -163,3 +164,16 @@ def test_every_public_name_can_be_imported_and_listed():
 
 def test_what_is_there_besides_public_names_is_listed_too():
     assert {"__version__", "__path__", *arena_estimators.__all__} <= set(dir(arena_estimators))
+
+
+@pytest.mark.parametrize("name", ["Name", "broken"])
+def test_why_a_module_cannot_be_imported_is_told(tmp_path, monkeypatch, name):
+    (tmp_path / "__init__.py").write_text(
+        "from arena_estimators._lazy import attach\n"
+        "__getattr__, __dir__, __all__ = attach(__name__, {'Name': 'broken'})\n"
+    )
+    (tmp_path / "broken.py").write_text("import sys\nsys.no_such_name\n")
+    monkeypatch.syspath_prepend(tmp_path.parent)
+    package = importlib.import_module(tmp_path.name)
+    with pytest.raises(ImportError, match="broken cannot be imported: .* 'no_such_name'"):
+        getattr(package, name)
