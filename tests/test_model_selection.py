@@ -1,5 +1,4 @@
 import re
-import timeit
 
 import numpy as np
 import pandas as pd
@@ -158,15 +157,12 @@ def test_any_white_space_is_one_space_and_nothing_else_is():
     assert len(set(groups)) == 3
 
 
-def test_groups_take_no_longer_than_a_pattern_for_white_space_alone():
-    prompts = ["Why is the sky so blue? " * 100 + str(i) for i in range(300)]
-    X = pd.DataFrame({"prompt": prompts})
-
-    def seconds(function):
-        return min(timeit.repeat(function, number=1, repeat=5))
-
-    pattern = seconds(lambda: [re.sub(r"\s+", " ", prompt) for prompt in prompts])
-    assert seconds(lambda: prompt_groups(X)) < pattern
+def test_white_space_is_what_patterns_take_for_it():
+    every = list(map(chr, range(0x110000)))
+    prompts = [f"{c}a{c}{c}b{c}" for c in every]
+    groups = prompt_groups(pd.DataFrame({"prompt": prompts}, dtype=object))
+    space = [re.match(r"\s", c) is not None for c in every]
+    assert (groups == groups[ord(" ")]).tolist() == space
 
 
 def test_five_folds_are_the_default_and_a_random_state_without_use_is_taken():
