@@ -62,3 +62,15 @@ def test_items_meet_others_each_time_even_if_no_two_are_of_one_length():
 
     first, second = companions(1), companions(2)
     assert len(first & second) < 0.1 * len(first)
+
+
+def test_packed_batches_mix_all_lengths():
+    lengths = np.repeat([10, 390], 100)
+    dealt = batches(lengths, batch_tokens=4000, shuffle=True, packed=True, random_state=0)
+    assert all(len(set(lengths[batch])) == 2 for batch in dealt)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_items_far_beyond_the_budget_get_batches_of_their_own(shuffle):
+    dealt = batches(np.full(3, 1000), batch_tokens=10, shuffle=shuffle, random_state=0)
+    assert sorted(batch.tolist() for batch in dealt) == [[0], [1], [2]]

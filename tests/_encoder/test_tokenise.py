@@ -460,3 +460,58 @@ def test_what_was_asked_for_last_is_remembered_longest(bert, monkeypatch):
     assert read.count("asked for again") == 1
     assert len(_texts._CACHE) < 300
     _texts.clear_cache()
+
+
+@pytest.mark.parametrize(("max_length", "n_last"), [(44, 6), (43, 5), (39, 5), (38, 4), (11, 0)])
+def test_as_many_of_the_last_rounds_are_kept_as_fit(bert, max_length, n_last):
+    """Every text is one token, a round six, the mark one, and two tokens are special."""
+    turns = ["hello", *["good"] * 5, "sorry"]
+    tokenised = tokenise(one_battle(turns, turns, turns), bert, max_length=max_length)
+    first, *others = [f"prompt : {turn} response : {turn}" for turn in turns]
+    mark = ["\u2026"] if n_last < 6 else []
+    kept = [first, *mark, *others[6 - n_last :]]
+    assert read(tokenised, bert) == " ".join(["[CLS]", *kept, "[SEP]"])
+    assert tokenised.report["tokens"].tolist() == [7] * 3
+    assert tokenised.report["tokens_kept"].tolist() == [1 + n_last] * 3
+    assert tokenised.report["rounds_left_out"].tolist() == [6 - n_last] * 3
+
+
+def test_no_round_is_kept_before_one_that_is_left_out(bert):
+    turns = ["hello", "", "good", "sorry"]
+    tokenised = tokenise(one_battle(turns, turns, turns), bert, max_length=20)
+    assert read(tokenised, bert) == (
+        "[CLS] prompt : hello response : hello \u2026 prompt : sorry response : sorry [SEP]"
+    )
+
+
+def test_empty_responses_leave_their_room_to_the_prompts(bert):
+    prompts, responses = [LONG] * 20, [None] * 20
+    tokenised = tokenise(one_battle(prompts, responses, responses), bert, max_length=125)
+    assert len(ids_of(tokenised)) == 125
+    assert tokenised.report["rounds_left_out"].tolist() == [0] * 3
+
+
+def test_of_a_single_token_a_cut_keeps_the_first():
+    ids, marker = np.arange(100), np.array([-1])
+    kept = [cut(ids, 2, marker, name).tolist() for name in ("head_tail", "middle")]
+    assert kept == [[0, -1], [0, -1]]
+    assert cut(ids, 10, marker, "head_tail").tolist() == [*range(7), -1, 98, 99]
+
+
+def test_the_mark_of_rounds_left_out_is_of_neither_response(bert):
+    turns = ["hello"] * 20
+    tokenised = tokenise(one_battle(turns, turns, turns), bert, layout="cross", max_length=40)
+    (mark,) = Plan(bert, "cross", 40, 0.25, "head").marker
+    types = tokenised.sequences.types[: len(ids_of(tokenised))]
+    assert types[ids_of(tokenised) == mark].tolist() == [0]
+
+
+def test_the_layout_where_white_space_counts(tiny):
+    tokenizer = load_tokenizer(tiny("gpt2"))
+    X = one_battle(["Hello", "Why?"], ["yes", "no"], ["maybe", None])
+    assert read(tokenise(X, tokenizer), tokenizer) == (
+        "Prompt:\nHello\n\nResponse:\nyes\n\nPrompt:\nWhy?\n\nResponse:\nno"
+    )
+    assert read(tokenise(one_battle(), tokenizer, layout="cross"), tokenizer) == (
+        "Prompt:\nWhy?\n\nResponse A:\nyes\n\nResponse B:\nno"
+    )
