@@ -1,3 +1,4 @@
+import os
 import pathlib
 import pickle
 import re
@@ -515,3 +516,76 @@ def test_the_layout_where_white_space_counts(tiny):
     assert read(tokenise(one_battle(), tokenizer, layout="cross"), tokenizer) == (
         "Prompt:\nWhy?\n\nResponse A:\nyes\n\nResponse B:\nno"
     )
+
+
+def test_more_texts_than_are_tokenised_at_once(bert, monkeypatch):
+    _texts.clear_cache()
+    texts = [f"hello {number}" for number in range(10)]
+    expected = _texts.tokenise_texts(texts, bert)
+    _texts.clear_cache()
+    monkeypatch.setattr(_texts, "_CHUNK", 3)
+    found = _texts.tokenise_texts(texts, bert)
+    assert list(found) == texts
+    for text in texts:
+        np.testing.assert_array_equal(found[text], expected[text])
+
+
+def test_only_a_worker_leaves_the_other_cores_alone(bert, monkeypatch):
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "set, so that it is put back")
+    monkeypatch.delenv("TOKENIZERS_PARALLELISM")
+    _texts.raw_ids(["hello"], bert)
+    assert "TOKENIZERS_PARALLELISM" not in os.environ
+    monkeypatch.setattr(_texts.multiprocessing, "parent_process", Mock())
+    _texts.raw_ids(["hello"], bert)
+    assert os.environ["TOKENIZERS_PARALLELISM"] == "false"
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "true")
+    _texts.raw_ids(["hello"], bert)
+    assert os.environ["TOKENIZERS_PARALLELISM"] == "true"
+
+
+def test_how_a_tokenizer_was_called_does_not_make_it_another(tiny):
+    used, new = load_tokenizer(tiny("bert")), load_tokenizer(tiny("bert"))
+    used(["hello", "hello world"], padding=True, truncation=True, max_length=3)
+    assert _texts.fingerprint(used) == _texts.fingerprint(new)
+
+
+def test_tokenizers_in_python_differ_by_their_vocabulary():
+    class InPython:
+        all_special_tokens = ("[UNK]",)
+
+        def __init__(self, *words):
+            self.words = words
+
+        def __len__(self):
+            return len(self.words)
+
+        def get_vocab(self):
+            return {word: number for number, word in enumerate(self.words)}
+
+    one, other = InPython("[UNK]", "yes"), InPython("[UNK]", "no")
+    assert _texts.fingerprint(one) != _texts.fingerprint(other)
+    assert _texts.fingerprint(one) == _texts.fingerprint(InPython("[UNK]", "yes"))
+
+
+@pytest.mark.parametrize("family", ["llama", "t5"])
+def test_the_name_of_a_special_token_is_read_as_text(tiny, family):
+    tokenizer = load_tokenizer(tiny(family))
+    name = tokenizer.eos_token
+    apart = f"yes {name[0]} {name[1:]} no"
+    found = _texts.tokenise_texts([f"yes {name} no", apart], tokenizer)
+    np.testing.assert_array_equal(found[f"yes {name} no"], found[apart])
+
+
+def test_a_text_that_two_threads_tokenise_takes_its_room_once(bert, monkeypatch):
+    _texts.clear_cache()
+    raw_ids, other_thread = _texts.raw_ids, iter([_texts.tokenise_texts])
+
+    def meanwhile(texts, tokenizer):
+        for tokenise_texts in other_thread:
+            tokenise_texts(texts, tokenizer)
+        return raw_ids(texts, tokenizer)
+
+    monkeypatch.setattr(_texts, "raw_ids", meanwhile)
+    found = _texts.tokenise_texts(["hello"], bert)
+    assert len(_texts._CACHE) == 1
+    assert _texts._held == _texts._size("hello", found["hello"])
