@@ -589,3 +589,18 @@ def test_a_text_that_two_threads_tokenise_takes_its_room_once(bert, monkeypatch)
     found = _texts.tokenise_texts(["hello"], bert)
     assert len(_texts._CACHE) == 1
     assert _texts._held == _texts._size("hello", found["hello"])
+
+
+@pytest.mark.parametrize("layout", ["siamese", "cross"])
+def test_sequences_are_taken_with_their_types(bert, battles, layout):
+    sequences = tokenise(battles, bert, layout=layout).sequences
+    order = [3, 0, 3]
+    taken = sequences.take(order)
+    assert len(taken) == 3
+    for place, number in enumerate(order):
+        one = slice(*taken.offsets[place : place + 2])
+        given = slice(*sequences.offsets[number : number + 2])
+        np.testing.assert_array_equal(taken.ids[one], sequences.ids[given])
+        np.testing.assert_array_equal(taken.types[one], sequences.types[given])
+    nothing = tokenise(battles.iloc[:0], bert, layout=layout).sequences
+    assert len(nothing.take([])) == 0
