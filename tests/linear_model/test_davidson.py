@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.optimize import check_grad, minimize
 from scipy.sparse import csr_array, csr_matrix
-from scipy.special import log_softmax
+from scipy.special import log_softmax, softmax
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.metrics import log_loss
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -311,3 +311,53 @@ def test_integers_in_an_object_array_are_labels():
     model = DavidsonClassifier().fit(D, pd.Series(y, dtype=object))
     assert model.classes_.tolist() == y
     np.testing.assert_array_equal(model.coef_, DavidsonClassifier().fit(D, y).coef_)
+
+
+def test_the_logits_exponentiate_to_the_probabilities():
+    D, y = draw()
+    model = DavidsonClassifier().fit(D, y)
+    logits = model.decision_function(D)
+    np.testing.assert_allclose(softmax(logits, axis=1), model.predict_proba(D))
+    np.testing.assert_array_equal(logits[:, 0], -logits[:, 1])
+    np.testing.assert_allclose(logits[:, 0], D @ model.coef_ / 2)
+
+
+@pytest.mark.parametrize("ties", [True, False])
+def test_a_column_of_zeros_needs_no_penalty(ties):
+    D, y = draw(ties=ties)
+    options = {"alpha": 0, "tie_alpha": 0, "tol": 1e-8}
+    with np.errstate(divide="raise"):
+        model = DavidsonClassifier(**options).fit(np.insert(D, 2, 0, axis=1), y)
+    expected = DavidsonClassifier(**options).fit(D, y)
+    assert model.coef_[2] == model.tie_coef_[2] == 0
+    np.testing.assert_allclose(np.delete(model.coef_, 2), expected.coef_, atol=1e-6)
+
+
+@pytest.mark.parametrize("auto", ["alpha", "tie_alpha"])
+def test_either_auto_minds_weights_that_sum_to_little(auto):
+    D, y = draw()
+    with pytest.warns(ArenaWarning, match="400 battles sum to 1,.*Divide"):
+        DavidsonClassifier(**{auto: "auto"}).fit(D, y, sample_weight=np.full(400, 1 / 400))
+
+
+@pytest.mark.parametrize("container", [np.asarray, csr_matrix])
+def test_features_in_single_precision_are_not_copied_into_double(container, monkeypatch):
+    D, y = draw()
+    X, seen = container(D.astype(np.float32)), []
+
+    class Seen(_DavidsonLoss):
+        def __init__(self, D, *arguments):
+            seen.append(D)
+            super().__init__(D, *arguments)
+
+    monkeypatch.setattr(_davidson, "_DavidsonLoss", Seen)
+    model = DavidsonClassifier().fit(X, y)
+    given, used = (getattr(one, "data", one) for one in (X, seen[0]))
+    assert np.shares_memory(given, used)
+    assert seen[0].dtype == np.float32
+    assert model.coef_.dtype == model.predict_proba(X).dtype == np.float64
+
+
+def test_a_misspelt_label_of_the_arena_is_named():
+    with pytest.raises(LabelsError, match="'model_c'"):
+        DavidsonClassifier().fit(np.eye(3), ["model_a", "model_b", "model_c"])
