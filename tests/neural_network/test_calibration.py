@@ -72,3 +72,16 @@ def test_the_scale_of_weights_does_not_move_the_temperature():
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_log_odds_of_certain_predictions_are_finite(n_classes):
     assert np.isfinite(_calibration.log_odds(np.eye(n_classes))).all()
+
+
+def test_probabilities_are_double_however_large_the_logits():
+    logits = np.array([[[1000.0, 0.0, 1000.0]]], dtype=np.float32)
+    found = _calibration.probabilities(logits)
+    assert found.dtype == np.float64
+    np.testing.assert_array_equal(found, [[0.5, 0.0, 0.5]])
+
+
+def test_the_prior_loss_is_weighted_by_the_battles_it_judges():
+    shares, target = np.array([[0.3, 0.3, 0.4]]), np.eye(3)[[0, 2]]
+    found = _calibration.prior_loss(shares, np.ones(1), target, np.array([1.0, 3.0]))
+    assert found == pytest.approx(-(np.log(0.3) + 3 * np.log(0.4)) / 4)

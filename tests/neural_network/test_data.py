@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from arena_estimators._encoder._tokenise import Sequences
-from arena_estimators.neural_network._data import Dealing, PairData, Steps
+from arena_estimators.neural_network._data import Dealing, PairData, Steps, apply
 
 DEALING = {"batch_tokens": 100, "accumulate": 2, "seed": 3, "pad_id": 0, "packed": False}
 DEALING |= {"static": False, "pin": False, "part_tokens": 100, "piece_tokens": 60}
@@ -139,3 +139,59 @@ def test_a_static_batch_has_room_for_much_padding(data):
     size = {"batch_tokens": 4000, "part_tokens": 4000}
     (step,) = _steps(few, packed=True, static=True, **size)
     assert step.parts[0]["inputs"][0]["input_ids"].shape == (1, 4000)
+
+
+def test_a_batch_has_its_own_style_labels_and_weights(data):
+    other = PairData(data.sequences, data.rows, data.odd, data.even + 1, data.target, data.weight)
+    some = np.arange(49, 20, -2)
+    for step in _steps(other.take(some)):
+        for part in step.parts:
+            rows = some[part["positions"]]
+            for name in ("odd", "even", "target", "weight"):
+                expected = getattr(other, name)[rows].astype(np.float32)
+                np.testing.assert_array_equal(part[name].numpy(), expected)
+
+
+def test_what_is_padded_together_is_small_and_of_similar_length(data):
+    for step in _steps(data):
+        for part in step.parts:
+            for inputs in part["inputs"]:
+                lengths = inputs["attention_mask"].sum(1)
+                assert inputs["input_ids"].numel() <= 60
+                assert lengths.min() >= 0.75 * lengths.max()
+
+
+def test_padding_is_made_of_the_given_token(data):
+    for step in _steps(data, pad_id=7):
+        for part in step.parts:
+            for inputs in part["inputs"]:
+                assert (inputs["input_ids"][inputs["attention_mask"] == 0] == 7).all()
+
+
+def test_light_steps_count_less(data):
+    steps = list(_steps(data, accumulate=1))
+    mean = data.weight.mean()
+    for step in steps:
+        for part in step.parts:
+            assert part["total"] == pytest.approx(len(step) * mean)
+            assert step.weight == pytest.approx(data.weight[part["positions"]].sum())
+
+
+def test_battles_dealt_otherwise_are_described_otherwise(data):
+    alike = [_steps(data).describe(), _steps(data, rank=1).describe()]
+    assert alike[0] == alike[1]
+    changed = ({"seed": 4}, {"accumulate": 1}, {"batch_tokens": 90}, {"packed": True}, {"size": 2})
+    for changes in changed:
+        assert _steps(data, **changes).describe() != alike[0]
+
+
+def test_a_validation_without_battles_has_no_step(data):
+    assert len(_steps(data.take(np.arange(0)), training=False)) == 0
+
+
+def test_functions_reach_the_tensors_within():
+    given = {"inputs": [{"ids": torch.ones(2), "max_length": 3}], "seed": 5, "rows": torch.ones(1)}
+    found = apply(given, torch.Tensor.neg)
+    assert found["inputs"][0]["ids"].tolist() == [-1, -1]
+    assert found["rows"].tolist() == [-1]
+    assert (found["inputs"][0]["max_length"], found["seed"]) == (3, 5)

@@ -90,3 +90,33 @@ def test_the_shares_are_those_of_the_weights(kind):
 def test_heads_begin_with_a_chance_of_ties_where_there_is_none(kind):
     found = _first_guess(kind, np.eye(3)[[0, 1]], np.ones(2))
     assert 0 < found[2] < 0.01
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_smoothing_moves_a_share_of_the_target_to_all_classes_alike(n_classes):
+    torch.manual_seed(0)
+    logits = torch.randn(1, 5, n_classes)
+    target = torch.eye(n_classes)[[0, 1, 1, -1, 0]]
+    truth = {"weight": torch.rand(5), "total": 5.0}
+    smooth = PairLoss(0.3)(logits, truth | {"target": target})
+    plain = PairLoss()(logits, truth | {"target": 0.7 * target + 0.3 / n_classes})
+    assert smooth.item() == pytest.approx(plain.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", [SiameseHeads, CrossHeads])
+def test_the_logits_of_the_style_alone_are_added(kind):
+    torch.manual_seed(0)
+    heads = _lively(kind(8, 3, 2, 3))
+    vectors, odd, even = torch.randn(5, 2, 8), torch.randn(5, 3), torch.randn(5, 2)
+    with torch.no_grad():
+        given, alone = heads(vectors, odd, even), heads.style(odd, even)
+        heads.style = None
+        without = heads(vectors, odd, even)
+    np.testing.assert_allclose(given, without + alone, rtol=1e-5)
+    assert np.ptp(alone.numpy()) > 1
+
+
+def test_the_loss_of_logits_in_half_precision_is_not():
+    logits, target = torch.tensor([[[1.0, 3.0, -2.0]]]), torch.eye(3)[:1]
+    truth = {"target": target, "weight": torch.ones(1), "total": 1.0}
+    assert PairLoss()(logits.bfloat16(), truth) == PairLoss()(logits, truth)

@@ -79,3 +79,12 @@ def test_a_warm_up_is_rounded_up_to_whole_steps():
     rates = [rate_at(step, 15, warmup=0.1, schedule="constant") for step in range(3)]
     assert rates == pytest.approx([0.5, 1.0, 1.0])
     assert rate_at(0, 100, warmup=0.07, schedule="constant") == pytest.approx(1 / 7)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [("linear", [0.75, 0.5, 0.25]), ("cosine", [(2 + 2**0.5) / 4, 0.5, (2 - 2**0.5) / 4])],
+)
+def test_after_the_warm_up_rates_fall_to_nothing(schedule, expected):
+    rates = [rate_at(step, 50, warmup=0.2, schedule=schedule) for step in (20, 30, 40)]
+    assert rates == pytest.approx(expected)
