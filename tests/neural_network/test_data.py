@@ -195,3 +195,49 @@ def test_functions_reach_the_tensors_within():
     assert found["inputs"][0]["ids"].tolist() == [-1, -1]
     assert found["rows"].tolist() == [-1]
     assert (found["inputs"][0]["max_length"], found["seed"]) == (3, 5)
+
+
+def test_a_battle_takes_the_room_its_sequences_do(data):
+    """Beside a long sequence a short one is padded, unless the two are packed."""
+    two = Sequences(np.ones(40, dtype=np.int32), np.array([0, 30, 40]), None)
+    one = PairData(two, np.array([[0, 1]]), data.odd[:1], data.even[:1])
+    assert one.lengths(packed=True).tolist() == [40]
+    assert one.lengths(packed=False).tolist() == [60]
+
+
+def _of_lengths(lengths, rows):
+    """Give battles of sequences that have these lengths."""
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    sequences = Sequences(np.ones(offsets[-1], dtype=np.int32), offsets, None)
+    style, weight = np.zeros((len(rows), 1), dtype=np.float32), np.ones(len(rows))
+    return PairData(sequences, np.array(rows), style, style, np.eye(3)[weight.astype(int)], weight)
+
+
+def test_packed_batches_are_filled_whatever_the_lengths():
+    data = _of_lengths([20, 20, 10, 10, 10, 10], [[0, 1], [2, 3], [4, 5]])
+    (step,) = _steps(data, packed=True, batch_tokens=80, accumulate=1)
+    assert len(step) == 3
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_one_shape_holds_many_short_sequences_and_one_beyond_the_budget(seed):
+    rows = np.arange(202).reshape(-1, 2)
+    data = _of_lengths([1] * 200 + [150, 80], rows)
+    steps = _steps(data, packed=True, static=True, batch_tokens=200, part_tokens=200, seed=seed)
+    shapes, n_battles = set(), 0
+    for steps.epoch in (0, 1):
+        for step in steps:
+            n_battles += len(step)
+            shapes |= {
+                (inputs["input_ids"].shape, inputs["cu_seqlens"].shape)
+                for part in step.parts
+                for inputs in part["inputs"]
+            }
+    assert n_battles == 2 * 101
+    assert len(shapes) == 1
+
+
+def test_sequences_of_one_length_are_computed_together():
+    (step,) = _steps(_of_lengths([20, 10, 10, 10], [[0, 1], [2, 3]]), accumulate=1)
+    (part,) = step.parts
+    assert [inputs["input_ids"].shape for inputs in part["inputs"]] == [(1, 20), (3, 10)]
