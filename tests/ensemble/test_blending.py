@@ -2,12 +2,14 @@ import copy
 import operator
 import pickle
 import shutil
+import threading
 
 import joblib
 import numpy as np
 import pandas as pd
 import pytest
 from joblib.parallel import ThreadingBackend
+from scipy.optimize import check_grad
 from scipy.special import softmax
 from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
@@ -51,8 +53,10 @@ from arena_estimators import (
     swap_inconsistency,
     swap_proba,
 )
+from arena_estimators.ensemble import _pooling
+from arena_estimators.ensemble._folds import fit_and_predict_out_of_fold, make_splits
 from arena_estimators.ensemble._members import weight_name
-from arena_estimators.ensemble._pooling import fit_pool, mean_log_loss, pool
+from arena_estimators.ensemble._pooling import SMALLEST, fit_pool, mean_log_loss, pool
 from arena_estimators.exceptions import ArenaError, BattlesError, LabelsError
 
 
@@ -696,3 +700,126 @@ def test_without_a_member_the_weights_given_to_the_others_sum_to_one(data, space
     rest = BlendingClassifier(members[1:], weights=[0.6, 0.4], **options).fit(data.X, data.y)
     gain = rest.oof_log_loss_["blend"] - model.oof_log_loss_["blend"]
     assert model.leave_one_out_["m0"] == pytest.approx(gain)
+
+
+@pytest.mark.parametrize(("cv", "n_folds"), [(None, 5), (np.int64(3), 3)])
+def test_folds_that_are_only_counted_keep_prompts_together(data, cv, n_folds):
+    found = make_splits(cv, data.X, data.y)
+    expected = list(PromptGroupKFold(n_folds).split(data.X))
+    for parts in zip(found, expected, strict=True):
+        for one, other in zip(*parts, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_folds_may_be_masks(data):
+    masks = np.arange(200) % 2 == np.arange(2)[:, None]
+    splits = [(~test, test) for test in masks]
+    numbers = [(np.flatnonzero(train), np.flatnonzero(test)) for train, test in splits]
+    masked, numbered = (
+        BlendingClassifier(MEMBERS, cv=cv).fit(data.X, data.y) for cv in (splits, numbers)
+    )
+    pd.testing.assert_series_equal(masked.weights_, numbered.weights_)
+    with pytest.raises(ArenaError, match="exactly one fold"):
+        make_splits([(~masks[0], masks[0]), (masks[0], masks[0])], data.X, data.y)
+
+
+def test_the_last_battles_must_be_in_a_fold_too(data):
+    splits = [(np.arange(100), np.arange(100, 150)), (np.arange(100, 200), np.arange(100))]
+    with pytest.raises(ArenaError, match="every battle in the test part of exactly one fold"):
+        make_splits(splits, data.X, data.y)
+
+
+def test_battles_that_no_fold_tests_have_no_prediction(data):
+    splits = [(np.arange(100), np.arange(100, 150))]
+    arguments = (data.X, data.y, None, splits, np.unique(data.y))
+    proba, fitted = fit_and_predict_out_of_fold(MEMBERS, *arguments, refit=False)
+    assert not fitted
+    assert proba.shape == (2, 200, 3)
+    np.testing.assert_array_equal(
+        np.isfinite(proba).all(axis=(0, 2)), np.isin(np.arange(200), np.arange(100, 150))
+    )
+
+
+class Together(DavidsonClassifier):
+    """Can only be fitted while another one is."""
+
+    meet = threading.Barrier(2)
+
+    def fit(self, D, y, sample_weight=None):
+        Together.meet.wait(timeout=20)
+        return super().fit(D, y, sample_weight)
+
+
+def test_members_are_fitted_side_by_side(data):
+    members = [
+        (name, make_pipeline(PairStyleFeatures(), StandardScaler(with_mean=False), Together(0.1)))
+        for name in "ab"
+    ]
+    options = {"weights": [0.5, 0.5], "temperature": 1.0, "n_jobs": 2}
+    with joblib.parallel_config(backend="threading"):
+        BlendingClassifier(members, **options).fit(data.X, data.y)
+
+
+def test_the_member_whose_fit_fails_is_named(data):
+    members = [("good", style()), ("bad", make_pipeline(PairStyleFeatures(), Untouched()))]
+    with pytest.raises(AssertionError, match="was fitted before") as error:
+        BlendingClassifier(members, weights=[0.5, 0.5], temperature=1.0).fit(data.X, data.y)
+    assert any("'bad'" in note and "being fitted" in note for note in error.value.__notes__)
+
+
+def test_certain_members_mix_to_finite_probabilities():
+    members = np.array([[[1.0, 0.0, 0.0]], [[0.5, 0.5, 0.0]]])
+    weights = np.array([0.5, 0.5])
+    mean = pool(members, weights, 1.0, "probability")
+    np.testing.assert_allclose(mean, [[0.75, 0.25, 0.0]])
+    cooled = pool(members, weights, 2.0, "probability")
+    np.testing.assert_allclose(cooled, [np.sqrt([3, 1, 0]) / (1 + np.sqrt(3))], atol=1e-7)
+    powers = np.sqrt([0.5, 0.5 * SMALLEST, SMALLEST**2])
+    np.testing.assert_allclose(pool(members, weights, 1.0, "log"), [powers / powers.sum()])
+
+
+def test_certain_predictions_have_a_finite_loss():
+    weight = np.array([0.25, 0.75])
+    assert mean_log_loss(np.eye(3)[[0, 1]], np.eye(3)[[0, 1]], weight) == 0
+    wrong = mean_log_loss(np.eye(3)[[0, 1]], np.eye(3)[[0, 2]], weight)
+    assert wrong == pytest.approx(-0.75 * np.log(SMALLEST))
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.4])
+@pytest.mark.parametrize("kind", ["log", "mixture"])
+def test_gradients_of_a_pool_agree_with_finite_differences(kind, temperature):
+    rng = np.random.default_rng(0)
+    members, Y = rng.dirichlet([1, 1, 1], size=(2, 30)), rng.dirichlet([1, 1, 1], size=30)
+    weight = rng.dirichlet(np.ones(30))
+    if kind == "log":
+        loss = _pooling._LogLoss(np.log(members), Y, weight)
+    else:
+        loss = _pooling._MixtureLoss(members, Y, weight, temperature)
+    error = check_grad(lambda w: loss(w)[0], lambda w: loss(w)[1], np.array([0.3, 0.6]))
+    assert error < 1e-6
+    if kind == "mixture":
+        weights = np.array([0.3, 0.7])
+        expected = mean_log_loss(Y, pool(members, weights, temperature, "probability"), weight)
+        assert loss(weights)[0] == pytest.approx(expected)
+
+
+def test_all_weight_may_go_to_one_member_at_a_low_temperature():
+    rng = np.random.default_rng(0)
+    Y, weight = np.eye(3)[rng.integers(3, size=200)], np.full(200, 1 / 200)
+    members = np.stack([0.4 * Y + 0.2, rng.dirichlet([5, 5, 5], size=200)])
+    weights, _ = fit_pool(members, Y, weight, "log", temperature=0.4)
+    np.testing.assert_allclose(weights, [1, 0], atol=0.05)
+
+
+def test_what_all_members_hold_to_be_impossible_has_a_finite_loss():
+    members, Y = np.array([[[1.0, 0.0, 0.0]], [[0.5, 0.5, 0.0]]]), np.eye(3)[[2]]
+    loss = _pooling._MixtureLoss(members, Y, np.ones(1), 1.0)
+    value, gradient = loss(np.array([0.5, 0.5]))
+    assert value == pytest.approx(-np.log(SMALLEST))
+    assert np.isfinite(gradient).all()
+
+
+def test_a_member_of_other_classes_is_refused_without_folds_too(data):
+    members = [("wrong", Fixed(data.proba, ("x", "y", "z")))]
+    with pytest.raises(LabelsError, match="Member 'wrong' .Fixed. has the classes"):
+        BlendingClassifier(members, weights=[1.0], temperature=1.0).fit(data.X, data.y)
