@@ -1,3 +1,6 @@
+import threading
+
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -417,3 +420,56 @@ def test_a_fitted_teacher_without_probabilities_is_refused_before_any_fit(data):
     for one in (teacher, FrozenEstimator(teacher)):
         with pytest.raises(ArenaError, match="The teacher .* has no predict_proba"):
             DistillingClassifier(Untouched(), one, prefit=True).fit(data.X, data.y)
+
+
+def test_soft_labels_are_for_the_teacher_where_there_is_one(data):
+    soft = 0.8 * hot(data.y) + 0.2 / 3
+    in_rows = style(LogisticRegression())
+    model = DistillingClassifier(in_rows, style(), cv=2).fit(data.X, soft)
+    np.testing.assert_allclose(model.soft_labels_.sum(axis=1), 1)
+    with pytest.raises(ValueError, match="The student.*soft labels"):
+        DistillingClassifier(in_rows, cv=2).fit(data.X, soft)
+    with pytest.raises(ValueError, match="The teacher.*soft labels"):
+        DistillingClassifier(Untouched(), in_rows, cv=2).fit(data.X, soft)
+    fitted = clone(in_rows).fit(data.X, data.y)
+    model = DistillingClassifier(style(), fitted, prefit=True, hard_weight=0.0).fit(data.X, soft)
+    np.testing.assert_allclose(model.soft_labels_, fitted.predict_proba(data.X), rtol=1e-5)
+
+
+def test_negative_weights_are_refused_before_any_fit(data):
+    with pytest.raises(ValueError, match="[Nn]egative"):
+        model = DistillingClassifier(Untouched(), cv=2)
+        model.fit(data.X, data.y, sample_weight=np.r_[-1, np.ones(149)])
+
+
+def test_a_student_that_names_other_classes_is_refused(data):
+    class Renaming(Recorder):
+        def fit(self, X, y, sample_weight=None):
+            super().fit(X, y, sample_weight).classes_ = np.array(["x", "y", "z"])
+            return self
+
+    with pytest.raises(LabelsError, match="The student .Renaming. has the classes"):
+        DistillingClassifier(Renaming(), style(), cv=2).fit(data.X, data.y)
+
+
+class Together(DavidsonClassifier):
+    """Can only be fitted while another one is."""
+
+    meet = threading.Barrier(2)
+
+    def fit(self, D, y, sample_weight=None):
+        Together.meet.wait(timeout=20)
+        return super().fit(D, y, sample_weight)
+
+
+def test_teachers_are_fitted_side_by_side(data):
+    model = DistillingClassifier(style(), style(Together(0.1)), cv=2, n_jobs=2)
+    with joblib.parallel_config(backend="threading"):
+        model.fit(data.X, data.y)
+
+
+def test_every_kind_of_nothing_is_the_same_battle():
+    nothing = ["", None, [None], [""]]
+    X = pd.DataFrame({"prompt": nothing, "response_a": "x", "response_b": nothing}, dtype=object)
+    soft = soften_labels(X, ["model_a", "model_b", "tie", "tie"], np.eye(3)[[0] * 4], hard_weight=1)
+    np.testing.assert_allclose(soft, [[0.25, 0.25, 0.5]] * 4)
