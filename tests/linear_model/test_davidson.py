@@ -353,8 +353,3 @@ def test_features_in_single_precision_are_not_copied_into_double(container, monk
         assert used.dtype == np.float32
         assert np.shares_memory(used.data, X.data)
     assert model.coef_.dtype == proba.dtype == np.float64
-
-
-def test_a_misspelt_label_of_the_arena_is_named():
-    with pytest.raises(LabelsError, match="'model_c'"):
-        DavidsonClassifier().fit(np.eye(3), ["model_a", "model_b", "model_c"])
