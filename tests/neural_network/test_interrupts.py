@@ -11,6 +11,14 @@ from arena_estimators.exceptions import ArenaWarning
 from arena_estimators.neural_network._interrupts import Interrupts
 
 
+@pytest.fixture(autouse=True)
+def heed_ctrl_c():
+    """Let Ctrl-C raise KeyboardInterrupt: what starts in the background may ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_ctrl_c_leaves_a_usable_estimator(small, learnable):
     class Interrupt(Callback):
         def on_batch_end(self, net, **kwargs):
