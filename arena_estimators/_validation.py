@@ -2,13 +2,15 @@
 
 from numbers import Integral, Real
 
+import numpy as np
+import pandas as pd
 from sklearn.base import _fit_context as fit_context
 from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions
 from sklearn.utils._param_validation import validate_params as validate_params
 from sklearn.utils.validation import validate_data
 
 from arena_estimators.battles import COLUMNS, check_battles, check_labels, look_like_json
-from arena_estimators.exceptions import ArenaError, warn
+from arena_estimators.exceptions import ArenaError, LabelsError, warn
 
 __all__ = [
     "HasMethods",
@@ -19,11 +21,19 @@ __all__ = [
     "Real",
     "StrOptions",
     "check_blocks",
+    "check_no_label_missing",
     "check_some_weight",
     "fit_context",
     "validate_battles",
     "validate_params",
 ]
+
+
+def check_no_label_missing(y, name):
+    """Refuse labels that are None or NaN, which NumPy would sort or count as a class."""
+    missing = np.flatnonzero(pd.isna(np.asarray(y, dtype=object)))
+    if len(missing):
+        raise LabelsError(f"The label in {name}, row {missing[0]}, is missing.")
 
 
 def check_some_weight(weight):

@@ -6,7 +6,12 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import column_or_1d
 
-from arena_estimators._validation import Interval, StrOptions, validate_params
+from arena_estimators._validation import (
+    Interval,
+    StrOptions,
+    check_no_label_missing,
+    validate_params,
+)
 from arena_estimators.battles import columns_of, swap, swap_proba
 from arena_estimators.exceptions import ArenaError, LabelsError
 
@@ -99,9 +104,7 @@ def expected_calibration_error(y_true, y_proba, *, n_bins=15, strategy="uniform"
     y_true = column_or_1d(y_true)
     if not len(y_true):
         raise LabelsError("y_true is empty; there is nothing to measure.")
-    missing = np.flatnonzero(pd.isna(y_true))
-    if len(missing):
-        raise LabelsError(f"The label in y_true, row {missing[0]}, is missing.")
+    check_no_label_missing(y_true, "y_true")
     classes = np.unique(y_true if labels is None else labels)
     if labels is not None and list(labels) != classes.tolist():
         raise LabelsError(

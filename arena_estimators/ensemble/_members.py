@@ -137,11 +137,10 @@ def _check_held(estimator, name):
 
 def _check_reads_battles(estimator, name):
     """Refuse a classifier of numbers that no transformer of battles stands before."""
-    if isinstance(estimator, FrozenEstimator):
+    before = estimator.steps[:-1] if isinstance(estimator, Pipeline) else []
+    transformed = any(step not in (None, "passthrough") for _, step in before)
+    if transformed or isinstance(estimator, FrozenEstimator):
         return
-    if isinstance(estimator, Pipeline):
-        if any(step not in (None, "passthrough") for _, step in estimator.steps[:-1]):
-            return
     held = _held_by(estimator)
     for one in held:
         _check_reads_battles(one, name)

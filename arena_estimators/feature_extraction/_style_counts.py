@@ -38,7 +38,7 @@ _BOLD_LINES = re.compile(r"__[^_\n]+__")
 _INLINE_CODE = re.compile(r"`[^`\n]+`")
 _LINK = re.compile(r"https?://|\]\(\S")
 _TABLE_ROW = re.compile(r"\n *\|.*\| *(?=\n|$)")
-_OPENING = re.compile(rf"(?:{'|'.join(OPENINGS)})\b")
+_OPENING = re.compile(rf"(?:{'|'.join(map(re.escape, OPENINGS))})\b")
 _FINISHED = frozenset(".!?…。！？)]}>\"'”’`*|~")
 
 

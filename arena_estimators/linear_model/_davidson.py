@@ -17,12 +17,13 @@ from threadpoolctl import threadpool_limits
 from arena_estimators._validation import (
     Interval,
     StrOptions,
+    check_no_label_missing,
     check_some_weight,
     fit_context,
     validate_data,
 )
 from arena_estimators.battles import CLASSES, COLUMNS, check_labels
-from arena_estimators.exceptions import ArenaError, BattlesError, LabelsError, warn
+from arena_estimators.exceptions import ArenaError, BattlesError, warn
 
 
 class DavidsonClassifier(ClassifierMixin, BaseEstimator):
@@ -165,7 +166,8 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
         _refuse_battles(X)
         soft = np.asarray(y).ndim == 2 and np.asarray(y).shape[1] > 1
         soft_labels = check_labels(y) if soft else None
-        _refuse_missing(y)
+        if y is not None:  # scikit-learn has the message
+            check_no_label_missing(y, "y")
         D, checked = check_X_y(
             X,
             y,
@@ -287,12 +289,6 @@ def _refuse_battles(X):
             "PairTfidfVectorizer() or PairStyleFeatures() before it in a pipeline, or take "
             "make_arena_pipeline()."
         )
-
-
-def _refuse_missing(y):
-    missing = np.flatnonzero(pd.isna(np.asarray(y, dtype=object)))
-    if y is not None and len(missing):
-        raise LabelsError(f"The label in y, row {missing[0]}, is missing.")
 
 
 def _absolute(D):

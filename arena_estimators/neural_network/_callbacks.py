@@ -66,7 +66,7 @@ class KeepBest(Callback):
     `alone` says that no others follow, which may load other weights and their history at the end.
     """
 
-    def __init__(self, alone=True):
+    def __init__(self, alone):
         self.alone = alone
 
     def on_train_begin(self, net, **kwargs):

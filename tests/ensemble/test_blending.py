@@ -2,7 +2,6 @@ import copy
 import operator
 import pickle
 import shutil
-import threading
 
 import joblib
 import numpy as np
@@ -740,19 +739,9 @@ def test_battles_that_no_fold_tests_have_no_prediction(data):
     )
 
 
-class Together(DavidsonClassifier):
-    """Can only be fitted while another one is."""
-
-    meet = threading.Barrier(2)
-
-    def fit(self, D, y, sample_weight=None):
-        Together.meet.wait(timeout=20)
-        return super().fit(D, y, sample_weight)
-
-
-def test_members_are_fitted_side_by_side(data):
+def test_members_are_fitted_side_by_side(data, together):
     members = [
-        (name, make_pipeline(PairStyleFeatures(), StandardScaler(with_mean=False), Together(0.1)))
+        (name, make_pipeline(PairStyleFeatures(), StandardScaler(with_mean=False), together))
         for name in "ab"
     ]
     options = {"weights": [0.5, 0.5], "temperature": 1.0, "n_jobs": 2}

@@ -1,5 +1,3 @@
-import threading
-
 import joblib
 import numpy as np
 import pandas as pd
@@ -452,18 +450,8 @@ def test_a_student_that_names_other_classes_is_refused(data):
         DistillingClassifier(Renaming(), style(), cv=2).fit(data.X, data.y)
 
 
-class Together(DavidsonClassifier):
-    """Can only be fitted while another one is."""
-
-    meet = threading.Barrier(2)
-
-    def fit(self, D, y, sample_weight=None):
-        Together.meet.wait(timeout=20)
-        return super().fit(D, y, sample_weight)
-
-
-def test_teachers_are_fitted_side_by_side(data):
-    model = DistillingClassifier(style(), style(Together(0.1)), cv=2, n_jobs=2)
+def test_teachers_are_fitted_side_by_side(data, together):
+    model = DistillingClassifier(style(), style(together), cv=2, n_jobs=2)
     with joblib.parallel_config(backend="threading"):
         model.fit(data.X, data.y)
 

@@ -476,6 +476,7 @@ class FirstIsBest(Callback):
         self.weights_.append([value.clone() for value in net.module_.parameters()])
 
 
+# skorch says where Checkpoint loads weights of a net that was told no device; PairNet never is.
 @pytest.mark.filterwarnings("ignore:Setting self.device:skorch.exceptions.DeviceWarning")
 @pytest.mark.parametrize("kind", ["stopping", "checkpoint"])
 def test_callbacks_that_load_weights_do_not_replace_the_best_epoch(
