@@ -1,5 +1,6 @@
 """Every kind of make_arena_pipeline: what it is made of, and that it keeps what is promised."""
 
+import functools
 import importlib.util
 import sys
 import textwrap
@@ -60,15 +61,26 @@ def parts(data):
     return next(PromptGroupKFold(3, shuffle=True, random_state=0).split(data.X))
 
 
+@pytest.fixture(scope="module")
+def fitted(data, parts):
+    """Give a function from a kind to one of it, fitted on the training part once."""
+
+    @functools.cache
+    def fit(kind):
+        model = make_arena_pipeline(kind, random_state=0)
+        return model.fit(data.X.iloc[parts[0]], data.y[parts[0]])
+
+    return fit
+
+
 def parts_of(model, kind):
     """List the parts of a kind anywhere in a model."""
     return [part for part in model.get_params().values() if isinstance(part, kind)]
 
 
-def check_kind(model, data, parts):
-    """Fit on some prompts; on the others be symmetric and better than the prior."""
+def check_kind(fitted, data, parts):
+    """On prompts it was not fitted on, a model is symmetric and better than the prior."""
     train, test = parts
-    fitted = clone(model).fit(data.X.iloc[train], data.y[train])
     X, y = data.X.iloc[test], data.y[test]
     proba = fitted.predict_proba(X)
     assert fitted.classes_.tolist() == ["model_a", "model_b", "tie"]
@@ -78,14 +90,13 @@ def check_kind(model, data, parts):
     np.testing.assert_array_equal(fitted.predict(X), fitted.classes_[proba.argmax(axis=1)])
     prior = DummyClassifier().fit(data.X.iloc[train], data.y[train]).predict_proba(X)
     assert log_loss(y, proba) < log_loss(y, prior) - 0.02
-    return fitted, proba
+    return proba
 
 
 @pytest.mark.parametrize("kind", WITHOUT_ENCODER)
-def test_a_kind_is_symmetric_and_better_than_the_prior(kind, data, parts, tmp_path):
-    model = make_arena_pipeline(kind, random_state=0)
-    fitted, proba = check_kind(model, data, parts)
-    joblib.dump(fitted, tmp_path / "model.joblib")
+def test_a_kind_is_symmetric_and_better_than_the_prior(kind, data, parts, fitted, tmp_path):
+    proba = check_kind(fitted(kind), data, parts)
+    joblib.dump(fitted(kind), tmp_path / "model.joblib")
     again = joblib.load(tmp_path / "model.joblib")
     np.testing.assert_array_equal(again.predict_proba(data.X.iloc[parts[1]]), proba)
 
@@ -102,15 +113,11 @@ def test_no_temperature_would_make_much_better_probabilities(kind):
 
 
 @pytest.mark.parametrize("kind", ["boosting", "forest", "svm"])
-def test_the_same_seed_gives_the_same(kind, data, parts):
+def test_the_same_seed_gives_the_same(kind, data, parts, fitted):
     train, test = parts
-    found = [
-        make_arena_pipeline(kind, random_state=0)
-        .fit(data.X.iloc[train], data.y[train])
-        .predict_proba(data.X.iloc[test])
-        for _ in range(2)
-    ]
-    np.testing.assert_array_equal(*found)
+    again = make_arena_pipeline(kind, random_state=0).fit(data.X.iloc[train], data.y[train])
+    X = data.X.iloc[test]
+    np.testing.assert_array_equal(again.predict_proba(X), fitted(kind).predict_proba(X))
 
 
 def test_repeated_battles_do_not_let_rounding_decide(data):
@@ -125,13 +132,13 @@ def test_repeated_battles_do_not_let_rounding_decide(data):
 @pytest.mark.filterwarnings("error:X has feature names:UserWarning")
 @pytest.mark.filterwarnings("error:When `set_output` is configured:UserWarning")
 @pytest.mark.parametrize("kind", sorted({*WITHOUT_ENCODER} - {"ensemble"}))
-def test_a_kind_does_not_mind_pandas_output(kind, data, parts):
+def test_a_kind_does_not_mind_pandas_output(kind, data, parts, fitted):
     train, test = parts
-    X, y = data.X.iloc[train], data.y[train]
     model = make_arena_pipeline(kind, random_state=0)
-    expected = clone(model).fit(X, y).predict_proba(data.X.iloc[test])
+    expected = fitted(kind).predict_proba(data.X.iloc[test])
     with config_context(transform_output="pandas"):
-        found = model.fit(X, y).predict_proba(data.X.iloc[test])
+        model.fit(data.X.iloc[train], data.y[train])
+        found = model.predict_proba(data.X.iloc[test])
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
@@ -139,8 +146,9 @@ def test_boosting_needs_no_lightgbm(monkeypatch, data, parts):
     monkeypatch.setitem(sys.modules, "lightgbm", None)
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda n: None if n == "lightgbm" else find(n))
-    fitted, _ = check_kind(make_arena_pipeline("boosting", random_state=0), data, parts)
-    assert "HistGradientBoostingClassifier" in str(fitted.get_params())
+    model = make_arena_pipeline("boosting", random_state=0)
+    check_kind(model.fit(data.X.iloc[parts[0]], data.y[parts[0]]), data, parts)
+    assert "HistGradientBoostingClassifier" in str(model.get_params())
 
 
 @pytest.mark.slow
@@ -149,8 +157,8 @@ def test_embedding_reads_the_default_encoder(data, parts, tmp_path):
     model = make_arena_pipeline("embedding")
     (vectors,) = parts_of(model, PairEmbeddings)
     vectors.set_params(max_length=64, cache_dir=str(tmp_path))
-    check_kind(model, data, parts)
     X, y = data.X.iloc[parts[0]], data.y[parts[0]]
+    check_kind(clone(model).fit(X, y), data, parts)
     with config_context(transform_output="pandas"):
         model.fit(X, y)
     with warnings.catch_warnings():

@@ -5,6 +5,7 @@
 writes `expected_cleaning.json` anew, with NLTK's own stop words, Punkt and WordNet.
 """
 
+import functools
 import json
 import pathlib
 import sys
@@ -70,15 +71,15 @@ def reference(tokenizer, lemmatize, keep_punctuation, lowercase, stop="english")
     """Give the function that cleans one text by the line people write."""
     from nltk.corpus import stopwords
     from nltk.stem import WordNetLemmatizer
-    from nltk.tokenize import NLTKWordTokenizer, TweetTokenizer, word_tokenize
+    from nltk.tokenize import NLTKWordTokenizer, TweetTokenizer
 
     tokenize = {
         "treebank": NLTKWordTokenizer().tokenize,
-        "punkt": word_tokenize,
+        "punkt": word_tokenizer(),
         "tweet": TweetTokenizer().tokenize,
     }[tokenizer]
     stop_words = set(stopwords.words(stop))
-    lemma = WordNetLemmatizer().lemmatize
+    lemma = functools.cache(WordNetLemmatizer().lemmatize)
     parts = "nvar" if lemmatize == "any" else lemmatize
 
     def clean(text):
@@ -91,6 +92,14 @@ def reference(tokenizer, lemmatize, keep_punctuation, lowercase, stop="english")
         return " ".join(words)
 
     return clean
+
+
+def word_tokenizer():
+    """Give the function that does what `word_tokenize` does, a sentence seen again only once."""
+    from nltk.tokenize import NLTKWordTokenizer, sent_tokenize
+
+    words = functools.cache(NLTKWordTokenizer().tokenize)
+    return lambda text: [word for sentence in sent_tokenize(text) for word in words(sentence)]
 
 
 def found(resource):

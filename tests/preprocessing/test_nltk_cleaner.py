@@ -1,3 +1,4 @@
+import functools
 import gc
 import json
 import os
@@ -14,10 +15,11 @@ import nltk
 import numpy as np
 import pandas as pd
 import pytest
-from cleaning_reference import EXPECTED, TEXTS, need, need_all, reference
+from cleaning_reference import EXPECTED, TEXTS, need, need_all, reference, word_tokenizer
 from hypothesis import given, settings
 from joblib.externals.loky import get_reusable_executor
 from nasty_text import lines, nasty
+from nltk.tokenize import word_tokenize
 from pandas.testing import assert_frame_equal
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
@@ -60,6 +62,13 @@ def test_expected_table_is_nltks(case):
     assert [clean(text) for text in TEXTS] == case["cleaned"]
 
 
+def test_the_references_words_are_those_of_word_tokenize():
+    need("tokenizers/punkt_tab/english/")
+    words = word_tokenizer()
+    for text in [*TEXTS, " ".join(TEXTS)]:
+        assert words(text) == word_tokenize(text)
+
+
 @pytest.fixture(scope="module", params=["treebank", "punkt", "tweet"])
 def both(request):
     """Give our cleaning of one text and NLTK's."""
@@ -86,6 +95,12 @@ def test_long_lines_are_cleaned_as_by_nltk(both, text):
     assert ours(text) == nltks(text)
 
 
+@functools.cache
+def sample_texts(file):
+    X = load_arena(file, non_text="json").X.sample(150, random_state=0)
+    return [text for column in X for text in texts(X[column])]
+
+
 @pytest.mark.real_data
 @pytest.mark.parametrize(
     ("tokenizer", "lowercase"),
@@ -95,9 +110,7 @@ def test_long_lines_are_cleaned_as_by_nltk(both, text):
 def test_real_texts_are_cleaned_as_by_nltk(arena_data, file, tokenizer, lowercase):
     """A sample of each file; `bench_cleaner --every-text` compares all texts of all."""
     need_all()
-    X = load_arena(arena_data / f"{file}.parquet", non_text="json").X
-    X = X.sample(150, random_state=0)
-    cells = [text for column in X for text in texts(X[column])]
+    cells = sample_texts(arena_data / f"{file}.parquet")
     parameters = {"tokenizer": tokenizer, "lowercase": lowercase, "lemmatize": "any"}
     parameters["keep_punctuation"] = True
     assert cleaned(cells, **parameters) == list(map(reference(**parameters), cells))
