@@ -10,6 +10,8 @@ import re
 import resource
 import time
 
+from joblib.externals.loky import get_reusable_executor
+
 RESULTS = pathlib.Path(__file__).parent / "results"
 
 
@@ -72,7 +74,7 @@ def _child(connection, function, arguments):
     result = function(*arguments)
     connection.send((result, time.perf_counter() - start, peak_memory(), base))
     connection.close()
-    os._exit(0)  # joblib's workers would keep an ordinary exit waiting
+    get_reusable_executor().shutdown()  # joblib's workers would keep the exit waiting
 
 
 def in_fresh_process(function, *arguments):
