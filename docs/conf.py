@@ -24,7 +24,8 @@ suppress_warnings = ["ref.ref", "ref.term"]
 html_theme = "pydata_sphinx_theme"
 html_theme_options = {"show_toc_level": 2, "secondary_sidebar_items": ["page-toc"]}
 html_title = "arena_estimators"
-html_sidebars = {"*": []}  # only the gallery and the API have pages below them
+# Only the API has many pages below it; the gallery needs the room for its lines of code.
+html_sidebars = {"*": [], "generated/gallery/*": []}
 html_show_sourcelink = False
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
