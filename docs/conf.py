@@ -24,8 +24,7 @@ suppress_warnings = ["ref.ref", "ref.term"]
 html_theme = "pydata_sphinx_theme"
 html_theme_options = {"show_toc_level": 2, "secondary_sidebar_items": ["page-toc"]}
 html_title = "arena_estimators"
-# Only the API has many pages below it; the gallery needs the room for its lines of code.
-html_sidebars = {"*": [], "generated/gallery/*": []}
+html_sidebars = {"**": []}  # beside them lines of code would be cut off
 html_show_sourcelink = False
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",

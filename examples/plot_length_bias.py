@@ -17,7 +17,7 @@ import numpy as np
 from arena_estimators import DavidsonClassifier, make_battles
 
 data = make_battles(3000, length_effect=1.0, style_effect=0.3, random_state=0)
-print(data.X.iloc[0].to_dict())
+print(*data.X.iloc[0], sep="\n---\n")
 
 # %%
 # The model finds the truth
