@@ -66,9 +66,10 @@ def expected_calibration_error(y_true, y_proba, *, n_bins=15, strategy="uniform"
     ----------
     y_true : array-like of shape (n_battles,)
         The true labels.
-    y_proba : array-like of shape (n_battles, n_classes)
+    y_proba : array-like of shape (n_battles, n_classes) or, of two classes, (n_battles,)
         Probabilities, columns in the order of the sorted labels. Columns of a DataFrame are found
-        by their names: the labels, with or without the prefix `winner_`, or their numbers.
+        by their names: the labels, with or without the prefix `winner_`, or their numbers. In one
+        dimension those of the second class, as scikit-learn's scorers pass them.
     n_bins : int, default=15
         The number of bins.
     strategy : {"uniform", "quantile"}, default="uniform"
@@ -119,6 +120,8 @@ def expected_calibration_error(y_true, y_proba, *, n_bins=15, strategy="uniform"
                 "or without the prefix 'winner_'. If not all occur in y_true, pass labels."
             )
     y_proba = np.asarray(y_proba, dtype=np.float64)
+    if y_proba.ndim == 1 and len(classes) == 2:
+        y_proba = np.column_stack([1 - y_proba, y_proba])
     if y_proba.shape != (len(y_true), len(classes)):
         raise LabelsError(
             f"y_proba has shape {y_proba.shape}; expected ({len(y_true)}, {len(classes)}) for "

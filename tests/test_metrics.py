@@ -1,6 +1,8 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.dummy import DummyClassifier
+from sklearn.metrics import make_scorer
 from sklearn.utils._param_validation import InvalidParameterError
 
 from arena_estimators import expected_calibration_error, swap_inconsistency
@@ -72,6 +74,22 @@ def test_columns_of_probabilities_are_found_by_their_names():
         expected_calibration_error(y, P.rename(columns={"tie": "draw"}))
     with pytest.raises(LabelsError, match="labels must be sorted"):
         expected_calibration_error(y, P.to_numpy(), labels=["tie", "model_a", "model_b"])
+
+
+@pytest.mark.parametrize("y", [["a", "a", "b", "a"], ["a", "c", "b", "a"]])
+def test_calibration_error_in_a_scorer(y):
+    """Of two classes scikit-learn's scorers pass the probability of the second alone."""
+    X = np.zeros((4, 1))
+    prior = DummyClassifier().fit(X, y)
+    expected = expected_calibration_error(["a", "b", *y], prior.predict_proba(np.zeros((6, 1))))
+    scorer = make_scorer(expected_calibration_error, response_method="predict_proba")
+    assert scorer(prior, np.zeros((6, 1)), ["a", "b", *y]) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("wrong", [[1.5, 0.5], [-0.5, 0.5], [np.nan, 0.5]])
+def test_one_probability_a_battle_is_a_probability(wrong):
+    with pytest.raises(ArenaError, match="rows sum to one"):
+        expected_calibration_error(["a", "b"], wrong)
 
 
 @pytest.mark.parametrize("wrong", [[[2.0, -1.0]], [[0.5, 0.6]], [[np.nan, 1.0]]])
