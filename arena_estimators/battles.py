@@ -79,7 +79,7 @@ def swap_proba(P):
     >>> swap_proba([[0.5, 0.2, 0.3]])
     array([[0.2, 0.5, 0.3]])
     """
-    P = _named_soft_labels(P) if isinstance(P, pd.DataFrame) else np.asarray(P)
+    P = _named_soft_labels(P) if is_frame(P) else np.asarray(P)
     if P.ndim != 2 or P.shape[1] not in (2, 3):
         raise LabelsError(
             f"swap_proba expects shape (n_battles, 3) or (n_battles, 2), got {P.shape}."
@@ -98,7 +98,7 @@ def swap_labels(y):
     -------
     ndarray of the same shape
     """
-    if isinstance(y, pd.DataFrame) or np.ndim(y) == 2:
+    if is_frame(y) or np.ndim(y) == 2:
         return swap_proba(y)
     classes, codes = check_labels(y)
     return classes[np.array([1, 0, 2])[codes]]
@@ -178,7 +178,7 @@ def check_labels(y, *, n_battles=None):
     """
     if y is None:
         raise LabelsError("y is None; battles of a test file have no winners.")
-    if isinstance(y, pd.DataFrame):
+    if is_frame(y):
         y = _named_soft_labels(y)
     values = np.asarray(y)
     if n_battles is not None and values.ndim and len(values) != n_battles:
@@ -302,10 +302,13 @@ def _of_one_type(left, right):
 
 def _check_columns(X, columns, name="X"):
     if not isinstance(X, pd.DataFrame):
+        library = type(X).__module__.partition(".")[0]
         raise BattlesError(
             f"{name} must be a pandas DataFrame with the columns {', '.join(map(repr, columns))}; "
-            f"got {type(X).__name__}. load_arena reads one from a file; what makes arrays of its "
-            "data, such as BaggingClassifier, goes behind the step that makes features."
+            f"got {library}.{type(X).__name__}. load_arena reads one from a file, to_pandas() "
+            "makes one of another library's frame, and a transformer before this step gives one "
+            "after set_output(transform='pandas'); what makes arrays of its data, such as "
+            "BaggingClassifier, goes behind the step that makes features."
         )
     for column in columns:
         count = int((X.columns == column).sum())
@@ -331,6 +334,11 @@ def _not_text(cell):
                 return f"turn {number} of type {type(turn).__name__} ({turn!r:.60})"
         return ""
     return f"a cell of type {type(cell).__name__} ({cell!r:.60})"
+
+
+def is_frame(values):
+    """Tell whether labels or probabilities are a frame, of pandas or of another library."""
+    return hasattr(values, "columns")
 
 
 def columns_of(frame, classes):

@@ -13,6 +13,7 @@ from arena_estimators import (
     PairTfidfVectorizer,
     check_battles,
     check_labels,
+    expected_calibration_error,
     make_battles,
     swap,
     swap_proba,
@@ -65,6 +66,38 @@ def test_check_battles_returns_the_frame_itself(battles):
 def test_check_battles_wants_a_frame(frame):
     with pytest.raises(BattlesError, match="must be a pandas DataFrame with the columns 'prompt'"):
         check_battles(frame)
+
+
+class _OtherFrame:
+    """A frame as other libraries have it, such as Polars."""
+
+    def __init__(self, frame):
+        self.columns, self.shape, self.to_numpy = list(frame), frame.shape, frame.to_numpy
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.to_numpy(), dtype)
+
+    def __len__(self):
+        return self.shape[0]
+
+
+def test_a_frame_of_another_library_is_told_from_pandas(battles):
+    for other in (_OtherFrame(battles), battles.to_numpy()):
+        kind = f"got {type(other).__module__.split('.')[0]}.{type(other).__name__}"
+        with pytest.raises(BattlesError, match=rf"{kind}\. .*to_pandas\(\).*transform='pandas'"):
+            check_battles(other)
+
+
+def test_columns_of_another_librarys_frame_are_found_by_name():
+    named = pd.DataFrame({"tie": [0.2], "model_a": [0.7], "model_b": [0.1]})
+    other = _OtherFrame(named)
+    np.testing.assert_array_equal(check_labels(other)[1], check_labels(named)[1])
+    np.testing.assert_array_equal(swap_proba(other), swap_proba(named))
+    np.testing.assert_array_equal(swap_labels(other), swap_labels(named))
+    classes = ["model_a", "model_b", "tie"]
+    assert expected_calibration_error(["model_a"], other, labels=classes) == pytest.approx(0.3)
+    with pytest.raises(LabelsError, match=r"columns \['winner'\]"):
+        check_labels(_OtherFrame(pd.DataFrame({"winner": ["model_a", "model_b"]})))
 
 
 def test_missing_and_doubled_columns_are_named(battles):
