@@ -112,7 +112,7 @@ def _check_probabilities(estimator, name):
             raise ArenaError(
                 f"{name} ({shown:.80}) has no {method}. Every member must be a classifier "
                 "with predict_proba; wrap one that has only a decision_function in "
-                "CalibratedClassifierCV."
+                "CalibratedClassifierCV, and give VotingClassifier voting='soft'."
             )
     _check_held(estimator, name)
 

@@ -408,6 +408,7 @@ class Untouched(DavidsonClassifier):
         ([("x", Untouched()), ("z", Untouched())], {"weights": [0.6, 0.6]}, "sum to one.*1.2"),
         ([("x", Untouched()), ("z", Untouched())], {"weights": [[0.5, 0.5]]}, "has shape .1, 2."),
         ([("x", Untouched()), ("svm", LinearSVC())], {}, "CalibratedClassifierCV"),
+        ([("hard", VotingClassifier([("x", Untouched())]))], {}, "has no .*voting='soft'"),
         ([("x", Untouched()), ("z", Untouched())], {"weights": [1.5, -0.5]}, "negative"),
         ([("x", Untouched())], {"weights": "best"}, "weights"),
         ([("x", Untouched())], {"weights": {"z": 1.0}}, "names .'z'.; the members are .'x'."),
