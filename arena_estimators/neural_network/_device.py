@@ -6,6 +6,7 @@ import os
 import shutil
 import sysconfig
 import threading
+from functools import partial
 
 import torch
 from torch import nn
@@ -130,44 +131,38 @@ def lean(encoder, device, dtype):
 
 
 def _faster(module, device, dtype):
-    """Give a faster way through a module on a device, None where there is none."""
+    """Give a faster way through a module on a device, None where there is none.
+
+    It is one that goes with the module where a callback copies or pickles it.
+    """
     if device.type == "cpu":
-        return _drop_by_bits(module) if type(module) is nn.Dropout else None
+        return partial(_drop_by_bits, module) if type(module) is nn.Dropout else None
     if type(module) is nn.LayerNorm and dtype == torch.bfloat16:
-        return _norm_in(module, dtype)
+        return partial(_norm_in, module, dtype)
     if type(module) is nn.Embedding and module.num_embeddings <= _SMALL:
-        return _look_up_by_product(module, dtype)
+        return partial(_look_up_by_product, module, dtype)
     return None
 
 
-def _drop_by_bits(module):
-    def forward(hidden):
-        if not module.training or module.p in (0.0, 1.0):
-            return functional.dropout(hidden, module.p, module.training)
-        size = hidden.numel()
-        bits = torch.empty(-(-size // 4), dtype=torch.int64).random_(-(2**63), None)
-        kept = bits.view(torch.int16)[:size] >= round(module.p * 2**16) - 2**15
-        return hidden * kept.view(hidden.shape).to(hidden.dtype).mul_(1 / (1 - module.p))
-
-    return forward
+def _drop_by_bits(module, hidden):
+    if not module.training or module.p in (0.0, 1.0):
+        return functional.dropout(hidden, module.p, module.training)
+    size = hidden.numel()
+    bits = torch.empty(-(-size // 4), dtype=torch.int64).random_(-(2**63), None)
+    kept = bits.view(torch.int16)[:size] >= round(module.p * 2**16) - 2**15
+    return hidden * kept.view(hidden.shape).to(hidden.dtype).mul_(1 / (1 - module.p))
 
 
-def _norm_in(module, dtype):
-    def forward(hidden):
-        with torch.autocast(hidden.device.type, enabled=False):
-            weight = None if module.weight is None else module.weight.to(dtype)
-            bias = None if module.bias is None else module.bias.to(dtype)
-            shape = module.normalized_shape
-            return functional.layer_norm(hidden.to(dtype), shape, weight, bias, module.eps)
-
-    return forward
+def _norm_in(module, dtype, hidden):
+    with torch.autocast(hidden.device.type, enabled=False):
+        weight = None if module.weight is None else module.weight.to(dtype)
+        bias = None if module.bias is None else module.bias.to(dtype)
+        shape = module.normalized_shape
+        return functional.layer_norm(hidden.to(dtype), shape, weight, bias, module.eps)
 
 
-def _look_up_by_product(module, dtype):
-    def forward(ids):
-        rows = torch.arange(module.num_embeddings, device=ids.device)
-        one_hot = (ids.unsqueeze(-1) == rows).to(dtype)
-        with torch.autocast(ids.device.type, enabled=False):
-            return one_hot @ module.weight.to(dtype)
-
-    return forward
+def _look_up_by_product(module, dtype, ids):
+    rows = torch.arange(module.num_embeddings, device=ids.device)
+    one_hot = (ids.unsqueeze(-1) == rows).to(dtype)
+    with torch.autocast(ids.device.type, enabled=False):
+        return one_hot @ module.weight.to(dtype)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
-from skorch.callbacks import LRScheduler
+from skorch.callbacks import Callback, LRScheduler
 from tiny_encoders import FAMILIES
 from transformers.pytorch_utils import Conv1D
 
@@ -107,6 +107,28 @@ def test_a_scheduler_keeps_no_optimizer(small, learnable):
     model = small(**settings, callbacks=[scheduler]).fit(*learnable)
     assert not scheduler.lr_scheduler_.optimizer.state
     assert len(pickle.dumps(model)) < 1.01 * len(pickle.dumps(plain))
+
+
+class Average(Callback):
+    """Keep a moving average of the weights."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.average_ = torch.optim.swa_utils.AveragedModel(net.module_)
+
+    def on_batch_end(self, net, **kwargs):
+        self.average_.update_parameters(net.module_)
+
+
+def test_a_callback_that_copied_the_network_can_be_pickled(small, learnable):
+    average = Average()
+    model = small(callbacks=[average], n_epochs=1).fit(*learnable)
+    (kept,) = pickle.loads(pickle.dumps(model)).callbacks
+    dropouts = [m for m in kept.average_.modules() if type(m) is torch.nn.Dropout]
+    ones = torch.ones(99)
+    assert all(torch.equal(dropout.eval()(ones), ones) for dropout in dropouts)
+    assert any(not torch.equal(dropout.train()(ones), ones) for dropout in dropouts)
+    for name, value in average.average_.state_dict().items():
+        assert torch.equal(kept.average_.state_dict()[name], value)
 
 
 def test_copies_never_touch_the_global_random_state(lora, monkeypatch):
