@@ -134,8 +134,8 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
         in nothing, such as members with `random_state=None`, must not run in it at one time.
     callbacks : list of skorch callbacks or None, default=None
         Called as in any skorch net; a batch is an optimizer step, which has no predictions: those
-        that score them (`EpochScoring`, `BatchScoring`) are refused. Monitor "valid_loss". What a
-        callback knows is not in checkpoints: a fit that is continued begins it anew.
+        that score them (`EpochScoring`, `BatchScoring`) are refused, and so is `f_pickle`. Monitor
+        "valid_loss". What a callback knows is not in checkpoints: a continued fit begins it anew.
     random_state : int, RandomState instance or None, default=None
         Decides heads, split, order and dropout.
     verbose : int, default=0

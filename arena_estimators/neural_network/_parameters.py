@@ -97,7 +97,7 @@ def check_length(max_length, config):
 
 
 def _check_callbacks(p):
-    """Refuse what is no callback, and skorch's that would have no effect or nothing to score."""
+    """Refuse what is no callback, and skorch's that would have no effect or fail in training."""
     if len(find_callbacks(p.callbacks, Callback)) < len(p.callbacks or []):
         raise ArenaError(
             f"callbacks must hold skorch callbacks, or pairs of a name and one; got {p.callbacks}."
@@ -113,6 +113,13 @@ def _check_callbacks(p):
             "make. The validation's log loss is in the history as 'valid_loss'; other scores "
             "are computed after `fit`, for example by cross_validate."
         )
+    for callback in p.callbacks or []:
+        if getattr(callback[1] if isinstance(callback, tuple) else callback, "f_pickle", None):
+            raise ArenaError(
+                "callbacks: f_pickle asks for the pickle of a net amid its training, much of which "
+                "cannot be pickled. Pass f_pickle=None: f_params keeps the weights, checkpoint_dir "
+                "the state of the training, and the fitted estimator can be pickled."
+            )
 
 
 def find_callbacks(callbacks, kinds):

@@ -19,10 +19,12 @@ from sklearn.utils._param_validation import InvalidParameterError
 from skorch.callbacks import (
     BatchScoring,
     Callback,
+    Checkpoint,
     EarlyStopping,
     EpochScoring,
     Freezer,
     LRScheduler,
+    TrainEndCheckpoint,
     Unfreezer,
 )
 from tiny_encoders import FAMILIES
@@ -469,6 +471,8 @@ def test_a_callback_keeps_no_copy_of_the_weights(small, learnable):
         ({"callbacks": [EpochScoring("accuracy")]}, "EpochScoring scores predictions"),
         ({"callbacks": [("score", BatchScoring("accuracy"))]}, "BatchScoring scores predictions"),
         ({"callbacks": [EpochScoring]}, "EpochScoring scores predictions"),
+        ({"callbacks": [Checkpoint(f_pickle="net.pkl")]}, "Pass f_pickle=None"),
+        ({"callbacks": [("end", TrainEndCheckpoint(f_pickle="net"))]}, "Pass f_pickle=None"),
         ({"callbacks": [3]}, "must hold skorch callbacks"),
         ({"callbacks": [("stop",)]}, "must hold skorch callbacks"),
         ({"callbacks": [LRScheduler()]}, "Pass schedule='constant' and warmup=0"),
