@@ -7,6 +7,8 @@ import torch
 from skorch.callbacks import Callback
 from tqdm.auto import tqdm
 
+from arena_estimators.neural_network._checkpoint import plain
+
 _SHARE = 20  # a checkpoint is due when this many times its own duration has passed
 
 
@@ -139,7 +141,8 @@ class SaveCheckpoints(Callback):
             return
         began = time.monotonic()
         net.read_losses()
-        rows = list(net.history)
+        rows, optimizer = list(net.history), net.optimizer_.state_dict()
+        groups = [plain(group) for group in optimizer["param_groups"]]  # rates may be NumPy's
         state = {
             "epoch": epoch,
             "seed": net.run_.seed,
@@ -147,7 +150,7 @@ class SaveCheckpoints(Callback):
             "step": net.step_,
             "epoch_step": net.epoch_step_,
             "parameters": trainable(net),
-            "optimizer": net.optimizer_.state_dict(),
+            "optimizer": {**optimizer, "param_groups": groups},
             "scaler": net.run_.scaler.state_dict(),
             "history": rows[:epoch],
             "batches": rows[epoch]["batches"] if epoch < len(rows) else [],

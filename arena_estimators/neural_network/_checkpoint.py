@@ -58,7 +58,7 @@ class Checkpoint:
     def save(self, state):
         """Write the state; who is killed meanwhile, or has no room, keeps the checkpoint before."""
         readable = {name: state.pop(name) for name in ("history", "batches")}
-        text = json.dumps(_plain(readable))
+        text = json.dumps(plain(readable))
         partial = self.path.with_suffix(f".{os.getpid()}.partial")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -184,15 +184,15 @@ def check_dealing(state, dealt):
     )
 
 
-def _plain(value):
+def plain(value):
     """Give what JSON can write; callbacks may put anything into the history."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if value is None or isinstance(value, str | bool | int | float):
-        return value
-    return _plain(value.tolist()) if hasattr(value, "tolist") else repr(value)
+        return [plain(item) for item in value]
+    if hasattr(value, "tolist"):  # also NumPy's float64, which is a float
+        return plain(value.tolist())
+    return value if value is None or isinstance(value, str | bool | int | float) else repr(value)
 
 
 def _text(value):

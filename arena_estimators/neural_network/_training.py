@@ -234,10 +234,10 @@ def _prepare(module, p):
 
 def _rates(p):
     return {
-        "learning_rate": p.learning_rate,
-        "head_learning_rate": p.head_learning_rate,
-        "layer_decay": p.layer_decay,
-        "weight_decay": p.weight_decay,
+        "learning_rate": float(p.learning_rate),  # a checkpoint holds no numbers of NumPy's
+        "head_learning_rate": float(p.head_learning_rate),
+        "layer_decay": float(p.layer_decay),
+        "weight_decay": float(p.weight_decay),
     }
 
 

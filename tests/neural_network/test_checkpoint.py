@@ -141,6 +141,30 @@ def test_another_fit_begins_anew(tiny, learnable, whole, tmp_path, always_due, c
     _assert_same(_make(tiny, checkpoint_dir=tmp_path).fit(X, y), whole)
 
 
+class Halve(Callback):
+    """Sets rates that are numbers of NumPy's."""
+
+    def on_epoch_begin(self, net, **kwargs):
+        for group in net.optimizer_.param_groups:
+            group["lr"] = np.exp2(-len(net.history)) * 1e-3
+
+
+@pytest.mark.parametrize("who", ["the user", "a callback"])
+def test_rates_may_be_numbers_of_numpy(tiny, learnable, tmp_path, always_due, who):
+    settings, callbacks = {"n_epochs": 1, "schedule": "constant", "warmup": 0.0}, []
+    if who == "the user":
+        settings |= {"learning_rate": np.float32(1e-3), "layer_decay": np.float64(0.9)}
+        settings |= {"head_learning_rate": np.float32(0.01), "weight_decay": np.float64(0.1)}
+    else:
+        callbacks = [Halve()]
+    whole = _make(tiny, callbacks=callbacks, **settings).fit(*learnable)
+    with pytest.raises(Killed):
+        killed = _make(tiny, callbacks=[*callbacks, Kill(2)], checkpoint_dir=tmp_path, **settings)
+        killed.fit(*learnable)
+    resumed = _make(tiny, callbacks=callbacks, checkpoint_dir=tmp_path, **settings)
+    _assert_same(resumed.fit(*learnable), whole)
+
+
 def test_other_weights_in_the_same_folder_begin_anew(tiny, learnable, tmp_path, always_due):
     folder, other = tmp_path / "encoder", make_tiny_encoder("bert", tmp_path / "other", seed=1)
     shutil.copytree(tiny(), folder)
