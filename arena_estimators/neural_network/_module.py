@@ -113,7 +113,7 @@ def freeze(encoder, what):
     of = depths(encoder)
     upto = {"embeddings": 0, "encoder": max(of.values(), default=0)}.get(what, what)
     for name, parameter in encoder.named_parameters():
-        parameter.requires_grad_(of[name] > upto)
+        parameter.requires_grad_(bool(of[name] > upto))  # NumPy's, of a grid, is refused
 
 
 def add_lora(encoder, rank, alpha):

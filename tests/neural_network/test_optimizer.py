@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 from transformers import AlbertConfig, AutoModel, XLMConfig
 
@@ -47,7 +48,7 @@ def test_rates_fall_from_layer_to_layer_and_vectors_do_not_decay(tiny):
 
 
 @pytest.mark.parametrize(
-    ("what", "fixed"), [(None, 0), ("embeddings", 1), (1, 2), (2, 3), ("encoder", 3)]
+    ("what", "fixed"), [(None, 0), ("embeddings", 1), (1, 2), (np.int64(2), 3), ("encoder", 3)]
 )
 def test_freeze_fixes_the_lowest_layers(tiny, what, fixed):
     encoder = build_module(tiny(), **SHAPE).encoder
