@@ -63,6 +63,14 @@ class Interrupts:
         if self.came and not held:
             self._end()
 
+    def end_together(self, workers):
+        """End the training of several processes here, if Ctrl-C came to any of them.
+
+        One that left alone would let the others wait for its part of a sum.
+        """
+        if workers.size > 1 and workers.sum(int(self.came)):
+            self._end()
+
     def _handle(self, number, frame):
         if not self._held:
             self._end()

@@ -74,9 +74,10 @@ class PairNet(NeuralNet):
     def fit_loop(self, X, y=None, epochs=None, **fit_params):
         """Run the epochs, from the checkpoint's step on if there is one."""
         self.step_, self.n_steps_, self.valid_logits_, self.unread_ = 0, 0, None, []
+        several = self.run_.workers.size > 1  # of which none may leave amid a step
         try:
             begun = self._begin(X, y)  # who ends a continued training keeps what it had
-            with self.run_.interrupts.allowed():
+            with contextlib.nullcontext() if several else self.run_.interrupts.allowed():
                 self._run_epochs(*begun)
         except EarlyStop:
             pass
@@ -167,6 +168,8 @@ class PairNet(NeuralNet):
                 self.read_losses()
             self.notify("on_batch_end", batch=batch, training=training, **step)
             self.history.record(f"{prefix}_batch_count", number)
+            if training and (step["loss"].device.type == "cpu" or self.step_ % _UNREAD == 0):
+                self.run_.interrupts.end_together(self.run_.workers)
         self.read_losses()
 
     def read_losses(self):

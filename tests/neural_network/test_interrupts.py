@@ -3,11 +3,14 @@ import signal
 
 import numpy as np
 import pytest
+import torch
 from sklearn.exceptions import NotFittedError
 from skorch.callbacks import Callback, EarlyStopping
 from skorch.history import History
 
 from arena_estimators.exceptions import ArenaWarning
+from arena_estimators.neural_network import _bert_pair
+from arena_estimators.neural_network._distributed import Workers
 from arena_estimators.neural_network._interrupts import Interrupts
 
 
@@ -153,6 +156,40 @@ def send_ctrl_c_in(name, monkeypatch):
         return function(*args, **kwargs)
 
     monkeypatch.setattr(name, interrupted)
+
+
+class Two(Workers):
+    """The first of two processes; the other gets Ctrl-C before a sum of such a number."""
+
+    size, sums = 2, 0
+
+    def __init__(self, other=None):
+        super().__init__(torch.device("cpu"))
+        self.other = other
+
+    def sum(self, value):
+        if not isinstance(value, int) or value > 1:
+            return value
+        self.sums += 1
+        return value + (self.sums == self.other)
+
+
+class InStep(Callback):
+    def on_grad_computed(self, net, **kwargs):
+        if net.step_ == 2:
+            signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("who", ["this one", "the other"])
+def test_ctrl_c_ends_several_processes_after_the_same_step(small, learnable, monkeypatch, who):
+    workers = Two(other=3 if who == "the other" else None)
+    monkeypatch.setattr(_bert_pair, "join_workers", lambda device: workers)
+    callbacks = [InStep()] if who == "this one" else []
+    with pytest.warns(ArenaWarning) as warned:
+        model = small(callbacks=callbacks).fit(*learnable)
+    (message,) = (str(one.message) for one in warned)
+    assert "interrupted after 3 of" in message
+    assert len(model.loss_curve_) == workers.sums == 3
 
 
 def test_ctrl_c_before_an_epoch_has_its_number(small, learnable, monkeypatch):
