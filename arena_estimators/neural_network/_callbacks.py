@@ -150,6 +150,7 @@ class SaveCheckpoints(Callback):
             "step": net.step_,
             "epoch_step": net.epoch_step_,
             "parameters": trainable(net),
+            "learns": {name: p.requires_grad for name, p in net.module_.named_parameters()},
             "optimizer": {**optimizer, "param_groups": groups},
             "scaler": net.run_.scaler.state_dict(),
             "history": rows[:epoch],

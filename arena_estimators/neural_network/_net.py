@@ -226,6 +226,8 @@ class PairNet(NeuralNet):
         with torch.no_grad():
             for name, value in state["parameters"].items():
                 named[name].copy_(value)
+        for name, learns in state.get("learns", {}).items():  # callbacks may have frozen some
+            named[name].requires_grad_(learns)
         self.optimizer_.load_state_dict(state["optimizer"])
         self.run_.scaler.load_state_dict(state["scaler"])
         self.step_, self.epoch_step_ = state["step"], state["epoch_step"]

@@ -477,10 +477,13 @@ def test_a_checkpoint_is_due_after_twenty_times_its_own_duration(monkeypatch):
     assert saving.due_ == 103 + 20 * 3
 
 
-def test_what_a_callback_froze_later_is_continued_too(tiny, learnable, tmp_path, always_due):
+@pytest.mark.parametrize("n_epochs", [2, 3])  # killed in the epoch of the freezing, or after it
+def test_what_a_callback_froze_later_is_continued_too(
+    tiny, learnable, tmp_path, always_due, n_epochs
+):
     def make(*callbacks, **parameters):
         frozen = Freezer("encoder.*", at=2)  # what the first epoch trained
-        return _make(tiny, n_epochs=2, callbacks=[frozen, *callbacks], **parameters)
+        return _make(tiny, n_epochs=n_epochs, callbacks=[frozen, *callbacks], **parameters)
 
     whole = make().fit(*learnable)
     with pytest.raises(Killed):
