@@ -56,8 +56,8 @@ def fit_pool(members, Y, weight, space, weights=None, temperature=None):
 
     In log space both are found at once: the loss is convex in `weights / temperature`. In
     probability space the loss is convex in the weights at a temperature of 1, and they are found
-    there unless another is given, where they are one minimum, and no member alone is better; a
-    temperature that is to be found comes after them.
+    there unless another is given, where they are the best of the minima that searches from even
+    weights and from each member come to; a temperature that is to be found comes after them.
 
     Parameters
     ----------
@@ -81,9 +81,15 @@ def fit_pool(members, Y, weight, space, weights=None, temperature=None):
         return scaled / scaled.sum(), float(temperature or 1 / scaled.sum())
     if weights is None:
         loss = _MixtureLoss(members, Y, weight, temperature or 1)
-        weights = _minimise(loss, len(members), 1.0)
-        # At other temperatures there may be several minima, some of them one member alone.
-        weights = min([weights / weights.sum(), *np.eye(len(members))], key=lambda w: loss(w)[0])
+        alone = np.eye(len(members))
+        even = alone.mean(axis=0)
+        # At other temperatures there may be several minima, some of them one member alone, and
+        # members that are almost certain can stop a search short of any.
+        starts = [even, *(0.99 * alone + 0.01 * even)]
+        found = [_minimise(loss, len(members), 1.0, start) for start in starts]
+        # Rounded, so that of equals it is the most even.
+        weights = min([*found, *alone], key=lambda w: round(loss(w / w.sum())[0], 10))
+        weights = weights / weights.sum()
     if temperature is None:
         blend = _log(pool(members, weights, 1.0, space))
         temperature = 1 / _minimise(_LogLoss(blend[None], Y, weight), 1, None)[0]
@@ -118,8 +124,11 @@ class _MixtureLoss:
         return loss, np.tensordot(self.members, residual / mixture, 2)
 
 
-def _minimise(loss, n_weights, temperature):
-    """Minimise over weights >= 0 whose sum is 1 / temperature, or free if that is None."""
+def _minimise(loss, n_weights, temperature, start=None):
+    """Minimise over weights >= 0 whose sum is 1 / temperature, or free if that is None.
+
+    `start` holds shares of that sum, by default even ones.
+    """
     if temperature is None:
         total, bounds = 1.0, (0, 1 / _COLDEST)
         constraint = {"type": "ineq", "fun": lambda w: w.sum() - 1 / _HOTTEST}
@@ -128,7 +137,7 @@ def _minimise(loss, n_weights, temperature):
         constraint = {"type": "eq", "fun": lambda w: w.sum() - total}
     result = minimize(
         loss,
-        np.full(n_weights, total / n_weights),
+        total * (np.full(n_weights, 1 / n_weights) if start is None else start),
         jac=True,
         method="SLSQP",
         bounds=[bounds] * n_weights,

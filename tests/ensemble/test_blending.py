@@ -637,6 +637,32 @@ def test_weights_suit_a_temperature_that_is_given(temperature):
         assert losses[0] <= min(losses[1:]) + 1e-7
 
 
+@pytest.mark.parametrize("temperature", [2.0, 3.0])
+def test_no_other_weights_suit_a_high_temperature_better(temperature):
+    rng = np.random.default_rng(0)
+    weight = np.full(100, 0.01)
+    for _ in range(20):
+        Y = np.eye(3)[rng.integers(3, size=100)]
+        members = softmax(rng.normal(Y, 2, size=(4, 100, 3)) * 3, axis=2)
+
+        def loss(weights, members=members, Y=Y):
+            return mean_log_loss(Y, pool(members, weights, temperature, "probability"), weight)
+
+        found, _ = fit_pool(members, Y, weight, "probability", temperature=temperature)
+        others = rng.dirichlet([0.3] * 4, size=100)
+        assert loss(found) <= min(map(loss, others)) + 1e-6
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.0, 3.0])
+def test_equal_members_share_the_weight(temperature):
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        Y, weight = np.eye(3)[rng.integers(3, size=100)], np.full(100, 0.01)
+        members = np.stack([softmax(rng.normal(Y, 2, size=(100, 3)), axis=1)] * 3)
+        weights, _ = fit_pool(members, Y, weight, "probability", temperature=temperature)
+        np.testing.assert_allclose(weights, np.full(3, 1 / 3), atol=1e-6)
+
+
 def test_given_weights_leave_the_temperature_to_the_folds(data):
     splits = list(PromptGroupKFold(2).split(data.X))
     model = BlendingClassifier(MEMBERS, weights=[0.5, 0.5], cv=splits).fit(data.X, data.y)
