@@ -204,11 +204,16 @@ def _read_parquet(path, wanted, batch_rows, json_cells):
     with _native(path) as source, pa.parquet.ParquetFile(source) as file:
         names = file.schema_arrow.names
         _check_names(path, names, wanted)
-        done, total = 0, file.metadata.num_rows
-        columns = [name for name in names if name in wanted]
-        for batch in file.iter_batches(batch_rows, columns=columns):
-            done += batch.num_rows
-            yield names, {name: batch[name].to_pylist() for name in columns}, done / total
+        read, total = 0, file.metadata.num_rows
+        columns = {name: [] for name in names if name in wanted}
+        for batch in file.iter_batches(batch_rows, columns=list(columns)):
+            read += batch.num_rows
+            for name, cells in columns.items():
+                cells.extend(batch[name].to_pylist())
+            # Where a column holds categories, a batch ends where a row group does, too.
+            if read % batch_rows == 0 or read == total:
+                yield names, columns, read / total
+                columns = {name: [] for name in columns}
 
 
 def _native(path):

@@ -1006,3 +1006,14 @@ def test_a_file_may_have_a_name_that_is_no_utf8(tmp_path, name):
     _write(_raw().assign(notes=""), tmp_path / name)  # a row of an empty cell is looked at twice
     path = (tmp_path / name).rename(tmp_path / os.fsdecode(b"\xe4" + name.encode()))
     assert load_arena(path).X["prompt"].tolist() == CELLS["prompt"]
+
+
+@pytest.mark.parametrize("chunk_rows", [2, 3, 4, 7, 100])
+def test_categories_in_row_groups_are_read_like_other_columns(tmp_path, chunk_rows):
+    cells = ["[x]"] * 3 + list("text for the rest")
+    frame = pd.DataFrame(dict.fromkeys(COLUMNS, cells), dtype="category")
+    path = tmp_path / "battles.parquet"
+    frame.to_parquet(path, row_group_size=3)
+    parts = [part.X.prompt.tolist() for part in iter_arena(path, chunk_rows)]
+    assert parts == [cells[i : i + chunk_rows] for i in range(0, len(cells), chunk_rows)]
+    assert load_arena(path).X.prompt.tolist() == cells
