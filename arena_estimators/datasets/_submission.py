@@ -165,8 +165,8 @@ def _warn_of_floats(ids):
 
 def _check_classes(classes):
     """Give the position of each class among the submission's columns."""
-    names = np.asarray(classes).tolist()
-    positions = [_POSITIONS.get(name) for name in names]
+    names = [np.asarray(name).tolist() for name in classes]  # one-hot labels have lists of classes
+    positions = [_POSITIONS.get(name) if np.isscalar(name) else None for name in names]
     if sorted(names, key=str) in (list(CLASSES[:2]), [0, 1]):
         raise SubmissionError(
             f"The estimator was fitted without ties (classes {names}), and a tie predicted as "

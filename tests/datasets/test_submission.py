@@ -338,3 +338,12 @@ def test_all_of_a_file_is_on_the_disk_before_it_takes_its_place(tmp_path, frame,
     monkeypatch.setattr(os, "fsync", lambda number: sizes.append(os.fstat(number).st_size))
     write_submission(frame, tmp_path / name)
     assert sizes == [(tmp_path / name).stat().st_size]
+
+
+def test_an_estimator_fitted_on_three_columns_of_labels_is_refused(X):
+    one_hot = pd.DataFrame(np.eye(3, dtype=int), columns=COLUMNS[1:])
+    model = DummyClassifier().fit(X, one_hot)
+    with pytest.raises(SubmissionError, match=r"classes are \[\[0, 1\], \[0, 1\], \[0, 1\]\]; exp"):
+        make_submission(model, X, [9, 4, 7])
+    with pytest.raises(SubmissionError, match=r"classes are \[\[0, 1\], \[0\]\]; exp"):
+        make_submission(Fixed([np.array([0, 1]), np.array([0])], PROBA), X, [9, 4, 7])
