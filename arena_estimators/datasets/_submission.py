@@ -126,6 +126,7 @@ def write_submission(frame, path):
             f"Expected a DataFrame with the columns {list(COLUMNS)}, got {found}."
         )
     _check_proba(frame[list(COLUMNS[1:])].to_numpy(), _check_ids(frame["id"]))
+    frame = frame.astype(dict.fromkeys(COLUMNS[1:], np.float64))  # or True is written for 1
 
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     compression = "gzip" if path.name.lower().endswith(".gz") else None
@@ -182,7 +183,7 @@ def _check_classes(classes):
 def _check_proba(proba, ids):
     """Check probabilities and return them as float64 rows that sum to one."""
     try:
-        proba = proba.astype(np.float64)
+        proba = np.where(pd.isna(proba), np.nan, proba).astype(np.float64)  # of pd.NA, too
     except (TypeError, ValueError) as error:
         raise SubmissionError(f"Probabilities must be numbers: {error}.") from None
     with np.errstate(invalid="ignore"):

@@ -347,3 +347,18 @@ def test_an_estimator_fitted_on_three_columns_of_labels_is_refused(X):
         make_submission(model, X, [9, 4, 7])
     with pytest.raises(SubmissionError, match=r"classes are \[\[0, 1\], \[0\]\]; exp"):
         make_submission(Fixed([np.array([0, 1]), np.array([0])], PROBA), X, [9, 4, 7])
+
+
+def test_certain_predictions_are_written_as_numbers(tmp_path, frame):
+    winners = pd.Series(["model_a", "tie", "model_b"])
+    certain = pd.get_dummies(winners, prefix="winner", dtype=bool)
+    certain = certain.assign(id=frame["id"])[COLUMNS]
+    write_submission(certain, tmp_path / "submission.csv")
+    written = (tmp_path / "submission.csv").read_text().splitlines()
+    assert written[1:] == ["9,1.0,0.0,0.0", "4,0.0,0.0,1.0", "7,0.0,1.0,0.0"]
+
+
+def test_the_row_of_a_missing_probability_is_told(tmp_path, frame):
+    frame = frame.assign(winner_tie=pd.array([0.25, None, 0], dtype="Float64"))
+    with pytest.raises(SubmissionError, match=r"Row 1 \(id 4\) has the probabilities .* nan\]"):
+        write_submission(frame, tmp_path / "submission.csv")
