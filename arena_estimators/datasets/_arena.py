@@ -55,7 +55,7 @@ def load_arena(path, *, cells="auto", non_text="raise", verbose=False):
         or just text. "auto" takes JSON if most cells in the first 100 rows look like a list.
     non_text : {"raise", "json"}, default="raise"
         What to do with a turn that is true, false or a number: raise an error, or keep its JSON
-        text, for example "true".
+        text, for example "true". JSON has no NaN, which is refused.
     verbose : bool, default=False
         Show a progress bar if loading takes over two seconds.
 

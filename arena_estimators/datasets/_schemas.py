@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from itertools import chain
+from math import inf
 from types import NoneType
 
 import numpy as np
@@ -112,7 +113,7 @@ class Schema:
     def _turn(self, turn):
         if turn is None or isinstance(turn, str):
             return turn
-        if self.non_text == "json" and isinstance(turn, bool | int | float):
+        if self.non_text == "json" and isinstance(turn, bool | int | float) and abs(turn) < inf:
             return json.dumps(turn)
         hint = "; non_text='json' keeps true, false and numbers as their JSON text"
         raise _CellError(

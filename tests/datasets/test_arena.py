@@ -1017,3 +1017,19 @@ def test_categories_in_row_groups_are_read_like_other_columns(tmp_path, chunk_ro
     parts = [part.X.prompt.tolist() for part in iter_arena(path, chunk_rows)]
     assert parts == [cells[i : i + chunk_rows] for i in range(0, len(cells), chunk_rows)]
     assert load_arena(path).X.prompt.tolist() == cells
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e400"])
+def test_numbers_that_json_has_not_are_no_text(tmp_path, number):
+    path = tmp_path / "battles.jsonl"
+    path.write_text(f'{{"id": 7, "prompt": "p", "response_a": {number}, "response_b": "b"}}\n')
+    said = r"row 0 \(id 7\), column response_a: (nan|-?inf), which is not text. Expected text or n"
+    for non_text in ("raise", "json"):
+        with pytest.raises(FileFormatError, match=said):
+            load_arena(path, non_text=non_text)
+
+
+def test_numbers_of_any_size_are_kept_as_text():
+    frame = pd.DataFrame(dict.fromkeys(COLUMNS, ["[1, -9" + "9" * 400 + ", 2.5, false]"]))
+    kept = ["1", "-9" + "9" * 400, "2.5", "false"]
+    assert load_arena(frame, non_text="json").X.prompt[0] == kept
