@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -330,3 +331,83 @@ def test_space_around_json_hides_it_not():
 def test_an_unknown_number_is_named_whatever_its_type(dtype):
     with pytest.raises(LabelsError, match=r"Unknown label 3(\.0)? in y, row 3"):
         check_labels(np.array([0, 1, 2, 3], dtype=dtype))
+
+
+@pytest.mark.parametrize("X", [np.zeros((2, 3)), None])
+def test_only_a_frame_with_both_responses_is_swapped(battles, X):
+    with pytest.raises(BattlesError, match="must be a pandas DataFrame"):
+        swap(X)
+    for column in ("response_a", "response_b"):
+        with pytest.raises(BattlesError, match=f"X has no column '{column}'"):
+            swap(battles.drop(columns=column))
+
+
+def test_columns_of_one_letter_are_no_pair(battles):
+    X = battles.assign(a=range(6), b=range(6, 12), data=1, datb=2)
+    assert_frame_equal(swap(X)[["a", "b", "data", "datb"]], X[["a", "b", "data", "datb"]])
+
+
+def test_categories_are_swapped_in_their_order_and_beside_text(battles):
+    X = battles.iloc[:2].assign(
+        size_a=pd.Categorical(["long", "short"], ["short", "long"], ordered=True),
+        size_b=pd.Categorical(["long", "epic"], ["long", "epic"], ordered=True),
+        kind_a=pd.Categorical(["x", "y"]),
+        kind_b=["z", "x"],
+    )
+    swapped = swap(X)
+    assert swapped.size_b.cat.categories.tolist() == ["short", "long", "epic"]
+    assert swapped[["kind_a", "kind_b"]].to_numpy().tolist() == [["z", "x"], ["x", "y"]]
+
+
+@pytest.mark.parametrize("shape", [(2, 2, 3), (2, 4), (2, 1)])
+def test_probabilities_of_other_shapes_are_refused(shape):
+    P = np.full(shape, 1 / shape[-1])
+    with pytest.raises(LabelsError, match="swap_proba expects shape"):
+        swap_proba(P)
+    with pytest.raises(LabelsError, match=r"y has the shape|Soft labels must have 3 columns"):
+        check_labels(P)
+
+
+def test_soft_labels_without_ties_are_a_task():
+    soft = np.array([[0.25, 0.75], [1, 0]])
+    frame = pd.DataFrame(soft[:, ::-1], columns=["winner_model_b", "winner_model_a"])
+    for labels in (soft, frame):
+        classes, target = check_labels(labels)
+        assert classes.tolist() == ["model_a", "model_b"]
+        np.testing.assert_array_equal(target, soft)
+        np.testing.assert_array_equal(swap_labels(labels), soft[:, ::-1])
+
+
+def test_more_labels_than_battles_are_refused():
+    with pytest.raises(LabelsError, match="X has 2 battles but y has 3 labels"):
+        check_labels(["model_a", "model_b", "tie"], n_battles=2)
+
+
+def test_the_first_wrong_label_is_named():
+    with pytest.raises(LabelsError, match="Unknown label 'x' in y, row 1"):
+        check_labels(["model_a", "x", "model_b", "y"])
+    with pytest.raises(LabelsError, match="row 1 is"):
+        check_labels([[1, 0, 0], [1, 1, 0], [0, 1, 0], [2, 0, 0]])
+
+
+@pytest.mark.parametrize("turn", [0, False, []])
+def test_a_turn_that_is_empty_and_no_text_is_named(battles, turn):
+    X = battles.assign(response_a=[["ok", turn]] * 6)
+    kind = type(turn).__name__
+    with pytest.raises(BattlesError, match=rf"turn 1 of type {kind} \({re.escape(str(turn))}\)"):
+        check_battles(X)
+
+
+def test_the_first_ten_cells_say_whether_they_are_json():
+    json_like, text = ['["Hi"]'], ["Hi"]
+    assert look_like_json(pd.Series(json_like * 10 + text))
+    assert not look_like_json(pd.Series(json_like * 9 + text))
+
+
+@pytest.mark.parametrize("cell", ["[laughs", '["one" laughs]', '[laughs "two"]'])
+def test_brackets_and_quotes_alone_are_no_json(cell):
+    assert not look_like_json(pd.Series([cell]))
+
+
+def test_a_bracket_that_is_not_closed_is_no_json_beside_lists():
+    assert not look_like_json(pd.Series(['["Hi"]', "[laughs"]))

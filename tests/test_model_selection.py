@@ -185,3 +185,9 @@ def test_a_missing_group_is_refused_whatever_the_file(tmp_path, name):
         frame.to_parquet(path)
     with pytest.raises(BattlesError, match="'prompt_group' must say a group for every battle"):
         prompt_groups(load_arena(path).X)
+
+
+def test_a_group_of_white_space_is_missing():
+    X = pd.DataFrame({"prompt": ["a", "b"], "prompt_group": ["x", " \t"]})
+    with pytest.raises(BattlesError, match="'prompt_group' must say a group for every battle"):
+        prompt_groups(X)
