@@ -135,7 +135,7 @@ class Schema:
 
     def _conversation(self, cell):
         """Split a conversation into the user's turns and the answers, null for those between."""
-        messages = _decode_list(cell) if isinstance(cell, str) else cell
+        messages = _decode_list(cell, "messages") if isinstance(cell, str) else cell
         if not isinstance(messages, list):
             raise _CellError(f"{cell!r:.60}. Expected a list of messages")
         asked, answered = [], []
@@ -225,20 +225,21 @@ def _decode_lists(cells):
     return lists if set(map(type, chain.from_iterable(lists))) <= {str, NoneType} else None
 
 
-def _decode_list(cell):
+def _decode_list(cell, items="turns"):
     if not cell:
         return None
     try:
         value = _DECODER.decode(cell)
     except (ValueError, RecursionError) as error:
-        hint = " (a Python list? write cells with json.dumps)" if cell[:2] == "['" else ""
+        python = cell.startswith(("['", "[{'"))
+        hint = " (a Python list? write cells with json.dumps)" if python else ""
+        advice = "; if the cells are plain text, pass cells='text'" if items == "turns" else ""
         raise _CellError(
-            f"{cell!r:.60} is not JSON: {error}{hint}. Expected a JSON list of turns; if the "
-            "cells are plain text, pass cells='text'"
+            f"{cell!r:.60} is not JSON: {error}{hint}. Expected a JSON list of {items}{advice}"
         ) from None
     if value is None or isinstance(value, list):
         return value
-    raise _CellError(f"{cell!r:.60}. Expected a JSON list of turns")
+    raise _CellError(f"{cell!r:.60}. Expected a JSON list of {items}")
 
 
 def _common_prompt(pair):

@@ -1033,3 +1033,14 @@ def test_numbers_of_any_size_are_kept_as_text():
     frame = pd.DataFrame(dict.fromkeys(COLUMNS, ["[1, -9" + "9" * 400 + ", 2.5, false]"]))
     kept = ["1", "-9" + "9" * 400, "2.5", "false"]
     assert load_arena(frame, non_text="json").X.prompt[0] == kept
+
+
+def test_conversations_that_pandas_wrote_as_python_lists_are_explained(tmp_path):
+    ARENA.to_csv(tmp_path / "arena.csv", index=False)
+    for cells in ("auto", "text"):
+        with pytest.raises(FileFormatError, match="row 0.*conversation_a.*json.dumps") as error:
+            load_arena(tmp_path / "arena.csv", cells=cells)
+        assert "Expected a JSON list of messages. Rows" in str(error.value)
+    frame = ARENA.assign(conversation_b='"Hi"')
+    with pytest.raises(FileFormatError, match="conversation_b: .*Expected a JSON list of messages"):
+        load_arena(frame)
