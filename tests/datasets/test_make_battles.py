@@ -192,3 +192,24 @@ def test_headers_are_of_three_levels_and_begin_with_a_capital():
     headers = re.findall(r"^(#+) (.)", "\n".join(X.response_a.map(text_of)), re.MULTILINE)
     assert {marks for marks, _ in headers} == {"#", "##", "###"}
     assert not any(letter.islower() for _, letter in headers)
+
+
+@pytest.mark.parametrize("accuracy", [0.2, 0.9])
+def test_the_share_of_sentences_about_the_subject_is_the_accuracy(accuracy):
+    writer = Writer(random.Random(0))
+    language = LANGUAGES[0]
+    sentences, about = writer.sentences(language, language["subjects"][0], 4000, accuracy)
+    assert about / len(sentences) == pytest.approx(accuracy, abs=0.05)
+
+
+def test_a_response_of_one_sentence_is_on_topic_or_is_not(monkeypatch):
+    writer = Writer(random.Random(0))
+    for about in (0, 1):
+        monkeypatch.setattr(writer, "sentences", lambda *given, about=about: (["One."], about))
+        shares = {writer.response(LANGUAGES[0], "tea", 1, 0)[1] for _ in range(20)}
+        assert about in shares and shares <= {0, about}  # a refusal or a null turn has none
+
+
+def test_conversations_have_up_to_four_turns():
+    cells = make_battles(600, random_state=0).X["prompt"]
+    assert {len(cell) for cell in cells if isinstance(cell, list)} == {2, 3, 4}

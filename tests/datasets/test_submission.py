@@ -362,3 +362,10 @@ def test_the_row_of_a_missing_probability_is_told(tmp_path, frame):
     frame = frame.assign(winner_tie=pd.array([0.25, None, 0], dtype="Float64"))
     with pytest.raises(SubmissionError, match=r"Row 1 \(id 4\) has the probabilities .* nan\]"):
         write_submission(frame, tmp_path / "submission.csv")
+
+
+def test_no_probability_is_below_zero_however_little(X):
+    proba = PROBA.copy()
+    proba[2] = [0, -1e-12, 1 + 1e-12]
+    with pytest.raises(SubmissionError, match="Row 2 .id 7. .*of at least 0"):
+        make_submission(Fixed([0, 1, 2], proba), X, [9, 4, 7])
