@@ -154,3 +154,8 @@ def test_rows_sum_to_one_within_a_ten_thousandth():
 def test_probabilities_may_be_kept_as_objects():
     P = pd.DataFrame({"a": [0.75, 0.25], "b": [0.25, 0.75]}, dtype=object)
     assert expected_calibration_error(["a", "b"], P) == 0.25
+
+
+def test_the_first_of_several_missing_labels_is_named():
+    with pytest.raises(LabelsError, match="y_true, row 1, is missing"):
+        expected_calibration_error(["a", None, "b", None], np.full((4, 2), 0.5))

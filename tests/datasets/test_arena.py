@@ -1,5 +1,6 @@
 """load_arena and iter_arena: every schema, every quirk, and what is said about a broken file."""
 
+import errno
 import functools
 import gc
 import gzip
@@ -21,9 +22,9 @@ from tqdm.auto import tqdm
 
 from arena_estimators import check_battles, iter_arena, load_arena, make_battles, prompt_groups
 from arena_estimators.battles import COLUMNS
-from arena_estimators.datasets import _arena
+from arena_estimators.datasets import _arena, _readers
 from arena_estimators.datasets._schemas import CONVERSATIONS
-from arena_estimators.exceptions import FileFormatError
+from arena_estimators.exceptions import ArenaWarning, FileFormatError
 
 HEADER = (
     "id,model_a,model_b,prompt,response_a,response_b,winner_model_a,winner_model_b,winner_tie\n"
@@ -244,10 +245,12 @@ def test_arena_file(path):
     ("conversation", "expected"),
     [
         (_conversation(("s", "Be nice"), ("u", "Hi")), "role 'system'.*first user's message"),
+        (_conversation(("u", "Hi"), ("s", "Be nice")), "role 'system'.*first user's message"),
         (_conversation(("a", "Hello"), ("u", "Hi")), "follows no user's message"),
         (_conversation(("u", "Hi"), ("a", "1"), ("a", "2")), "follows no user's message"),
         (_conversation(("u", "Ho"), ("a", "1")), "user's messages differ"),
         (_conversation(("u", "Hi"), ("a", [1])), "not text"),
+        (_conversation(("u", "Hi"), ("a", [{"text": None}])), "parts with text"),
         ([{"role": "user"}], "role and content"),
         (["Hi"], "role and content"),
         (None, "list of messages"),
@@ -274,7 +277,7 @@ def test_non_text_turns_are_refused_or_kept_as_json(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "cell", ['["cut', "plain", '{"a": 1}', '"text"', '["a"] x', "[" * 10**5, "5"]
+    "cell", ['["cut', "plain", '{"a": 1}', '"text"', '""', "{}", '["a"] x', "[" * 10**5, "5"]
 )
 def test_cells_that_are_no_json_lists_are_refused(tmp_path, cell):
     frame = _raw()
@@ -925,7 +928,7 @@ def test_a_line_nested_too_deep_is_refused(tmp_path):
         load_arena(tmp_path / "a.jsonl")
 
 
-@pytest.mark.parametrize("cell", [5, True, {"a": 1}])
+@pytest.mark.parametrize("cell", [5, True, {"a": 1}, 0, False])
 def test_a_value_in_the_place_of_a_list_is_refused(cell):
     frame = _raw().astype({"response_a": object})
     frame.at[2, "response_a"] = cell
@@ -1044,3 +1047,26 @@ def test_conversations_that_pandas_wrote_as_python_lists_are_explained(tmp_path)
     frame = ARENA.assign(conversation_b='"Hi"')
     with pytest.raises(FileFormatError, match="conversation_b: .*Expected a JSON list of messages"):
         load_arena(frame)
+
+
+@pytest.mark.parametrize("name", ["battles.csv", "battles.jsonl"])
+def test_what_the_system_refuses_is_no_matter_of_the_file(tmp_path, monkeypatch, name):
+    def refuse(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(_readers, "_check_kind", refuse)
+    with pytest.raises(PermissionError, match=name):
+        load_arena(_write(_raw(), tmp_path / name))
+
+
+def test_only_a_file_that_ends_in_a_quote_is_called_cut_off(tmp_path):
+    (tmp_path / "long.csv").write_text(HEAD + "a,b,c\na,b,c,d\n")
+    with pytest.raises(FileFormatError, match="Expected 3 fields in line 3, saw 4") as error:
+        load_arena(tmp_path / "long.csv")
+    assert "cut off" not in str(error.value)
+
+
+def test_the_first_hundred_rows_are_no_more():
+    frame = pd.DataFrame(dict.fromkeys(COLUMNS, ["text"] * 50 + ["[1]"] * 51))
+    with pytest.warns(ArenaWarning, match="150 of the first 300 cells look like lists"):
+        assert load_arena(frame).X.prompt[100] == "[1]"
