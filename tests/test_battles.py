@@ -6,6 +6,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from pandas.testing import assert_frame_equal
+from sklearn.utils import get_tags
 
 from arena_estimators import (
     CachedTransformer,
@@ -411,3 +412,11 @@ def test_brackets_and_quotes_alone_are_no_json(cell):
 
 def test_a_bracket_that_is_not_closed_is_no_json_beside_lists():
     assert not look_like_json(pd.Series(['["Hi"]', "[laughs"]))
+
+
+@pytest.mark.parametrize(
+    "transformer", [PairTfidfVectorizer(), PairStyleFeatures(), NLTKCleaner()], ids=repr
+)
+def test_scikit_learn_is_told_that_battles_are_text(transformer):
+    tags = get_tags(transformer).input_tags
+    assert tags.string and not tags.two_d_array
