@@ -488,3 +488,11 @@ def test_a_single_other_process_works_beside_this_one(monkeypatch, tmp_path):
     monkeypatch.setattr(_columns, "clean_file", elsewhere)
     monkeypatch.setattr(_columns, "clean_cells", lambda *given: begun.touch() or clean(*given))
     assert cleaned(sample(7), n_jobs=2) == cleaned(sample(7))
+
+
+def test_only_the_columns_to_clean_need_be_there():
+    X = pd.DataFrame({"prompt": ["The cats ran"]})
+    cleaner = NLTKCleaner(columns=["prompt"])
+    assert cleaner.fit_transform(X).columns.tolist() == ["prompt"]
+    with pytest.raises(BattlesError, match="no column 'response_a'"):
+        cleaner.set_params(columns=["prompt", "response_a"]).fit(X)
