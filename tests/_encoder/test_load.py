@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 import transformers
 from tiny_encoders import FAMILIES
@@ -76,6 +77,20 @@ def test_a_family_that_cannot_do_without_its_pooler_keeps_it(tiny, tmp_path, seq
     vectors = forward(load_encoder(str(folder)), inputs, pooling="mean")
     assert vectors.shape == (len(sequences), 32)
     assert torch.isfinite(vectors).all()
+
+
+@pytest.mark.parametrize("kind", ["model.safetensors", "pytorch_model.bin"])
+def test_an_encoder_does_not_change_with_its_files(tiny, tmp_path, kind):
+    folder = shutil.copytree(tiny("bert"), tmp_path / "changing")
+    expected = {name: value.clone() for name, value in load_encoder(folder).state_dict().items()}
+    (folder / "model.safetensors").unlink()
+    save = safetensors.torch.save_file if kind.endswith("safetensors") else torch.save
+    save(expected, folder / kind)
+    model = load_encoder(folder)
+    with open(folder / kind, "r+b") as file:
+        file.write(bytes((folder / kind).stat().st_size))
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, expected[name]), name
 
 
 @pytest.mark.parametrize("family", FAMILIES)
