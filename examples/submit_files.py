@@ -4,6 +4,7 @@ import argparse
 import gzip
 import os
 import pathlib
+import sys
 import tempfile
 import time
 from contextlib import contextmanager, suppress
@@ -134,6 +135,8 @@ def check_writable(option, path):
 
 def start(main):
     """Run a script, and let Ctrl-C end it with one line, instead of a traceback."""
+    with suppress(AttributeError):  # of a notebook, whose output shows all letters
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files may have any
     try:
         main()
     except KeyboardInterrupt:

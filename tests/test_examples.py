@@ -276,6 +276,15 @@ def test_examples_without_an_encoder_import_no_torch():
     assert {"torch", "transformers"}.isdisjoint(done.stdout.split())
 
 
+def test_output_that_cannot_show_a_name_ends_no_script():
+    code = "from submit_files import start; start(lambda: print('m\xf6del'))"
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=EXAMPLES, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "m\\xf6del\n"
+
+
 def test_battles_without_labels_are_not_mixed_with_made_ones(example, capsys):
     with pytest.raises(SystemExit):
         example("distill", "--unlabelled", "more.csv")
