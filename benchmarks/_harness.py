@@ -7,10 +7,15 @@ import os
 import pathlib
 import platform
 import re
-import resource
+import sys
 import time
 
 from joblib.externals.loky import get_reusable_executor
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 
@@ -29,12 +34,15 @@ def peak_memory():
     """Give the peak resident memory of this process in MiB.
 
     Linux keeps the parent's peak in `ru_maxrss` when a process is spawned, so it is read from the
-    process's own status there.
+    process's own status there. It is 0 where the system does not tell (Windows).
     """
     status = pathlib.Path("/proc/self/status")
     if status.exists():
         return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    if resource is None:
+        return 0.0
+    unit = 2**20 if sys.platform == "darwin" else 2**10  # of bytes, or of KiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def memory_of_tree(pid):

@@ -14,7 +14,6 @@ processor time: the floor 2.4, fit_transform 3.0 in all, the best composition 21
 
 import functools
 import json
-import pathlib
 import re
 import time
 
@@ -44,15 +43,14 @@ def measured(function):
 
     @functools.wraps(function)
     def wrapper(*arguments):
-        status, reset = (pathlib.Path("/proc/self", name) for name in ("status", "clear_refs"))
-        reset.write_text("5")  # forget the peak that reading the arguments made
-        before = int(re.search(r"VmHWM:\s*(\d+)", status.read_text())[1])
+        _harness.forget_peak()  # the one that reading the arguments made
+        before = _harness.peak_memory()
         cpu, start = time.process_time(), time.perf_counter()
         result = function(*arguments)
         seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-        peak = int(re.search(r"VmHWM:\s*(\d+)", status.read_text())[1])
+        peak = _harness.peak_memory()
         del result
-        return seconds, cpu, (peak - before) / 1024
+        return seconds, cpu, peak - before
 
     return wrapper
 

@@ -1,6 +1,10 @@
 """What the benchmarks compute, on battles made here."""
 
+import argparse
 import json
+import pathlib
+import runpy
+import sys
 
 import numpy as np
 import pytest
@@ -10,6 +14,7 @@ from sklearn.metrics import log_loss
 from arena_estimators import make_battles, prompt_groups
 from benchmarks import _battles, _harness, _rows
 from benchmarks.bench_search import some
+from benchmarks.bench_tfidf import measured
 
 
 def test_the_interval_is_of_prompts_drawn_again_and_of_a_mean_over_battles():
@@ -70,3 +75,33 @@ def test_a_report_is_kept_in_two_formats(tmp_path, monkeypatch):
     assert "| 1.235 |  |\n|  | text |" in (tmp_path / "name.md").read_text(encoding="utf-8")
     rows = json.loads((tmp_path / "name.json").read_text())["rows"]
     assert rows == [{"a": 1.23456}, {"b": "text"}]
+
+
+@pytest.fixture
+def no_proc(monkeypatch):
+    """Hide what Linux tells of processes in files."""
+
+    def missing(path, *arguments, **options):
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(pathlib.Path, "exists", lambda path: False)
+    monkeypatch.setattr(pathlib.Path, "read_text", missing)
+    monkeypatch.setattr(pathlib.Path, "write_text", missing)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such function")
+def test_memory_is_measured_in_mebibytes_on_a_mac_too(no_proc, monkeypatch):
+    used = argparse.Namespace(ru_maxrss=300 * 2**20)
+    monkeypatch.setattr(_harness.resource, "getrusage", lambda who: used)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert _harness.peak_memory() == 300
+    used.ru_maxrss = 300 * 2**10
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert _harness.peak_memory() == 300
+
+
+def test_benchmarks_run_where_the_system_tells_no_memory(no_proc, monkeypatch):
+    monkeypatch.setitem(sys.modules, "resource", None)
+    assert runpy.run_path(_harness.__file__)["peak_memory"]() == 0
+    seconds, cpu, mebibytes = measured(sum)([1, 2])
+    assert seconds >= 0 and cpu >= 0 and mebibytes >= 0
