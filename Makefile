@@ -22,7 +22,7 @@ lint: .venv/installed-dev
 	$(BIN)/ruff format --check .
 
 bench: .venv/installed-test
-	$(BIN)/python -m benchmarks $(if $(DATA),--data $(DATA)) $(if $(ALL),--all)
+	$(BIN)/python -m benchmarks $(if $(DATA),--data "$(DATA)") $(if $(ALL),--all)
 
 docs: .venv/installed-docs
 	$(BIN)/python -m sphinx -W --keep-going docs docs/_build/html

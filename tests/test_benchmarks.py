@@ -4,6 +4,9 @@ import argparse
 import json
 import pathlib
 import runpy
+import shlex
+import shutil
+import subprocess
 import sys
 
 import numpy as np
@@ -105,3 +108,11 @@ def test_benchmarks_run_where_the_system_tells_no_memory(no_proc, monkeypatch):
     assert runpy.run_path(_harness.__file__)["peak_memory"]() == 0
     seconds, cpu, mebibytes = measured(sum)([1, 2])
     assert seconds >= 0 and cpu >= 0 and mebibytes >= 0
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_make_takes_a_folder_with_spaces():
+    command = ["make", "--dry-run", "--no-print-directory", "bench", "DATA=/some where/data"]
+    root = pathlib.Path(__file__).parent.parent
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    assert shlex.split(done.stdout.splitlines()[-1])[-2:] == ["--data", "/some where/data"]
