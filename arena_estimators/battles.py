@@ -98,7 +98,7 @@ def swap_labels(y):
     -------
     ndarray of the same shape
     """
-    if is_frame(y) or np.ndim(y) == 2:
+    if np.ndim(y) == 2:
         return swap_proba(y)
     classes, codes = check_labels(y)
     return classes[np.array([1, 0, 2])[codes]]
@@ -338,7 +338,12 @@ def _not_text(cell):
 
 def is_frame(values):
     """Tell whether labels or probabilities are a frame, of pandas or of another library."""
-    return hasattr(values, "columns")
+    return hasattr(type(values), "columns")  # a Series has the labels of its rows as attributes
+
+
+def names_of(frame):
+    """Give the names of a frame's columns; `columns` of Arrow's tables are not their names."""
+    return list(frame.column_names if hasattr(type(frame), "column_names") else frame.columns)
 
 
 def columns_of(frame, classes):
@@ -348,10 +353,10 @@ def columns_of(frame, classes):
     -------
     ndarray of shape (n_rows, n_classes), or None if the columns are others
     """
-    names = [str(name).removeprefix("winner_") for name in frame.columns]
+    names = [str(name).removeprefix("winner_") for name in names_of(frame)]
     for wanted in (list(map(str, classes)), list(map(str, range(len(classes))))):
         if sorted(names) == sorted(wanted):
-            return frame.to_numpy()[:, [names.index(name) for name in wanted]]
+            return np.asarray(frame)[:, [names.index(name) for name in wanted]]
     return None
 
 
@@ -359,7 +364,7 @@ def _named_soft_labels(y):
     values = columns_of(y, CLASSES[: max(y.shape[1], 2)])
     if values is None:
         raise LabelsError(
-            f"A DataFrame in place of labels has the columns {list(y.columns)}. Expected soft "
+            f"A DataFrame in place of labels has the columns {names_of(y)}. Expected soft "
             f"labels in the columns {list(CLASSES)} (or the first two), with or without the prefix "
             "'winner_'; of a column of labels pass the column, as in y['winner']."
         )

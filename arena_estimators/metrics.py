@@ -11,7 +11,7 @@ from arena_estimators._validation import (
     check_no_label_missing,
     validate_params,
 )
-from arena_estimators.battles import columns_of, is_frame, swap, swap_proba
+from arena_estimators.battles import columns_of, is_frame, names_of, swap, swap_proba
 from arena_estimators.exceptions import ArenaError, LabelsError
 
 
@@ -112,7 +112,7 @@ def expected_calibration_error(y_true, y_proba, *, n_bins=15, strategy="uniform"
             f"{list(labels)}."
         )
     if is_frame(y_proba):
-        found, y_proba = list(y_proba.columns), columns_of(y_proba, classes)
+        found, y_proba = names_of(y_proba), columns_of(y_proba, classes)
         if y_proba is None:
             raise LabelsError(
                 f"y_proba has the columns {found}; expected the classes {classes.tolist()}, with "

@@ -74,13 +74,21 @@ class _OtherFrame:
     """A frame as other libraries have it, such as Polars."""
 
     def __init__(self, frame):
-        self.columns, self.shape, self.to_numpy = list(frame), frame.shape, frame.to_numpy
+        self.frame, self.shape = frame, frame.shape
+
+    @property
+    def columns(self):
+        return list(self.frame)
 
     def __array__(self, dtype=None, copy=None):
-        return np.array(self.to_numpy(), dtype)
+        return np.array(self.frame, dtype)
 
     def __len__(self):
         return self.shape[0]
+
+
+def _arrow(frame):
+    return pa.Table.from_pandas(frame, preserve_index=False)
 
 
 def test_a_frame_of_another_library_is_told_from_pandas(battles):
@@ -90,16 +98,25 @@ def test_a_frame_of_another_library_is_told_from_pandas(battles):
             check_battles(other)
 
 
-def test_columns_of_another_librarys_frame_are_found_by_name():
+@pytest.mark.parametrize("make", [_OtherFrame, _arrow])
+def test_columns_of_another_librarys_frame_are_found_by_name(make):
     named = pd.DataFrame({"tie": [0.2], "model_a": [0.7], "model_b": [0.1]})
-    other = _OtherFrame(named)
+    other = make(named)
     np.testing.assert_array_equal(check_labels(other)[1], check_labels(named)[1])
     np.testing.assert_array_equal(swap_proba(other), swap_proba(named))
     np.testing.assert_array_equal(swap_labels(other), swap_labels(named))
     classes = ["model_a", "model_b", "tie"]
     assert expected_calibration_error(["model_a"], other, labels=classes) == pytest.approx(0.3)
     with pytest.raises(LabelsError, match=r"columns \['winner'\]"):
-        check_labels(_OtherFrame(pd.DataFrame({"winner": ["model_a", "model_b"]})))
+        check_labels(make(pd.DataFrame({"winner": ["model_a", "model_b"]})))
+    with pytest.raises(LabelsError, match=r"columns \['tie', 'model_a', 'model_b'\]; expected"):
+        expected_calibration_error(["model_a"], other)
+
+
+def test_a_row_of_labels_may_be_called_columns():
+    y = pd.Series(["model_b", "model_a"], index=["rows", "columns"])
+    assert check_labels(y)[1].tolist() == [1, 0]
+    assert swap_labels(y).tolist() == ["model_a", "model_b"]
 
 
 def test_missing_and_doubled_columns_are_named(battles):
