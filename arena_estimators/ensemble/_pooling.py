@@ -57,7 +57,8 @@ def fit_pool(members, Y, weight, space, weights=None, temperature=None):
     In log space both are found at once: the loss is convex in `weights / temperature`. In
     probability space the loss is convex in the weights at a temperature of 1, and they are found
     there unless another is given, where they are the best of the minima that searches from even
-    weights and from each member come to; a temperature that is to be found comes after them.
+    weights and from each member come to, and no member alone is better; a temperature that is to be
+    found comes after them.
 
     Parameters
     ----------

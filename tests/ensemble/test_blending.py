@@ -637,19 +637,21 @@ def test_weights_suit_a_temperature_that_is_given(temperature):
         assert losses[0] <= min(losses[1:]) + 1e-7
 
 
-@pytest.mark.parametrize("temperature", [2.0, 3.0])
-def test_no_other_weights_suit_a_high_temperature_better(temperature):
+@pytest.mark.parametrize(
+    ("temperature", "certainty", "n_battles"), [(2.0, 3, 100), (3.0, 3, 100), (20.0, 20, 8)]
+)
+def test_no_other_weights_suit_a_high_temperature_better(temperature, certainty, n_battles):
     rng = np.random.default_rng(0)
-    weight = np.full(100, 0.01)
+    weight = np.full(n_battles, 1 / n_battles)
     for _ in range(20):
-        Y = np.eye(3)[rng.integers(3, size=100)]
-        members = softmax(rng.normal(Y, 2, size=(4, 100, 3)) * 3, axis=2)
+        Y = np.eye(3)[rng.integers(3, size=n_battles)]
+        members = softmax(rng.normal(Y, 2, size=(4, n_battles, 3)) * certainty, axis=2)
 
         def loss(weights, members=members, Y=Y):
             return mean_log_loss(Y, pool(members, weights, temperature, "probability"), weight)
 
         found, _ = fit_pool(members, Y, weight, "probability", temperature=temperature)
-        others = rng.dirichlet([0.3] * 4, size=100)
+        others = [*rng.dirichlet([0.3] * 4, size=100), *np.eye(4)]
         assert loss(found) <= min(map(loss, others)) + 1e-6
 
 
