@@ -92,6 +92,12 @@ def test_one_probability_a_battle_is_a_probability(wrong):
         expected_calibration_error(["a", "b"], wrong)
 
 
+@pytest.mark.parametrize("y", [["a", "b", "c"], ["a", "a", "a"]])
+def test_one_probability_a_battle_is_of_two_classes(y):
+    with pytest.raises(LabelsError, match=r"has shape \(3,\); expected \(3, [13]\)"):
+        expected_calibration_error(y, [0.25, 0.5, 0.75])
+
+
 @pytest.mark.parametrize("wrong", [[[2.0, -1.0]], [[0.5, 0.6]], [[np.nan, 1.0]]])
 def test_calibration_is_of_probabilities_only(wrong):
     with pytest.raises(ValueError, match="rows sum to one"):
