@@ -126,7 +126,8 @@ def write_submission(frame, path):
             f"Expected a DataFrame with the columns {list(COLUMNS)}, got {found}."
         )
     _check_proba(frame[list(COLUMNS[1:])].to_numpy(), _check_ids(frame["id"]))
-    frame = frame.astype(dict.fromkeys(COLUMNS[1:], np.float64))  # or True is written for 1
+    others = [name for name in COLUMNS[1:] if frame[name].dtype.kind != "f"]
+    frame = frame.astype(dict.fromkeys(others, np.float64))  # or True is written for 1
 
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     compression = "gzip" if path.name.lower().endswith(".gz") else None

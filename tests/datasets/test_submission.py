@@ -358,6 +358,12 @@ def test_certain_predictions_are_written_as_numbers(tmp_path, frame):
     assert written[1:] == ["9,1.0,0.0,0.0", "4,0.0,0.0,1.0", "7,0.0,1.0,0.0"]
 
 
+def test_short_floats_are_written_short(tmp_path, frame):
+    frame = frame.assign(**dict.fromkeys(COLUMNS[1:3], np.float32(0.1)), winner_tie=0.8)
+    write_submission(frame, tmp_path / "submission.csv")
+    assert (tmp_path / "submission.csv").read_text().splitlines()[1] == "9,0.1,0.1,0.8"
+
+
 def test_the_row_of_a_missing_probability_is_told(tmp_path, frame):
     frame = frame.assign(winner_tie=pd.array([0.25, None, 0], dtype="Float64"))
     with pytest.raises(SubmissionError, match=r"Row 1 \(id 4\) has the probabilities .* nan\]"):
