@@ -113,13 +113,11 @@ class Schema:
     def _turn(self, turn):
         if turn is None or isinstance(turn, str):
             return turn
-        if self.non_text == "json" and isinstance(turn, bool | int | float) and abs(turn) < inf:
+        writable = isinstance(turn, bool | int | float) and abs(turn) < inf
+        if writable and self.non_text == "json":
             return json.dumps(turn)
         hint = "; non_text='json' keeps true, false and numbers as their JSON text"
-        raise _CellError(
-            f"{turn!r:.60}, which is not text. Expected text or null"
-            + (hint if self.non_text == "raise" else "")
-        )
+        raise _CellError(f"{turn!r:.60}, which is not text. Expected text or null{writable * hint}")
 
     def _from_conversations(self, columns, rows):
         sides = {
