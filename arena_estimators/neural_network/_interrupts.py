@@ -68,7 +68,7 @@ class Interrupts:
 
         One that left alone would let the others wait for its part of a sum.
         """
-        if workers.size > 1 and workers.sum(int(self.came)):
+        if workers.sum(int(self.came)):
             self._end()
 
     def _handle(self, number, frame):

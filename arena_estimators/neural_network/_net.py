@@ -168,6 +168,7 @@ class PairNet(NeuralNet):
                 self.read_losses()
             self.notify("on_batch_end", batch=batch, training=training, **step)
             self.history.record(f"{prefix}_batch_count", number)
+            # On a GPU, where a sum waits for all steps before it, not after each.
             if training and (step["loss"].device.type == "cpu" or self.step_ % _UNREAD == 0):
                 self.run_.interrupts.end_together(self.run_.workers)
         self.read_losses()

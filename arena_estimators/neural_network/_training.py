@@ -100,7 +100,7 @@ def train(
     workers : Workers
     seed : int
     interrupts : Interrupts
-        Held once training begins, but for the steps themselves.
+        Held once training begins, but for the steps themselves of a single process.
     checkpoint : Checkpoint or None
     resume : dict or None
         What the checkpoint held.
