@@ -113,17 +113,19 @@ def _check_callbacks(p):
             "make. The validation's log loss is in the history as 'valid_loss'; other scores "
             "are computed after `fit`, for example by cross_validate."
         )
-    for callback in p.callbacks or []:
-        if getattr(callback[1] if isinstance(callback, tuple) else callback, "f_pickle", None):
-            raise ArenaError(
-                "callbacks: f_pickle asks for the pickle of a net amid its training, much of which "
-                "cannot be pickled. Pass f_pickle=None: f_params keeps the weights, checkpoint_dir "
-                "the state of the training, and the fitted estimator can be pickled."
-            )
+    if any(getattr(callback, "f_pickle", None) for callback in _without_names(p.callbacks)):
+        raise ArenaError(
+            "callbacks: f_pickle asks for the pickle of a net amid its training, much of which "
+            "cannot be pickled. Pass f_pickle=None: f_params keeps the weights, checkpoint_dir "
+            "the state of the training, and the fitted estimator can be pickled."
+        )
 
 
 def find_callbacks(callbacks, kinds):
     """Give the classes of those callbacks, named or not, made or not, that are of some kinds."""
-    made = [c[1] if isinstance(c, tuple) and len(c) == 2 else c for c in callbacks or []]
-    classes = [c if isinstance(c, type) else type(c) for c in made]
+    classes = [c if isinstance(c, type) else type(c) for c in _without_names(callbacks)]
     return [kind for kind in classes if issubclass(kind, kinds)]
+
+
+def _without_names(callbacks):
+    return [c[1] if isinstance(c, tuple) and len(c) == 2 else c for c in callbacks or []]
