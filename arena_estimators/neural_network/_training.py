@@ -234,7 +234,7 @@ def _prepare(module, p):
 
 def _rates(p):
     return {
-        "learning_rate": float(p.learning_rate),  # a checkpoint holds no numbers of NumPy's
+        "learning_rate": float(p.learning_rate),  # as a checkpoint keeps it; float32 rounds more
         "head_learning_rate": float(p.head_learning_rate),
         "layer_decay": float(p.layer_decay),
         "weight_decay": float(p.weight_decay),
