@@ -117,7 +117,9 @@ class Schema:
         if writable and self.non_text == "json":
             return json.dumps(turn)
         hint = "; non_text='json' keeps true, false and numbers as their JSON text"
-        raise _CellError(f"{turn!r:.60}, which is not text. Expected text or null{writable * hint}")
+        raise _CellError(
+            f"{turn!r:.60}, which is not text. Expected text or null" + (hint if writable else "")
+        )
 
     def _from_conversations(self, columns, rows):
         sides = {
