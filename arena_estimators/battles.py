@@ -302,10 +302,9 @@ def _of_one_type(left, right):
 
 def _check_columns(X, columns, name="X"):
     if not isinstance(X, pd.DataFrame):
-        library = type(X).__module__.partition(".")[0]
         raise BattlesError(
             f"{name} must be a pandas DataFrame with the columns {', '.join(map(repr, columns))}; "
-            f"got {library}.{type(X).__name__}. load_arena reads one from a file, to_pandas() "
+            f"got {type(X)}. load_arena reads one from a file, to_pandas() "
             "makes one of another library's frame, and a transformer before this step gives one "
             "after set_output(transform='pandas'); what makes arrays of its data, such as "
             "BaggingClassifier, goes behind the step that makes features."

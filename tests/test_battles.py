@@ -93,8 +93,8 @@ def _arrow(frame):
 
 def test_a_frame_of_another_library_is_told_from_pandas(battles):
     for other in (_OtherFrame(battles), battles.to_numpy()):
-        kind = f"got {type(other).__module__.split('.')[0]}.{type(other).__name__}"
-        with pytest.raises(BattlesError, match=rf"{kind}\. .*to_pandas\(\).*transform='pandas'"):
+        kind = re.escape(f"got <class '{type(other).__module__}.{type(other).__qualname__}'>. ")
+        with pytest.raises(BattlesError, match=rf"{kind}.*to_pandas\(\).*transform='pandas'"):
             check_battles(other)
 
 

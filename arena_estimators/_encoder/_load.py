@@ -127,7 +127,8 @@ def load_encoder(folder, *, attention="auto"):
             f"in another size ({unlike[0]!r}, ...): they belong to another kind of model, or to "
             "another config.json."
         )
-    for tensor in (*model.parameters(), *model.buffers()):  # perhaps the file, which may change
+    # They may be mapped from the file, and who writes another there would change them.
+    for tensor in (*model.parameters(), *model.buffers()):
         tensor.data = tensor.data.clone()
     if model.config.pad_token_id in (None, -1):  # older Llamas say -1, which has no embedding
         model.config.pad_token_id = load_tokenizer(folder).pad_token_id
