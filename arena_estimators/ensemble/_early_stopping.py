@@ -110,12 +110,12 @@ class EarlyStoppingClassifier(BattleClassifierMixin, BaseEstimator):
         -------
         self
         """
-        self._check_settings()  # first, for what it says of other classifiers
-        check_member(self, "EarlyStoppingClassifier")
+        self._check_settings()
         validate_battles(self, X)
         classes, codes = check_labels(y, n_battles=len(X))
         if codes.ndim == 2:
             raise LabelsError("Boosters take labels, not soft labels, so y must be 1-d.")
+        check_member(self.estimator, "estimator", classes)
         y = classes[codes]
         weight = None
         if sample_weight is not None:

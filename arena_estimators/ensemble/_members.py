@@ -59,7 +59,7 @@ class BattleClassifierMixin(ReadsBattles, ClassifierMixin, MetaEstimatorMixin):
         return self.classes_[proba.argmax(axis=1)]
 
 
-def check_member(estimator, name, classes=None, *, prefit=False, soft=False):
+def check_member(estimator, name, classes, *, prefit=False, soft=False):
     """Refuse, before anything is fitted, a classifier that cannot be fitted or asked in the end.
 
     Parameters
@@ -67,7 +67,7 @@ def check_member(estimator, name, classes=None, *, prefit=False, soft=False):
     estimator : estimator
     name : str
         What the error calls it.
-    classes : ndarray of shape (n_classes,), optional
+    classes : ndarray of shape (n_classes,)
         The labels it will meet.
     prefit : bool, default=False
         Whether it is fitted already: what only a fit needs may be gone.
@@ -84,17 +84,25 @@ def check_member(estimator, name, classes=None, *, prefit=False, soft=False):
         to this library has settings that contradict each other or the machine, such as a folder
         that cannot be written. The cache of a Pipeline counts as such.
     """
-    _check_probabilities(estimator, name)
-    _check_fitted(estimator, name, classes)
-    if soft and not prefit and takes_soft_labels(estimator) is False:
+    for one, holder, reads_battles in _walk(estimator):
+        if holder is None:
+            _check_methods(one, name)
+        elif _is_ours(holder) or getattr(holder, "voting", None) == "soft":
+            # CalibratedClassifierCV and the like ask for less than predict_proba.
+            _check_methods(one, f"{name}: what {type(holder).__name__} holds")
+        for fitted in _fitted_in(one):
+            if hasattr(fitted, "classes_"):
+                check_classes(fitted, classes, name)
+        if reads_battles and not prefit:
+            _check_reads_battles(one, name)
+    if prefit:
+        return
+    if soft and takes_soft_labels(estimator) is False:
         raise LabelsError(
             f"{name} is a classifier of scikit-learn or LightGBM, or ends in one, and they take "
             "labels, not soft labels. Pass one label a battle, or take one that does: "
             "DavidsonClassifier, BertPairClassifier."
         )
-    if prefit:
-        return
-    _check_reads_battles(estimator, name)
     for part in _parts(estimator):
         if isinstance(part, Pipeline):
             writable_memory(part.memory)
@@ -103,7 +111,17 @@ def check_member(estimator, name, classes=None, *, prefit=False, soft=False):
             getattr(part, "_check_settings", lambda: None)()
 
 
-def _check_probabilities(estimator, name):
+def _walk(estimator, holder=None, reads_battles=True):
+    """Yield a classifier and all it fits, each with what holds it and whether it gets battles."""
+    if isinstance(estimator, Pipeline):
+        before = (step for _, step in estimator.steps[:-1])
+        reads_battles = reads_battles and all(step in (None, "passthrough") for step in before)
+    yield estimator, holder, reads_battles
+    for held in _held_by(estimator):
+        yield from _walk(held, estimator, reads_battles)
+
+
+def _check_methods(estimator, name):
     for method in ("fit", "predict_proba"):
         if isinstance(estimator, type) or not (
             hasattr(estimator, method) or _ends_in_a_default_stack(estimator)
@@ -114,7 +132,6 @@ def _check_probabilities(estimator, name):
                 "with predict_proba; wrap one that has only a decision_function in "
                 "CalibratedClassifierCV, and give VotingClassifier voting='soft'."
             )
-    _check_held(estimator, name)
 
 
 def _ends_in_a_default_stack(estimator):
@@ -125,42 +142,17 @@ def _ends_in_a_default_stack(estimator):
     return passes_on and any(map(_ends_in_a_default_stack, _held_by(estimator)))
 
 
-def _check_held(estimator, name):
-    asks = _is_ours(estimator) or getattr(estimator, "voting", None) == "soft"
-    for held in _held_by(estimator):
-        if asks:
-            _check_probabilities(held, f"{name}: what {type(estimator).__name__} holds")
-        else:
-            # CalibratedClassifierCV and the like ask for less than predict_proba.
-            _check_held(held, name)
-
-
 def _check_reads_battles(estimator, name):
-    """Refuse a classifier of numbers that no transformer of battles stands before."""
-    before = estimator.steps[:-1] if isinstance(estimator, Pipeline) else []
-    transformed = any(step not in (None, "passthrough") for _, step in before)
-    if transformed or isinstance(estimator, FrozenEstimator):
-        return
-    held = _held_by(estimator)
-    for one in held:
-        _check_reads_battles(one, name)
     kind = type(estimator)
-    if held or not kind.__module__.startswith(_KNOWN):
-        return  # of other libraries' and somebody's own nobody can know
+    known = kind.__module__.startswith(_KNOWN)  # of others' classifiers nobody can know
+    if not known or isinstance(estimator, FrozenEstimator) or _held_by(estimator):
+        return
     tags = get_tags(estimator)
     if not (tags.input_tags.string or tags.no_validation):
         raise ArenaError(
             f"{name} would give battles to a {kind.__name__}, which reads numbers. Put what makes "
             f"them in front, as in make_pipeline(PairStyleFeatures(), {kind.__name__}())."
         )
-
-
-def _check_fitted(estimator, name, classes):
-    for fitted in _fitted_in(estimator) if classes is not None else []:
-        if hasattr(fitted, "classes_"):
-            check_classes(fitted, classes, name)
-    for held in _held_by(estimator):
-        _check_fitted(held, name, classes)
 
 
 def _parts(estimator):
@@ -228,25 +220,25 @@ def weight_name(estimator, name):
     ArenaError
         If there is no such argument, or the weights would not reach a classifier it is made of.
     """
-    prefix = ""
-    while isinstance(estimator, Pipeline):
-        step, estimator = estimator.steps[-1]
-        prefix += f"{step}__"
-    if not _takes_weights(estimator, by_name=False):
-        raise ArenaError(
-            f"{name} ({type(estimator).__name__}) takes no sample_weight in fit; leave sample "
-            "weights away, or choose a classifier that takes them."
-        )
-    for held in _held_by(estimator):
-        weight_name(held, name)
-        if not (_is_ours(estimator) or _takes_weights(held, by_name=True)):
-            outer, inner = type(estimator).__name__, type(held).__name__
+    for one, holder, _ in _walk(estimator):
+        if not (isinstance(one, Pipeline) or _takes_weights(one, by_name=False)):
+            raise ArenaError(
+                f"{name} ({type(one).__name__}) takes no sample_weight in fit; leave sample "
+                "weights away, or choose a classifier that takes them."
+            )
+        hands_on = holder is None or isinstance(holder, Pipeline) or _is_ours(holder)
+        if not (hands_on or _takes_weights(one, by_name=True)):
+            outer, inner = type(holder).__name__, type(one).__name__
             raise ArenaError(
                 f"{name} needs sample weights in fit, but holds a {outer} of a {inner}, and "
                 f"{outer} hands none to a {inner}. Make {outer} the last step of the Pipeline "
                 f"instead, as in make_pipeline(features, {outer}(...)), or choose a "
                 "classifier that takes them."
             )
+    prefix = ""
+    while isinstance(estimator, Pipeline):
+        step, estimator = estimator.steps[-1]
+        prefix += f"{step}__"
     return f"{prefix}sample_weight"
 
 
