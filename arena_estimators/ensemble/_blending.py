@@ -4,11 +4,10 @@ from numbers import Integral, Real
 
 import numpy as np
 import pandas as pd
-from sklearn.exceptions import NotFittedError
 from sklearn.utils import Bunch
 from sklearn.utils._repr_html.estimator import _VisualBlock
 from sklearn.utils.metaestimators import _BaseComposition
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import _check_sample_weight
 
 from arena_estimators._validation import (
     Interval,
@@ -21,7 +20,6 @@ from arena_estimators.battles import check_labels
 from arena_estimators.ensemble._folds import fit_and_predict_out_of_fold, make_splits
 from arena_estimators.ensemble._members import (
     BattleClassifierMixin,
-    check_classes,
     check_member,
     proba_of,
     weight_name,
@@ -287,15 +285,6 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
     def _fit_members(self, named, X, y, sample_weight, classes, needs_folds):
         """Set `estimators_` and give the probabilities to judge the members by, or None."""
         if self.prefit:
-            for name, member in named:
-                try:
-                    check_is_fitted(member)
-                except NotFittedError:
-                    raise NotFittedError(
-                        f"prefit=True, but member {name!r} is not fitted. If a clone of the blend "
-                        "is fitted (as in GridSearchCV), wrap its members in FrozenEstimator."
-                    ) from None
-                check_classes(member, classes, f"Member {name!r}")
             self.estimators_ = [member for _, member in named]
             return np.stack([proba_of(m, X, classes, f"Member {name!r}") for name, m in named])
         if sample_weight is not None:

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn import config_context
 from sklearn.base import ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.ensemble import StackingClassifier
+from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
@@ -78,12 +79,16 @@ def check_member(estimator, name, classes, *, prefit=False, soft=False):
     ------
     LabelsError
         If labels are soft and it takes none, as classifiers of scikit-learn and LightGBM.
+    NotFittedError
+        If it should be fitted and is not.
     ArenaError
         If it, or a classifier it is made of, has no `predict_proba` or reads numbers in the place
         of battles, if one that is fitted already has other classes, or if a part of it that belongs
         to this library has settings that contradict each other or the machine, such as a folder
         that cannot be written. The cache of a Pipeline counts as such.
     """
+    if prefit:
+        _check_prefit(estimator, name)
     for one, holder, reads_battles in _walk(estimator):
         if holder is None:
             _check_methods(one, name)
@@ -96,6 +101,7 @@ def check_member(estimator, name, classes, *, prefit=False, soft=False):
         if reads_battles and not prefit:
             _check_reads_battles(one, name)
     if prefit:
+        check_classes(estimator, classes, name)
         return
     if soft and takes_soft_labels(estimator) is False:
         raise LabelsError(
@@ -132,6 +138,16 @@ def _check_methods(estimator, name):
                 "with predict_proba; wrap one that has only a decision_function in "
                 "CalibratedClassifierCV, and give VotingClassifier voting='soft'."
             )
+
+
+def _check_prefit(estimator, name):
+    try:
+        check_is_fitted(estimator)
+    except (NotFittedError, TypeError):
+        raise NotFittedError(
+            f"{name} is not fitted, but prefit=True. If a clone is fitted (as in GridSearchCV), "
+            "wrap what is fitted already in FrozenEstimator."
+        ) from None
 
 
 def _ends_in_a_default_stack(estimator):

@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import softmax
 from sklearn.base import BaseEstimator
-from sklearn.exceptions import NotFittedError
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import _check_sample_weight
 
 from arena_estimators._validation import (
     HasMethods,
@@ -245,7 +244,7 @@ class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
         soft = target.ndim == 2
         # Without a teacher the student is its own, and fitted on `y` as it is.
         check_member(self.student, "The student", classes, soft=soft and self.teacher is None)
-        if self.teacher is not None:
+        if self.teacher is not None or self.prefit:
             check_member(self.teacher, "The teacher", classes, prefit=self.prefit, soft=soft)
         y = classes[target] if target.ndim == 1 else target
         if sample_weight is not None:
@@ -281,13 +280,6 @@ class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
     def _ask_teacher(self, X, y, sample_weight, classes, *, refit):
         """Give the probabilities of a teacher that has not seen the battles."""
         if self.prefit:
-            try:
-                check_is_fitted(self.teacher)
-            except (NotFittedError, TypeError):
-                raise NotFittedError(
-                    "prefit=True, but the teacher is not fitted. If a clone is fitted (as in "
-                    "GridSearchCV), wrap the teacher in FrozenEstimator."
-                ) from None
             self.teacher_ = self.teacher
             return proba_of(self.teacher_, X, classes, "The teacher")
         teacher = self.student if self.teacher is None else self.teacher
