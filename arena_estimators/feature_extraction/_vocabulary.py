@@ -55,7 +55,7 @@ class Vocabulary:
 
     def learn(self, walks, call=map):
         """Find all n-grams of walks that just started, level by level."""
-        for _ in range(self.ngram_range[1]):
+        for _ in range(walks[0].ngram_range[1]):
             level = np.concatenate(list(call(Walk.extend, walks)))
             level.sort()  # np.unique hashes integers first, which takes ten times as long
             level = level[np.append(True, level[1:] != level[:-1])[: len(level)]]
@@ -102,12 +102,9 @@ class Vocabulary:
 
     def assign(self, text):
         """Give the n-grams that whole segments are the columns 0, 1, 2, ..."""
-        asked, longest = self.ngram_range, int(text.lengths.max(initial=0))
-        short, self.count_short = self.count_short, True
-        self.ngram_range = (longest + 1, longest)
-        walk = self.start(text)
+        longest = int(text.lengths.max(initial=0))
+        walk = Walk(text, self.known, (longest + 1, longest), count_short=True)
         self.learn([walk])
-        self.ngram_range, self.count_short = asked, short
         for level, counts in zip(self.levels, walk.counts, strict=True):
             whole = counts.tocoo()
             columns = np.full(len(level), -1, dtype=np.int32)
