@@ -21,6 +21,7 @@ from arena_estimators.neural_network._device import seed_torch
 from arena_estimators.neural_network._interrupts import Interrupts
 from arena_estimators.neural_network._optimizer import make_optimizer, rate_at
 
+_RATES = ("learning_rate", "head_learning_rate", "layer_decay", "weight_decay")
 _UNREAD = 16  # steps whose losses may still be on the GPU
 _SAID = {"train_loss": "training", "valid_loss": "validation"}
 _KNOWN = ("skorch.", "arena_estimators.")  # where callbacks come from that record nothing else
@@ -31,12 +32,9 @@ class Run:
     """What a fit needs and the fitted net does not keep."""
 
     workers: Any
+    settings: Any
     seed: int
     dtype: torch.dtype
-    rates: dict
-    warmup: float
-    schedule: str
-    max_grad_norm: float | None
     interrupts: Interrupts
     resume: dict | None = None
     scaler: Any = None
@@ -66,9 +64,9 @@ class PairNet(NeuralNet):
     def initialize_optimizer(self, *args, **kwargs):
         """Make AdamW over the layers' groups; skorch's one group would be too coarse."""
         if self.run_ is not None:
-            self.optimizer_ = make_optimizer(
-                self.module_, self.run_.workers.device, **self.run_.rates
-            )
+            # Floats, as a checkpoint keeps them; float32 rounds more.
+            rates = {name: float(getattr(self.run_.settings, name)) for name in _RATES}
+            self.optimizer_ = make_optimizer(self.module_, self.run_.workers.device, **rates)
         return self
 
     def fit_loop(self, X, y=None, epochs=None, **fit_params):
@@ -147,8 +145,8 @@ class PairNet(NeuralNet):
         run.scaler.unscale_(optimizer)
         named = TeeGenerator(self.get_all_learnable_params())
         self.notify("on_grad_computed", named_parameters=named, batch=batch, training=True)
-        if run.max_grad_norm is not None:
-            torch.nn.utils.clip_grad_norm_(parameters, run.max_grad_norm)
+        if run.settings.max_grad_norm is not None:
+            torch.nn.utils.clip_grad_norm_(parameters, run.settings.max_grad_norm)
         run.scaler.step(optimizer)
         run.scaler.update()
         self.step_ += 1
@@ -209,10 +207,10 @@ class PairNet(NeuralNet):
             return self.module_(**moved), truth
 
     def _set_rates(self):
-        run = self.run_
-        if run.schedule == "constant" and run.warmup == 0:
+        p = self.run_.settings
+        if p.schedule == "constant" and p.warmup == 0:
             return  # left to callbacks
-        factor = rate_at(self.step_, self.n_steps_, warmup=run.warmup, schedule=run.schedule)
+        factor = rate_at(self.step_, self.n_steps_, warmup=p.warmup, schedule=p.schedule)
         for group in self.optimizer_.param_groups:
             group["lr"] = group["initial_lr"] * factor
 

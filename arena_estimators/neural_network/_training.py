@@ -134,17 +134,6 @@ def train(
         rank=workers.rank,
         size=workers.size,
     )
-    run = Run(
-        workers,
-        seed,
-        dtype,
-        _rates(p),
-        p.warmup,
-        p.schedule,
-        p.max_grad_norm,
-        interrupts,
-        resume,
-    )
     net = make_net(
         module,
         n_epochs=p.n_epochs,
@@ -156,7 +145,7 @@ def train(
     if compiled:
         module.compile_encoder()
     _say(p.verbose and workers.is_main, device, dtype, packed, compiled)
-    net.run_, net.valid_ = run, valid_data
+    net.run_, net.valid_ = Run(workers, p, seed, dtype, interrupts, resume), valid_data
     advice = (
         f"at batch_tokens={p.batch_tokens}, accumulate={p.accumulate}. Halve batch_tokens and "
         "double accumulate for the same result, or pass gradient_checkpointing=True, lora_rank=16 "
@@ -230,15 +219,6 @@ def _prepare(module, p):
     if p.gradient_checkpointing:
         enable_checkpointing(module.encoder)
     return lora
-
-
-def _rates(p):
-    return {
-        "learning_rate": float(p.learning_rate),  # as a checkpoint keeps it; float32 rounds more
-        "head_learning_rate": float(p.head_learning_rate),
-        "layer_decay": float(p.layer_decay),
-        "weight_decay": float(p.weight_decay),
-    }
 
 
 def _callbacks(p, n_battles, workers, checkpoint):
