@@ -118,7 +118,12 @@ def expected_calibration_error(y_true, y_proba, *, n_bins=15, strategy="uniform"
                 f"y_proba has the columns {found}; expected the classes {classes.tolist()}, with "
                 "or without the prefix 'winner_'. If not all occur in y_true, pass labels."
             )
-    y_proba = np.asarray(y_proba, dtype=np.float64)
+    try:
+        y_proba = np.asarray(y_proba, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ArenaError(
+            f"y_proba must hold probabilities whose rows sum to one: {error}."
+        ) from None
     if y_proba.ndim == 1 and len(classes) == 2:
         y_proba = np.column_stack([1 - y_proba, y_proba])
     if y_proba.shape != (len(y_true), len(classes)):

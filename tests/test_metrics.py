@@ -86,7 +86,7 @@ def test_calibration_error_in_a_scorer(y):
     assert scorer(prior, np.zeros((6, 1)), ["a", "b", *y]) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("wrong", [[1.5, 0.5], [-0.5, 0.5], [np.nan, 0.5]])
+@pytest.mark.parametrize("wrong", [[1.5, 0.5], [-0.5, 0.5], [np.nan, 0.5], ["a", "b"]])
 def test_one_probability_a_battle_is_a_probability(wrong):
     with pytest.raises(ArenaError, match="rows sum to one"):
         expected_calibration_error(["a", "b"], wrong)
