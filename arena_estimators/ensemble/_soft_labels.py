@@ -321,9 +321,13 @@ def _fit_student(student, X, soft, weight, classes):
 
 
 def _as_soft_labels(proba, n_battles):
-    if np.ndim(proba) != 2:
-        raise LabelsError("proba must have one row a battle and one column a class.")
-    return check_labels(proba, n_battles=n_battles)[1]
+    shape = np.shape(proba)
+    if len(shape) != 2 or shape[0] != n_battles:
+        raise LabelsError(
+            "proba must have one row a battle and one column a class, but has the shape "
+            f"{shape} for {n_battles} battles."
+        )
+    return check_labels(proba)[1]
 
 
 def _keys(X):
