@@ -383,12 +383,12 @@ _COMMON = [
     check_empty_and_null_text,
     check_other_columns_are_ignored,
     check_bad_input,
+    check_bad_labels,
     check_grid_search,
 ]
 _CLASSIFIER = [
     check_probabilities,
     check_integer_labels,
-    check_bad_labels,
     check_swap_equivariance,
     check_voting,
 ]
