@@ -181,6 +181,8 @@ def check_labels(y, *, n_battles=None):
     if is_frame(y):
         y = _named_soft_labels(y)
     values = np.asarray(y)
+    if values.dtype.kind == "U":  # to which NumPy makes all, where there is any text
+        values = np.asarray(y, dtype=object)
     if n_battles is not None and values.ndim and len(values) != n_battles:
         raise LabelsError(f"X has {n_battles} battles but y has {len(values)} labels.")
     if values.ndim == 2 and values.shape[1] > 1:

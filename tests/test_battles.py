@@ -177,6 +177,12 @@ def test_an_unknown_label_is_named_with_its_row(label):
         check_labels(y)
 
 
+@pytest.mark.parametrize("label", [float("nan"), 1])
+def test_a_label_that_is_no_text_is_not_shown_as_text(label):
+    with pytest.raises(LabelsError, match=f"Unknown label {label} in y, row 2"):
+        check_labels(["model_a", "model_b", label])
+
+
 @pytest.mark.parametrize("y", [["model_a"] * 3, ["model_a", "tie"], [1, 2], []])
 def test_a_task_needs_both_sides(y):
     with pytest.raises(LabelsError, match="needs both 'model_a' and 'model_b'"):
