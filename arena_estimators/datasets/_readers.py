@@ -56,9 +56,9 @@ def read_batches(path, wanted, batch_rows, *, json_cells):
             empty = False
             yield batch
     except UnicodeDecodeError as error:
+        hint = _advise(path, "encoding='cp1252'") if reader is _read_csv else ""
         raise FileFormatError(
-            f"{path}: not UTF-8 text ({error}). Save it as UTF-8, or name its encoding: "
-            "`load_arena(pandas.read_csv(path, encoding='cp1252'))`."
+            f"{path}: not UTF-8 text ({error}). Save it as UTF-8{hint}."
         ) from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise FileFormatError(f"{path}: damaged or cut-off gzip file ({error}).") from None
@@ -122,10 +122,16 @@ def _check_separator(path, names):
     for separator in (";", "\t", "|"):
         if len(names) == 1 and separator in names[0]:
             raise FileFormatError(
-                f"{path}: columns are separated by {separator!r}. Save it with commas, or pass "
-                f"what pandas reads: load_arena(pandas.read_csv({str(path)!r}, sep={separator!r}, "
-                "dtype=str, keep_default_na=False))."
+                f"{path}: columns are separated by {separator!r}. Save it with commas"
+                f"{_advise(path, f'sep={separator!r}')}."
             )
+
+
+def _advise(path, option):
+    return (
+        f", or pass what pandas reads: load_arena(pandas.read_csv({str(path)!r}, {option}, "
+        "dtype=str, keep_default_na=False))"
+    )
 
 
 def _is_packed(path):

@@ -371,7 +371,7 @@ BROKEN = {
     "no.jsonl": (b'{"prompt": "a"', "line 1 is not JSON"),
     "list.jsonl": (b'["a", "b"]\n', "line 1 is not a JSON object"),
     "twice.jsonl": (b'{"prompt": "a", "prompt": "b"}', "line 1: more than one.*prompt"),
-    "latin.jsonl": (b'{"prompt": "caf\xe9"}', "not UTF-8"),
+    "latin.jsonl": (b'{"prompt": "caf\xe9"}', "not UTF-8.*Save it as UTF-8.$"),
     "unlike.jsonl": (
         b'{"prompt":"a","response_a":"b","response_b":"c"}\n{"prompt":"a","response_a":"b"}',
         "line 2 and line 1 differ in the keys response_b",
@@ -396,15 +396,18 @@ def test_a_folder_is_no_file(tmp_path):
         load_arena(tmp_path)
 
 
-def test_what_is_advised_for_other_separators_works(tmp_path):
+@pytest.mark.parametrize("written", [{"sep": ";"}, {"encoding": "cp1252"}])
+def test_what_is_advised_for_other_separators_and_encodings_works(tmp_path, written):
     path = tmp_path / "train.csv"
-    _raw().assign(id=["007", *"12345"]).to_csv(path, sep=";", index=False)
+    raw = _raw().assign(id=["007", *"12345"], model_a="caf\xe9")
+    raw.to_csv(path, index=False, **written)
     with pytest.raises(FileFormatError) as error:
         load_arena(path)
     advised = re.search(r"load_arena\(.*\)\)", str(error.value)).group()
     data = eval(advised, {"load_arena": load_arena, "pandas": pd})
     assert data.X.response_b.tolist() == CELLS["response_b"]
     assert data.id.tolist() == ["007", *"12345"]
+    assert data.model_a[0] == "caf\xe9"
     assert data.y is not None
 
 
