@@ -124,8 +124,9 @@ def check_battles(X, *, columns=COLUMNS, name="X"):
     Raises
     ------
     BattlesError
-        If `X` is no DataFrame, lacks a column, or has a cell that is neither text, missing nor a
-        list or tuple of turns. The message names the column, the row and what was expected.
+        If `X` is no DataFrame, lacks a column or has it twice, or has a cell that is neither text,
+        missing nor a list or tuple of turns. The message names the column, the row and what was
+        expected.
     """
     _check_columns(X, columns, name)
     for column in columns:

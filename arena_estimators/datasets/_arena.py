@@ -85,6 +85,11 @@ def load_arena(path, *, cells="auto", non_text="raise", verbose=False):
     FileNotFoundError
         If there is no such file.
 
+    Warns
+    -----
+    ArenaWarning
+        If "auto" takes cells for text, though ten or more in the first rows look like lists.
+
     See Also
     --------
     iter_arena : The same in parts, for files larger than memory.
@@ -137,7 +142,7 @@ def iter_arena(path, chunk_rows=10_000, *, cells="auto", non_text="raise"):
     chunk_rows : int, default=10_000
         The number of battles of a part; the last may be shorter.
     cells : {"auto", "json", "text"}, default="auto"
-        As in :func:`load_arena`; "auto" decides once, for all parts.
+        As in :func:`load_arena`; "auto" decides once, for all parts, and warns as there.
     non_text : {"raise", "json"}, default="raise"
         As in :func:`load_arena`.
 

@@ -62,8 +62,8 @@ def make_battles(
         With these attributes:
 
         X : DataFrame of shape (n_samples, 3)
-            The columns prompt, response_a and response_b. A cell of one turn is text; a cell of
-            several turns is a list.
+            The columns prompt, response_a and response_b. A cell of one turn is text, or `[None]`
+            for a null one; a cell of several turns is a list.
         y : ndarray of shape (n_samples,)
             "model_a", "model_b" or "tie".
         id : ndarray of shape (n_samples,)

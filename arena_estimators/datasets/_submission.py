@@ -26,7 +26,7 @@ def make_submission(estimator, X, ids):
     X : DataFrame of shape (n_battles, n_columns)
         The battles.
     ids : array-like of shape (n_battles,)
-        Their ids; their order is kept. Duplicates are kept too, and warned of.
+        Their ids; their order is kept. Duplicates and ids like 7.0 are kept too, and warned of.
 
     Returns
     -------

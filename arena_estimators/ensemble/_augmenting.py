@@ -84,7 +84,8 @@ class AugmentingClassifier(BattleClassifierMixin, BaseEstimator):
     BattlesError, LabelsError
         If `X` or `y` break the data contract.
     ArenaError
-        If an augmentation is not one of those above, or there is none.
+        If an augmentation is not one of those above, or there is none, or if the classifier has no
+        `predict_proba`, or reads numbers.
 
     See Also
     --------

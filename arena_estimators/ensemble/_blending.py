@@ -92,8 +92,10 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
     BattlesError, LabelsError
         If `X` or `y` break the data contract, or a member's classes are not those of `y`.
     ArenaError
-        If names are not unique, a member or a classifier it holds has no `predict_proba`, or
-        weights are no weights.
+        If names are not unique, a member or a classifier it holds has no `predict_proba` or reads
+        numbers, weights are no weights, or `cv` tests no battle, or one twice.
+    NotFittedError
+        If `prefit=True` and a member is not fitted.
 
     See Also
     --------

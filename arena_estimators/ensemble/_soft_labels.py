@@ -161,8 +161,10 @@ class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
     BattlesError, LabelsError
         If `X` or `y` break the data contract, or the teacher's classes are not those of `y`.
     ArenaError
-        If the student takes neither soft labels nor sample weights, or student or teacher hold a
-        classifier without `predict_proba`.
+        If the student takes neither soft labels nor sample weights, student or teacher hold a
+        classifier without `predict_proba` or read numbers, or `cv` does not test each battle once.
+    NotFittedError
+        If `prefit=True` and the teacher is not fitted.
 
     See Also
     --------

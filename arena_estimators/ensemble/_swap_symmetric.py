@@ -61,6 +61,8 @@ class SwapSymmetricClassifier(BattleClassifierMixin, BaseEstimator):
     ------
     BattlesError, LabelsError
         If `X` or `y` break the data contract.
+    ArenaError
+        If the classifier has no `predict_proba`, or reads numbers.
 
     See Also
     --------

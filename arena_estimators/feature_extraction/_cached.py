@@ -57,9 +57,10 @@ class CachedTransformer(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap
     Raises
     ------
     ArenaError
-        If the folder cannot be made or written, or `bytes_limit` is no such limit.
-    BattlesError
-        If `X` is no frame of battles.
+        If the folder cannot be made or written, `bytes_limit` is no such limit, or the transformer
+        cannot be pickled.
+    BattlesError, LabelsError
+        If `X` or `y` break the data contract.
 
     Notes
     -----

@@ -88,8 +88,8 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
 
     Raises
     ------
-    BattlesError
-        If `X` is no DataFrame of battles.
+    BattlesError, LabelsError
+        If `X` or `y` break the data contract.
     ResourceNotFoundError
         If the encoder is not on this machine and cannot be fetched.
     ArenaError

@@ -74,8 +74,8 @@ class PairStyleFeatures(ReadsBattles, TransformerMixin, BaseEstimator):
 
     Raises
     ------
-    BattlesError
-        If `X` is no DataFrame of battles.
+    BattlesError, LabelsError
+        If `X` or `y` break the data contract.
     ArenaError
         If `blocks` is empty, repeats a block or names an unknown one, or if `fit` gets no battles.
 

@@ -110,10 +110,10 @@ class PairTfidfVectorizer(
 
     Raises
     ------
-    BattlesError
-        If `X` is no frame of battles.
+    BattlesError, LabelsError
+        If `X` or `y` break the data contract.
     ArenaError
-        If the vocabulary is empty, or nothing is left of it.
+        If the texts have no n-grams, or `min_df` and `max_df` leave none.
 
     See Also
     --------

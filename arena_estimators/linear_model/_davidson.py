@@ -82,8 +82,8 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
         If a label is missing, if the labels are those of the arena but lack model_a or model_b, or
         if soft labels are no probabilities.
     ArenaError
-        If there are fewer than two or more than three classes, or if features are so large that
-        the fit overflows.
+        If there are fewer than two or more than three classes, if features are so large that the
+        fit overflows, or if `warm_start` meets other features or classes than the last fit.
 
     Warns
     -----

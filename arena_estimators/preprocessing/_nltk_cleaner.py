@@ -74,8 +74,8 @@ class NLTKCleaner(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap_outpu
     ------
     ArenaError
         If no columns are named, or if the language is unknown.
-    BattlesError
-        If a column is missing or a cell is neither text, missing nor a list of turns.
+    BattlesError, LabelsError
+        If a column to clean, or `y`, breaks the data contract.
     ResourceNotFoundError
         If `"punkt"` or another language than English needs NLTK data that is not there.
 
