@@ -1,17 +1,18 @@
 """Run every benchmark: `python -m benchmarks [--data FOLDER] [--all]`."""
 
 import argparse
-import os
 import pathlib
 import subprocess
 import sys
+
+from benchmarks._harness import add_data
 
 WITH_ENCODERS = ("bench_quality", "bench_transfer")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", default=os.environ.get("ARENA_DATA", ""))
+    add_data(parser)
     parser.add_argument("--all", action="store_true", help="also what takes hours without a GPU")
     options = parser.parse_args()
     scripts = sorted(pathlib.Path(__file__).parent.glob("bench_*.py"))
@@ -19,7 +20,7 @@ def main():
     for script in scripts:
         print(f"\n== {script.stem}", flush=True)
         command = [sys.executable, "-m", f"benchmarks.{script.stem}"]
-        command += ["--data", options.data] if options.data else []
+        command += ["--data", str(options.data)] if options.data else []
         command += ["--all"] if options.all and script.stem in WITH_ENCODERS else []
         if subprocess.run(command, check=False).returncode:
             failed.append(script.stem)

@@ -21,13 +21,27 @@ RESULTS = pathlib.Path(__file__).parent / "results"
 
 
 def data_folder(argv=None):
-    """Read `--data FOLDER` (default: the environment variable ARENA_DATA); None when absent."""
+    """Read `--data` alone."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--data", default=os.environ.get("ARENA_DATA"))
-    folder = parser.parse_args(argv).data
-    if folder and not pathlib.Path(folder).is_dir():
-        parser.error(f"--data {folder}: no such folder")
-    return pathlib.Path(folder) if folder else None
+    add_data(parser)
+    return parser.parse_args(argv).data
+
+
+def add_data(parser):
+    """Add `--data FOLDER` (default: the environment variable ARENA_DATA); None when absent."""
+    parser.add_argument(
+        "--data",
+        metavar="FOLDER",
+        type=_folder,
+        default=os.environ.get("ARENA_DATA"),
+        help="where judge_unique.parquet and other battles are (default: what ARENA_DATA says)",
+    )
+
+
+def _folder(text):
+    if text and not pathlib.Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"no such folder: {text}")
+    return pathlib.Path(text) if text else None
 
 
 def peak_memory():

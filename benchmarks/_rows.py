@@ -5,8 +5,6 @@ that are there, whichever run measured them.
 """
 
 import argparse
-import os
-import pathlib
 import re
 import sys
 import time
@@ -16,7 +14,7 @@ from tqdm import tqdm
 
 from arena_estimators import swap_inconsistency
 from benchmarks import _battles
-from benchmarks._harness import RESULTS, in_fresh_process
+from benchmarks._harness import RESULTS, add_data, in_fresh_process
 from benchmarks.bench_search import some
 
 EXTRA = {
@@ -45,7 +43,7 @@ def arguments(argv, table, rows, description, extra=()):
         that tells apart what was measured on other battles or folds; None without battles.
     """
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--data", default=os.environ.get("ARENA_DATA"), type=pathlib.Path)
+    add_data(parser)
     parser.add_argument("--only", help=f"rows to measure, with commas between: {', '.join(rows)}")
     parser.add_argument("--missing", action="store_true", help="leave out rows that are kept")
     parser.add_argument("--battles", type=int, help="about so many battles, not all")
@@ -53,7 +51,7 @@ def arguments(argv, table, rows, description, extra=()):
         parser.add_argument(option, **EXTRA[option])
     parser.set_defaults(folds=5, failed=[])
     options = parser.parse_args(argv)
-    if options.data is None or not options.data.is_dir():
+    if options.data is None:
         print("Skipped: set ARENA_DATA or pass --data to the folder with judge_unique.parquet.")
         return None
     options.only = [name.strip() for name in options.only.split(",")] if options.only else None

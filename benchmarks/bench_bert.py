@@ -14,7 +14,6 @@ import argparse
 import ast
 import functools
 import gc
-import os
 import pathlib
 import tempfile
 import time
@@ -37,7 +36,7 @@ from benchmarks._bert_speed import (
     train_ours,
     train_with_trainer,
 )
-from benchmarks._harness import report
+from benchmarks._harness import add_data, report
 
 PARTS = ("quality", "train", "predict")
 
@@ -172,17 +171,27 @@ def _literal(value):
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", default=os.environ.get("ARENA_DATA"))
-    parser.add_argument("--encoder", default=BertPairClassifier().encoder)
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
-    parser.add_argument("--vary", action="append", type=_variant, default=[], metavar="PARAMETERS")
-    parser.add_argument("--seeds", type=int, default=3)
+    add_data(parser)
+    encoder = BertPairClassifier().encoder
+    parser.add_argument("--encoder", default=encoder, help="a folder (default: MiniLM)")
+    parser.add_argument(
+        "--only", nargs="+", choices=PARTS, default=list(PARTS), help="what to measure"
+    )
+    parser.add_argument(
+        "--vary",
+        action="append",
+        type=_variant,
+        default=[],
+        metavar="PARAMETERS",
+        help="other settings to judge, as in 'n_epochs=2 truncation=tail'; may come again",
+    )
+    parser.add_argument("--seeds", type=int, default=3, help="fits of each setting (default: 3)")
     parser.add_argument("--profile", action="store_true", help="say what a GPU does in training")
     args = parser.parse_args(argv)
     if not args.data:
         print("Skipped: set ARENA_DATA or pass --data to the folder with judge_unique.parquet.")
         return
-    folder = pathlib.Path(args.data)
+    folder = args.data
     if not GPU and "quality" in args.only:
         print("No GPU: only speed is measured.")
     if "quality" in args.only and GPU:

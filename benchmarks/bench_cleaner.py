@@ -13,7 +13,6 @@ import argparse
 import collections
 import itertools
 import multiprocessing
-import os
 import pathlib
 import time
 
@@ -25,7 +24,7 @@ from tqdm import tqdm
 from arena_estimators import NLTKCleaner
 from arena_estimators.battles import COLUMNS, texts
 from arena_estimators.datasets import load_arena
-from benchmarks._harness import forget_peak, in_fresh_process, peak_memory, report
+from benchmarks._harness import add_data, forget_peak, in_fresh_process, peak_memory, report
 
 TOKENIZERS = ("treebank", "punkt")
 COMPARED = [*itertools.product(TOKENIZERS, (True, False)), ("tweet", True)]
@@ -195,11 +194,11 @@ def memory(folder, rows, tokenizer, file):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", default=os.environ.get("ARENA_DATA"), type=pathlib.Path)
+    add_data(parser)
     parser.add_argument("--every-text", action="store_true", help="compare all, measure nothing")
     parser.add_argument("--rows", type=int, default=3000, help="battles to clean; 0: all")
     options = parser.parse_args()
-    if options.data is None or not options.data.is_dir():
+    if options.data is None:
         print("Skipped: set ARENA_DATA or pass --data to the folder with judge_unique.parquet.")
         return
     try:

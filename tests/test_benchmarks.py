@@ -110,6 +110,16 @@ def test_benchmarks_run_where_the_system_tells_no_memory(no_proc, monkeypatch):
     assert seconds >= 0 and cpu >= 0 and mebibytes >= 0
 
 
+@pytest.mark.parametrize(
+    "read", [_harness.data_folder, lambda argv: _rows.arguments(argv, "table", ["row"], "What?")]
+)
+def test_a_mistyped_folder_is_named(read, tmp_path, capsys):
+    assert read(["--data", str(tmp_path)]) is not None
+    with pytest.raises(SystemExit):
+        read(["--data", str(tmp_path / "none")])
+    assert f"no such folder: {tmp_path / 'none'}" in capsys.readouterr().err
+
+
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 def test_make_takes_a_folder_with_spaces():
     command = ["make", "--dry-run", "--no-print-directory", "bench", "DATA=/some where/data"]
