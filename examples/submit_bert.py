@@ -128,7 +128,7 @@ def parse_arguments(argv):
     option("max_length", "tokens of a sequence", type=at_least(1))
     option("n_epochs", "how often each battle is read", type=at_least(1))
     option("learning_rate", "of the encoder", type=positive)
-    option("lora_rank", "train adapters instead of all weights", type=at_least(1))
+    option("lora_rank", "train adapters of this rank, not all weights", type=at_least(1))
     option("batch_tokens", "halve it when memory runs out", type=at_least(1))
     option("accumulate", "and double this", type=at_least(1))
     option("random_state", "the seed", type=at_least(0))

@@ -49,11 +49,17 @@ def positive(text):
     return float(text)
 
 
+positive.__name__ = "number"  # what argparse calls it
+
+
 def n_jobs(text):
     """Read `--n-jobs`, which is no zero."""
     if int(text) == 0:
         raise argparse.ArgumentTypeError("expected 1 or more, or -1 for all cores, got 0")
     return int(text)
+
+
+n_jobs.__name__ = "whole number"
 
 
 def parse(parser, argv, n_train, *, model="also save the fitted model here (joblib)"):

@@ -355,6 +355,8 @@ def test_a_search_finds_its_features_again(example, capsys, tmp_path):
         ("submit_bert", ["--n-epochs", 0], "--n-epochs: expected 1 or more, got 0"),
         ("optuna_search", ["--trials", 0], "--trials: expected 1 or more, got 0"),
         ("submit_bert", ["--accumulate", "few"], "invalid whole number value: 'few'"),
+        ("blend", ["--n-jobs", "few"], "invalid whole number value: 'few'"),
+        ("submit_bert", ["--learning-rate", "low"], "invalid number value: 'low'"),
     ],
 )
 def test_numbers_that_make_no_sense_are_refused(example, capsys, name, arguments, message):
