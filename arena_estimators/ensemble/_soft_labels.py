@@ -234,8 +234,8 @@ class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
             Weights of these battles, for teacher and student.
         X_unlabelled : DataFrame of shape (n_others, n_columns), optional
             Battles nobody voted on, which the teacher labels. Those that are in `X` too, in
-            either order, are left out. Each counts as one battle. A search of scikit-learn's takes
-            as many rows as `X` has for one a battle, and cuts them with its folds.
+            either order, are left out. Each counts as one battle. In a search of scikit-learn's
+            pass more or fewer rows than `X` has: as many would be cut by its folds, like `X`.
 
         Returns
         -------

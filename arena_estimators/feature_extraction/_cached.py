@@ -68,8 +68,8 @@ class CachedTransformer(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap
     and the version of this library. The code of a transformer is not looked at, nor are files that
     a parameter names, such as an encoder's: after a change to either, clear the folder.
 
-    What is pickled does not keep the cache: a fitted pipeline that is loaded again writes no
-    files.
+    What is pickled does not keep the cache: a fitted pipeline that is loaded again writes no files
+    to predict.
 
     Examples
     --------
