@@ -1,6 +1,8 @@
 """What the tests of BertPairClassifier share: tiny encoders and battles with a known signal."""
 
+import functools
 import os
+import pickle
 import subprocess
 import sys
 
@@ -56,7 +58,7 @@ def learnable():
     return word_battles(80)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small(tiny):
     """Give a function that makes a classifier small enough to fit in a second."""
 
@@ -72,6 +74,20 @@ def small(tiny):
         return BertPairClassifier(tiny(family), **(settings | parameters))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def fitted(small, learnable):
+    """Give a function that gives a copy of `small(...)` fitted on `learnable`, fitted once.
+
+    Called before a test changes anything that a fit would meet.
+    """
+
+    @functools.cache
+    def fit(**parameters):
+        return pickle.dumps(small(**parameters).fit(*learnable))
+
+    return lambda **parameters: pickle.loads(fit(**parameters))
 
 
 @pytest.fixture

@@ -140,9 +140,9 @@ def test_two_classes(small, learnable):
     np.testing.assert_array_equal(model.predict_proba(swap(X)), proba[:, ::-1])
 
 
-def test_soft_labels_that_are_certain_equal_hard_ones(small, learnable):
+def test_soft_labels_that_are_certain_equal_hard_ones(small, fitted, learnable):
     X, y = learnable
-    hard = small().fit(X, y)
+    hard = fitted()
     soft = small().fit(X, (y[:, None] == hard.classes_).astype(float))
     assert soft.classes_.tolist() == hard.classes_.tolist()
     np.testing.assert_array_equal(soft.predict_proba(X), hard.predict_proba(X))
@@ -232,9 +232,9 @@ def test_weights_may_differ_by_more_than_float32_holds(small, learnable):
 
 
 @pytest.mark.parametrize("held_out", [False, True])
-def test_each_side_of_the_split_has_a_scale_of_its_own(small, learnable, held_out):
+def test_each_side_of_the_split_has_a_scale_of_its_own(small, fitted, learnable, held_out):
     X, y = learnable
-    model = small().fit(X, y)
+    model = fitted()
     target = (y[:, None] == model.classes_).astype(float)
     seed = int(np.random.RandomState(0).randint(np.iinfo(np.int32).max))
     sides = _training.split_by_prompt(X, target, 0.1, seed)
@@ -253,16 +253,16 @@ def test_light_battles_count_less_even_where_they_are_alone_in_a_step(small, lea
     assert ties.mean() > 0.8
 
 
-def test_weights_matter(small, learnable):
+def test_weights_matter(small, fitted, learnable):
     X, y = learnable
     weight = np.where(y == "tie", 5.0, 1.0)
     heavy = small().fit(X, y, sample_weight=weight).predict_proba(X)
-    assert heavy[:, 2].mean() > small().fit(X, y).predict_proba(X)[:, 2].mean() + 0.1
+    assert heavy[:, 2].mean() > fitted().predict_proba(X)[:, 2].mean() + 0.1
 
 
-def test_same_seed_same_weights_and_another_seed_others(small, learnable):
+def test_same_seed_same_weights_and_another_seed_others(small, fitted, learnable):
     X, y = learnable
-    first, again = (small().fit(X, y).encode(X) for _ in range(2))
+    first, again = fitted().encode(X), small().fit(X, y).encode(X)
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, small(random_state=1).fit(X, y).encode(X))
 
@@ -282,23 +282,23 @@ def test_a_fit_on_the_cpu_leaves_the_random_state_of_gpus_alone(small, learnable
     assert seeds == []
 
 
-def test_a_prediction_does_not_depend_on_its_neighbours(small, learnable):
-    X, y = learnable
-    model = small().fit(X, y)
+def test_a_prediction_does_not_depend_on_its_neighbours(fitted, learnable):
+    X, _ = learnable
+    model = fitted()
     alone = np.concatenate([model.predict_proba(X.iloc[[row]]) for row in range(5)])
     np.testing.assert_allclose(alone, model.predict_proba(X)[:5], atol=1e-5)
 
 
-def test_the_decision_is_the_log_of_the_probabilities(small, learnable):
-    X, y = learnable
-    model = small().fit(X, y)
+def test_the_decision_is_the_log_of_the_probabilities(fitted, learnable):
+    X, _ = learnable
+    model = fitted()
     decision = model.decision_function(X)
     np.testing.assert_allclose(softmax(decision, axis=1), model.predict_proba(X), atol=1e-9)
 
 
-def test_encode_gives_one_vector_a_response(small, learnable):
-    X, y = learnable
-    model = small().fit(X, y)
+def test_encode_gives_one_vector_a_response(fitted, learnable):
+    X, _ = learnable
+    model = fitted()
     vectors = model.encode(X)
     assert vectors.shape == (80, 2, 32)
     np.testing.assert_array_equal(model.encode(swap(X)), vectors[:, ::-1])
@@ -397,13 +397,13 @@ def test_skorch_callbacks_are_called_and_kept(small, learnable):
     ("error", "seen"),
     [(KeyboardInterrupt, KeyboardInterrupt), (torch.OutOfMemoryError, ArenaError)],
 )
-def test_a_prediction_that_fails_frees_the_device(small, learnable, monkeypatch, error, seen):
+def test_a_prediction_that_fails_frees_the_device(fitted, learnable, monkeypatch, error, seen):
     freed = []
 
     def fail(model, *args, **kwargs):
         raise error
 
-    model = small().fit(*learnable)
+    model = fitted()
     monkeypatch.setattr("arena_estimators._encoder._run.forward", fail)
     monkeypatch.setattr("arena_estimators.neural_network._prediction.free", freed.append)
     with pytest.raises(seen):
@@ -508,7 +508,7 @@ def test_a_loss_that_is_no_number_stops_with_advice(small, learnable):
     "raised",
     [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("MPS backend out of memory (...)")],
 )
-def test_memory_that_runs_out_is_explained(small, learnable, monkeypatch, raised):
+def test_memory_that_runs_out_is_explained(fitted, learnable, monkeypatch, raised):
     activations = []
 
     def fail(*args, **kwargs):
@@ -516,7 +516,7 @@ def test_memory_that_runs_out_is_explained(small, learnable, monkeypatch, raised
         activations.append(weakref.ref(activation))
         raise raised
 
-    model = small().fit(*learnable)
+    model = fitted()
     monkeypatch.setattr("arena_estimators.neural_network._net.PairNet.train_step", fail)
     monkeypatch.setattr("arena_estimators._encoder._run.forward", fail)
     for use in (clone(model).fit, lambda X, y: model.predict_proba(X)):
@@ -535,8 +535,8 @@ def test_vectors_that_are_no_numbers_are_not_predicted_with(small, learnable):
             model.set_params(precision=precision).predict_proba(learnable[0])
 
 
-def test_one_battle_can_be_predicted_and_odd_cells_too(small, learnable, battles):
-    model = small().fit(*learnable)
+def test_one_battle_can_be_predicted_and_odd_cells_too(fitted, battles):
+    model = fitted()
     proba = model.predict_proba(battles)
     assert proba.shape == (6, 3)
     np.testing.assert_array_equal(model.predict_proba(swap(battles)), swap_proba(proba))
@@ -557,9 +557,9 @@ def test_texts_with_the_same_tokens_are_one(small, learnable, monkeypatch):
     assert len(read) == len(X.drop_duplicates(["prompt", "response_a"]))
 
 
-def test_extra_columns_and_index_are_ignored(small, learnable):
-    X, y = learnable
-    model = small().fit(X, y)
+def test_extra_columns_and_index_are_ignored(fitted, learnable):
+    X, _ = learnable
+    model = fitted()
     wide = X.assign(model_a="x").set_index(pd.Index(range(100, 180)))
     np.testing.assert_array_equal(model.predict_proba(wide), model.predict_proba(X))
 
@@ -660,18 +660,18 @@ def test_the_bar_of_a_training_that_fails_ends_its_line(small, learnable, capsys
 
 
 @pytest.mark.parametrize("architecture", ["siamese", "cross"])
-def test_many_battles_are_predicted_a_part_at_a_time(small, learnable, monkeypatch, architecture):
-    X, y = learnable
-    model = small(architecture=architecture, n_epochs=1).fit(X, y)
+def test_many_battles_are_predicted_a_part_at_a_time(fitted, learnable, monkeypatch, architecture):
+    X, _ = learnable
+    model = fitted(architecture=architecture, n_epochs=1)
     expected = model.predict_proba(X)
     monkeypatch.setattr(_prediction, "_ROWS", 7)
     np.testing.assert_allclose(model.predict_proba(X), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("order", ["given", "uncertain"])
-def test_siamese_networks_read_no_order(small, learnable, order):
-    X, y = learnable
-    model = small(n_epochs=1).fit(X, y)
+def test_siamese_networks_read_no_order(fitted, learnable, order):
+    X, _ = learnable
+    model = fitted(architecture="siamese", n_epochs=1)
     expected = model.predict_proba(X)
     np.testing.assert_array_equal(model.set_params(predict_order=order).predict_proba(X), expected)
 

@@ -47,9 +47,9 @@ def test_a_search_in_two_processes_equals_one(small, learnable):
     np.testing.assert_allclose(two.predict_proba(X), one.predict_proba(X), atol=1e-5)
 
 
-def test_threads_do_not_disturb_each_other(small, learnable):
+def test_threads_do_not_disturb_each_other(small, fitted, learnable):
     X, y = learnable
-    expected = small().fit(X, y).predict_proba(X)
+    expected = fitted().predict_proba(X)
     fits = [joblib.delayed(small().fit)(X, y) for _ in range(3)]
     for model in joblib.Parallel(n_jobs=2, backend="threading")(fits):
         np.testing.assert_array_equal(model.predict_proba(X), expected)
@@ -79,9 +79,9 @@ def test_meta_estimators_take_it(small, learnable, kind):
     assert loss < 1.0
 
 
-def test_it_does_not_mind_pandas_output(small, learnable):
+def test_it_does_not_mind_pandas_output(small, fitted, learnable):
     X, y = learnable
-    expected = small().fit(X, y).predict_proba(X)
+    expected = fitted().predict_proba(X)
     with config_context(transform_output="pandas"):
         model = small().fit(X, y)
         np.testing.assert_array_equal(model.predict_proba(X), expected)

@@ -76,9 +76,11 @@ AFTER_TRAINING = [
 
 
 @pytest.mark.parametrize("place", AFTER_TRAINING)
-def test_ctrl_c_after_the_training_loses_nothing(small, learnable, monkeypatch, place, tmp_path):
+def test_ctrl_c_after_the_training_loses_nothing(
+    small, fitted, learnable, monkeypatch, place, tmp_path
+):
     X, y = learnable
-    expected = small().fit(X, y).predict_proba(X)
+    expected = fitted().predict_proba(X)
     send_ctrl_c_in(f"arena_estimators.neural_network.{place}", monkeypatch)
     with pytest.warns(ArenaWarning, match="when the training was over; the estimator is complete"):
         model = small(checkpoint_dir=tmp_path).fit(X, y)
@@ -113,8 +115,8 @@ def test_ctrl_c_when_a_training_continues_keeps_what_it_had(
 
 
 @pytest.mark.parametrize("place", ["_training.split_by_prompt", "_bert_pair.build_module"])
-def test_ctrl_c_before_the_training_is_raised(small, learnable, monkeypatch, place):
-    model = small().fit(*learnable)
+def test_ctrl_c_before_the_training_is_raised(fitted, learnable, monkeypatch, place):
+    model = fitted()
     send_ctrl_c_in(f"arena_estimators.neural_network.{place}", monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         model.fit(*learnable)
@@ -122,9 +124,11 @@ def test_ctrl_c_before_the_training_is_raised(small, learnable, monkeypatch, pla
         model.predict(learnable[0])
 
 
-def test_ctrl_c_while_a_checkpoint_is_written_waits_for_it(small, learnable, monkeypatch, tmp_path):
+def test_ctrl_c_while_a_checkpoint_is_written_waits_for_it(
+    small, fitted, learnable, monkeypatch, tmp_path
+):
     X, y = learnable
-    expected = small().fit(X, y).predict_proba(X)
+    expected = fitted().predict_proba(X)
     with monkeypatch.context() as patch, pytest.warns(ArenaWarning, match="interrupted after 1 of"):
         send_ctrl_c_in("torch.save", patch)
         model = small(checkpoint_dir=tmp_path).fit(X, y)
