@@ -104,15 +104,15 @@ def without_dropout(monkeypatch):
     monkeypatch.setattr("arena_estimators.neural_network._bert_pair.build_module", build)
 
 
-@pytest.fixture
-def in_two(tmp_path):
-    """Give a function that runs a script in two processes on the CPU and gives what they print."""
+@pytest.fixture(scope="session")
+def in_two():
+    """Give a function that runs a script in two processes, in a folder, and gives their output."""
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
 
-    def run(*arguments):
+    def run(folder, *arguments):
         process = subprocess.Popen(
             [*launch, *arguments],
-            cwd=tmp_path,
+            cwd=folder,
             env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -2,21 +2,26 @@
 
 import atexit
 import json
+import pathlib
+import pickle
 import re
 import sys
 import textwrap
 
+import joblib
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
-from arena_estimators import BertPairClassifier
+from arena_estimators import BertPairClassifier, make_battles
 from arena_estimators.exceptions import ArenaError, MissingExtraError
 from arena_estimators.neural_network import _distributed
 from arena_estimators.neural_network._distributed import join_workers
 
+EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
 SCRIPT = """
-    import atexit, json, os, pathlib, pickle, sys
+    import atexit, json, os, pathlib, pickle, runpy, sys
     import joblib, numpy as np, pandas as pd, torch
     from skorch.callbacks import Callback
     from arena_estimators import BertPairClassifier, swap
@@ -30,7 +35,6 @@ SCRIPT = """
             if training and net.step_ == 3:
                 raise Stop
 
-    _callbacks._SHARE = 0
     folder = pathlib.Path(sys.argv[1])
     rank = os.environ["RANK"]
 
@@ -39,6 +43,12 @@ SCRIPT = """
         left = not torch.distributed.is_initialized()
         (folder / f"at_exit{rank}.txt").write_text("left" if left else "joined")
 
+    # The first fit is that of the example, in a process that has done nothing else.
+    example, *sys.argv[1:] = sys.argv[2:]
+    sys.path.insert(0, os.path.dirname(example))
+    runpy.run_path(example, run_name="__main__")
+
+    _callbacks._SHARE = 0
     X, y = pickle.loads((folder / "battles.pkl").read_bytes())
     parameters = json.loads((folder / "parameters.json").read_text())
     model = BertPairClassifier(**parameters, checkpoint_dir=folder / "checkpoints")
@@ -65,27 +75,55 @@ SCRIPT = """
 """
 
 
-@pytest.mark.slow
-def test_two_processes_equal_one(in_two, tiny, learnable, tmp_path):
-    import pickle
+@pytest.fixture(scope="module")
+def parameters(tiny):
+    found = {"encoder": tiny(), "max_length": 64, "batch_tokens": 512, "n_epochs": 2}
+    found |= {"learning_rate": 1e-3, "random_state": 0, "patience": None, "precision": "fp32"}
+    return found
 
+
+# All battles are one batch, so that the second process has no part in any step.
+HALF = {"precision": "fp16", "batch_tokens": 2**16, "validation_fraction": 0.0}
+
+
+@pytest.fixture(scope="module")
+def two(in_two, tiny, learnable, parameters, tmp_path_factory):
+    """Run the example and the script in the same two processes; give their folder and output."""
+    folder = tmp_path_factory.mktemp("two")
+    (folder / "script.py").write_text(textwrap.dedent(SCRIPT))
+    (folder / "battles.pkl").write_bytes(pickle.dumps(learnable))
+    (folder / "parameters.json").write_text(json.dumps(parameters))
+    (folder / "half.json").write_text(json.dumps(HALF))
+    example = [EXAMPLES / "submit_bert.py", "--encoder", tiny(), "--learning-rate", "1e-3"]
+    return folder, in_two(folder, "script.py", folder, *example)
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_model_and_write_one_submission(two):
+    folder, out = two
+    for said in (
+        "Fine-tuning on 120 battles",
+        "Trained in",
+        "100 predictions in made_submission.csv",
+    ):
+        assert out.count(said) == 1
+    (file,) = (folder / "models").glob("*.joblib")
+    proba = joblib.load(file).predict_proba(make_battles(100, random_state=1).X)
+    written = pd.read_csv(folder / "made_submission.csv").drop(columns="id")
+    np.testing.assert_allclose(written, proba, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_two_processes_equal_one(two, learnable, parameters):
+    folder, _ = two
     X, y = learnable
-    parameters = {"encoder": tiny(), "max_length": 64, "batch_tokens": 512, "n_epochs": 2}
-    parameters |= {"learning_rate": 1e-3, "random_state": 0, "patience": None, "precision": "fp32"}
-    (tmp_path / "script.py").write_text(textwrap.dedent(SCRIPT))
-    (tmp_path / "battles.pkl").write_bytes(pickle.dumps((X, y)))
-    (tmp_path / "parameters.json").write_text(json.dumps(parameters))
-    # All battles are one batch, so that the second process has no part in any step.
-    half = {"precision": "fp16", "batch_tokens": 2**16, "validation_fraction": 0.0}
-    (tmp_path / "half.json").write_text(json.dumps(half))
-    in_two(tmp_path / "script.py", tmp_path)
-    first, second = (json.loads((tmp_path / f"found{rank}.json").read_text()) for rank in (0, 1))
+    first, second = (json.loads((folder / f"found{rank}.json").read_text()) for rank in (0, 1))
     assert first == second
     for rank in (0, 1):  # a thread of gloo that outlives the interpreter aborts the process
-        assert (tmp_path / f"at_exit{rank}.txt").read_text() == "left"
+        assert (folder / f"at_exit{rank}.txt").read_text() == "left"
     (name,) = first["files"]
     assert re.fullmatch(r"bert_pair-[0-9a-f]+\.checkpoint", name)
-    assert list((tmp_path / "checkpoints").iterdir()) == []
+    assert list((folder / "checkpoints").iterdir()) == []
 
     alone = BertPairClassifier(**parameters, device="cpu", accumulate=2).fit(X, y)
     assert len(first["curve"]) == len(alone.loss_curve_)
@@ -94,18 +132,16 @@ def test_two_processes_equal_one(in_two, tiny, learnable, tmp_path):
     np.testing.assert_allclose(first["proba"], alone.predict_proba(X), atol=1e-3)
     assert first["temperature"] == pytest.approx(alone.temperature_, abs=1e-2)
 
-    import joblib
-
     assert first["exact"]
     assert first["of_none"] == [0, 3]
     assert "str" in first["stored"]
     assert not any("ccelerat" in name or "Workers" in name for name in first["stored"])
-    loaded = joblib.load(tmp_path / "model0.joblib")
+    loaded = joblib.load(folder / "model0.joblib")
     np.testing.assert_allclose(loaded.predict_proba(X), first["proba"], atol=1e-6)
 
-    alone = BertPairClassifier(**parameters | half, device="cpu").fit(X, y)
+    alone = BertPairClassifier(**parameters | HALF, device="cpu").fit(X, y)
     for rank in (0, 1):
-        curve = json.loads((tmp_path / f"half{rank}.json").read_text())
+        curve = json.loads((folder / f"half{rank}.json").read_text())
         np.testing.assert_allclose(curve, alone.loss_curve_, atol=1e-3)
 
 

@@ -5,13 +5,11 @@ import pathlib
 import runpy
 
 import joblib
-import numpy as np
 import pandas as pd
 import pytest
 from competition_files import write_competition_files
 from skorch.callbacks import Callback
 
-from arena_estimators import make_battles
 from arena_estimators.exceptions import ArenaWarning
 
 EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
@@ -69,21 +67,6 @@ def test_a_made_run_needs_no_files_and_leaves_the_place_of_the_real_model(main, 
     assert not pathlib.Path("submission.csv").exists()
     assert joblib.load("models/made_bert.joblib").max_length == 64
     assert not pathlib.Path("models/bert.joblib").exists()
-
-
-@pytest.mark.slow
-def test_two_processes_train_one_model_and_write_one_submission(in_two, tiny, tmp_path):
-    out = in_two(EXAMPLES / "submit_bert.py", "--encoder", tiny(), "--learning-rate", "1e-3")
-    for said in (
-        "Fine-tuning on 120 battles",
-        "Trained in",
-        "100 predictions in made_submission.csv",
-    ):
-        assert out.count(said) == 1
-    (file,) = (tmp_path / "models").glob("*.joblib")
-    proba = joblib.load(file).predict_proba(make_battles(100, random_state=1).X)
-    written = pd.read_csv(tmp_path / "made_submission.csv").drop(columns="id")
-    np.testing.assert_allclose(written, proba, atol=1e-5)
 
 
 def test_errors_of_the_encoder_and_of_another_model_take_one_line(main, tmp_path):
