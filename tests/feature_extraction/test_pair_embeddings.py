@@ -8,16 +8,13 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
-from sklearn.model_selection import cross_val_score
-from sklearn.pipeline import make_pipeline
 from sklearn.utils._param_validation import InvalidParameterError
 from tiny_encoders import make_tiny_encoder
 
-from arena_estimators import DavidsonClassifier, swap
+from arena_estimators import swap
 from arena_estimators._encoder import _run
 from arena_estimators._encoder._load import load_encoder, load_tokenizer
 from arena_estimators._encoder._tokenise import tokenise
-from arena_estimators.datasets import make_battles
 from arena_estimators.exceptions import ArenaError, ResourceNotFoundError
 from arena_estimators.feature_extraction import PairEmbeddings
 from arena_estimators.feature_extraction._pair_embeddings import BLOCKS
@@ -294,16 +291,6 @@ class TestScikitLearn:
         assert len(checks) == 18
         for check in checks:
             check(model)
-
-    @pytest.mark.slow
-    def test_n_jobs(self, folder):
-        data = make_battles(60, random_state=0)
-        pipeline = make_pipeline(PairEmbeddings(folder), DavidsonClassifier())
-        scores = [
-            cross_val_score(pipeline, data.X, data.y, cv=2, scoring="neg_log_loss", n_jobs=n)
-            for n in (1, 2)
-        ]
-        np.testing.assert_allclose(scores[0], scores[1], atol=1e-4)
 
     def test_no_battles(self, folder, battles):
         model = PairEmbeddings(folder, blocks=BLOCKS).fit(battles)

@@ -9,15 +9,18 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import StackingClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
-from sklearn.model_selection import GridSearchCV, cross_val_predict
+from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score
 from sklearn.pipeline import make_pipeline
 
 from arena_estimators import (
     BlendingClassifier,
+    DavidsonClassifier,
     NLTKCleaner,
+    PairEmbeddings,
     PromptGroupKFold,
     PromptGroupShuffleSplit,
     make_arena_pipeline,
+    make_battles,
 )
 from arena_estimators.exceptions import ArenaError
 from arena_estimators.neural_network._distributed import refuse_parallel_jobs
@@ -45,6 +48,18 @@ def test_a_search_in_two_processes_equals_one(small, learnable):
     np.testing.assert_allclose(two.cv_results_["mean_test_score"], scores, atol=1e-5)
     assert one.best_params_ == two.best_params_
     np.testing.assert_allclose(two.predict_proba(X), one.predict_proba(X), atol=1e-5)
+
+
+@pytest.mark.slow
+def test_embeddings_in_two_processes_equal_those_of_one(tiny):
+    """Here, because the processes of the search above have loaded torch."""
+    data = make_battles(60, random_state=0)
+    pipeline = make_pipeline(PairEmbeddings(tiny()), DavidsonClassifier())
+    scores = [
+        cross_val_score(pipeline, data.X, data.y, cv=2, scoring="neg_log_loss", n_jobs=n)
+        for n in (1, 2)
+    ]
+    np.testing.assert_allclose(scores[0], scores[1], atol=1e-4)
 
 
 def test_threads_do_not_disturb_each_other(small, fitted, learnable):
