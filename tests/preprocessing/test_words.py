@@ -95,15 +95,22 @@ def refused(**parameters):
 """
 
 
-def test_missing_language_says_how_to_get_it():
-    said = run_with_data(WITHOUT_DATA + "refused(stop_words='tamil')", ".")
+@pytest.fixture(scope="module")
+def said_without_data():
+    """Give what a Python without NLTK's data says, a line a refusal."""
+    code = "refused(stop_words='tamil'); NLTKCleaner().fit_transform(X); refused(tokenizer='punkt')"
+    return run_with_data(WITHOUT_DATA + code, ".").splitlines()
+
+
+def test_missing_language_says_how_to_get_it(said_without_data):
+    said, _ = said_without_data
     for part in ("'tamil'", "python -m nltk.downloader stopwords", "NLTK_DATA", "own list"):
         assert part in said
 
 
-def test_nothing_is_downloaded():
-    code = WITHOUT_DATA + "NLTKCleaner().fit_transform(X); refused(tokenizer='punkt')"
-    assert "python -m nltk.downloader punkt_tab" in run_with_data(code, ".")
+def test_nothing_is_downloaded(said_without_data):
+    _, said = said_without_data
+    assert "python -m nltk.downloader punkt_tab" in said
 
 
 def test_a_language_comes_from_the_users_data(tmp_path):
