@@ -138,7 +138,7 @@ class Steps:
         longest = int(self.data.sequences.lengths[np.unique(self.data.rows)].max(initial=1))
         budget = max(self.dealing.batch_tokens, int(self.lengths.max(initial=1)))
         most = max((len(b) for plan in self.plans for s in plan for b, _ in s), default=1)
-        sequences = 2 * most + -(-budget // longest) + 1
+        sequences = 2 * most + -(-budget // longest)
         return {"budget": budget, "max_sequences": -(-sequences // 64) * 64, "max_length": longest}
 
     def _make(self, number):

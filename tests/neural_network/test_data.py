@@ -185,8 +185,10 @@ def test_battles_dealt_otherwise_are_described_otherwise(data):
         assert _steps(data, **changes).describe() != alike[0]
 
 
-def test_a_validation_without_battles_has_no_step(data):
-    assert len(_steps(data.take(np.arange(0)), training=False)) == 0
+@pytest.mark.parametrize("pin", [False, True])
+def test_a_validation_without_battles_has_no_step(data, pin):
+    steps = _steps(data.take(np.arange(0)), training=False, pin=pin)
+    assert len(steps) == 0 and list(steps) == []
 
 
 def test_functions_reach_the_tensors_within():
@@ -237,7 +239,21 @@ def test_one_shape_holds_many_short_sequences_and_one_beyond_the_budget(seed):
     assert len(shapes) == 1
 
 
-def test_sequences_of_one_length_are_computed_together():
-    (step,) = _steps(_of_lengths([20, 10, 10, 10], [[0, 1], [2, 3]]), accumulate=1)
+def test_one_shape_holds_as_many_sequences_as_padding_can_make_of_it():
+    """62 short sequences and 3 of padding, one more than the multiple of 64 below."""
+    data = _of_lengths([68, 68, 62, 2] + [1] * 62, np.arange(66).reshape(-1, 2))
+    size = {"batch_tokens": 200, "part_tokens": 200}
+    (step,) = _steps(data, packed=True, static=True, training=False, **size)
+    assert [len(part["positions"]) for part in step.parts] == [2, 31]
+    assert {part["inputs"][0]["cu_seqlens"].shape for part in step.parts} == {(129,)}
+
+
+@pytest.mark.parametrize(
+    ("lengths", "shapes"),
+    [([20, 10, 10, 10], [(1, 20), (3, 10)]), ([20] * 8, [(3, 20), (3, 20), (2, 20)])],
+)
+def test_sequences_of_one_length_are_computed_together_as_far_as_they_fit(lengths, shapes):
+    data = _of_lengths(lengths, np.arange(len(lengths)).reshape(-1, 2))
+    (step,) = _steps(data, accumulate=1, batch_tokens=160, part_tokens=160)
     (part,) = step.parts
-    assert [inputs["input_ids"].shape for inputs in part["inputs"]] == [(1, 20), (3, 10)]
+    assert [inputs["input_ids"].shape for inputs in part["inputs"]] == shapes
