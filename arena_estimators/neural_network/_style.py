@@ -31,7 +31,7 @@ class StyleInputs:
 
     def transform(self, X):
         """Give (odd, even) of battles."""
-        return self._scale(self.features_.transform(X).astype(np.float64))
+        return self._scale(self.features_.transform(X))
 
     def _scale(self, columns):
         scaled = ((columns - self.shift_) / self.scale_).clip(-_LARGEST, _LARGEST)
