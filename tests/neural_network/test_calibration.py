@@ -69,6 +69,17 @@ def test_the_scale_of_weights_does_not_move_the_temperature():
     assert abs(found - 1) > 0.1
 
 
+def test_the_prior_holds_a_temperature_near_one_give_or_take_a_half():
+    """Of three battles, two say what is likeliest: where the derivative is zero, by hand."""
+    logits = np.zeros((1, 3, 3))
+    logits[0, :, 0] = 3
+    target = np.eye(3)[[0, 0, 1]]
+    found = _calibration.fit_temperature(logits, target, np.ones(3))
+    share = 1 / (1 + 2 * np.exp(-3 / found))
+    assert 3 * (share - 2 / 3) * 3 / found == pytest.approx(4 * np.log(found), abs=1e-4)
+    assert found > 1.1
+
+
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_log_odds_of_certain_predictions_are_finite(n_classes):
     assert np.isfinite(_calibration.log_odds(np.eye(n_classes))).all()
