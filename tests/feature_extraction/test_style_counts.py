@@ -168,6 +168,13 @@ def test_shared_words_are_those_of_sets(some):
     assert words.meets("asks_code").tolist() == asks
 
 
+def test_words_of_other_lists_are_shared():
+    words = Words(["the code may list what i mean"] * 2)  # function words: the, what, i
+    one, other = np.array([[0], [1]])
+    found = {name: words.shared(one, other, name)[0] for name in ("function_words", "asks_fact")}
+    assert found == {"function_words": 4, "asks_fact": 6}
+
+
 def test_long_words_differ_wherever_they_differ():
     one = "abcdefgh" * 4
     other = [one[:i] + "X" + one[i + 1 :] for i in range(len(one))]
