@@ -475,6 +475,7 @@ def test_as_many_of_the_last_rounds_are_kept_as_fit(bert, max_length, n_last):
     assert tokenised.report["tokens"].tolist() == [7] * 3
     assert tokenised.report["tokens_kept"].tolist() == [1 + n_last] * 3
     assert tokenised.report["rounds_left_out"].tolist() == [6 - n_last] * 3
+    assert tokenised.report["cut"].tolist() == [n_last < 6] * 3
 
 
 def test_no_round_is_kept_before_one_that_is_left_out(bert):
