@@ -73,6 +73,7 @@ def test_soften_labels_mixes_and_tempers(data):
     X = data.X.assign(prompt=[f"{i}" for i in range(150)])
     np.testing.assert_allclose(soften_labels(X, data.y, proba, hard_weight=1.0), hot(data.y))
     np.testing.assert_allclose(soften_labels(X, data.y, proba, hard_weight=0.0), proba)
+    np.testing.assert_allclose(soften_labels(X, data.y, proba), (hot(data.y) + proba) / 2)
     mixed = soften_labels(X, data.y, proba, hard_weight=0.25, temperature=2.0)
     cooled = np.sqrt(proba) / np.sqrt(proba).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(mixed, 0.25 * hot(data.y) + 0.75 * cooled)
