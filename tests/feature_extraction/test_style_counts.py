@@ -361,6 +361,9 @@ def test_openings_greet_as_words_of_their_own(text, greets):
         ("table_rows", "So:\n| one |\nand", 1),
         ("table_rows", "So:\n  | one |\nand", 1),
         ("table_rows", "So:\n| one |  \nand", 1),
+        ("names", "To Za", 1),
+        ("names", "To Z{", 0),
+        ("names", "To @a", 0),
         ("headers", "So:\n###### one", 1),
         ("headers", "So:\n####### one", 0),
         ("bullet_items", "```x```- one", 1),  # what begins a line when the code is taken out
