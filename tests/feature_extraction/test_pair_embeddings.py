@@ -288,7 +288,7 @@ class TestScikitLearn:
     def test_battle_checks(self, folder):
         model = PairEmbeddings(folder, max_length=64)
         checks = battle_checks(model)
-        assert len(checks) == 18
+        assert len(checks) == 19
         for check in checks:
             check(model)
 
