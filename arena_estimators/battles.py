@@ -182,8 +182,6 @@ def check_labels(y, *, n_battles=None):
     if is_frame(y):
         y = _named_soft_labels(y)
     values = np.asarray(y)
-    if values.dtype.kind == "U":  # to which NumPy makes all, where there is any text
-        values = np.asarray(y, dtype=object)
     if n_battles is not None and values.ndim and len(values) != n_battles:
         raise LabelsError(f"X has {n_battles} battles but y has {len(values)} labels.")
     if values.ndim == 2 and values.shape[1] > 1:
@@ -204,7 +202,10 @@ def check_labels(y, *, n_battles=None):
         codes = pd.Index(CLASSES, dtype=object).get_indexer(pd.Index(values, dtype=object))
     if (codes < 0).any():
         row = int(np.flatnonzero(codes < 0)[0])
-        label = values.tolist()[row]
+        # NumPy makes text of all in a list that has any.
+        made_text = values.dtype.kind == "U" and isinstance(y, list | tuple)
+        label = y[row] if made_text else values[row]
+        label = label.item() if isinstance(label, np.generic | np.ndarray) else label
         is_column = str(label).startswith("winner_")  # of the competition's files, by idxmax
         raise LabelsError(
             f"Unknown label {label!r} in y, row {row}{is_column * ': drop its prefix'}. Expected "

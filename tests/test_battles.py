@@ -183,6 +183,21 @@ def test_a_label_that_is_no_text_is_not_shown_as_text(label):
         check_labels(["model_a", "model_b", label])
 
 
+@pytest.mark.parametrize("label", [np.str_("Tie"), np.array("Tie"), np.float64("nan"), np.int64(7)])
+def test_a_label_of_numpys_is_shown_as_pythons(label):
+    with pytest.raises(LabelsError, match=f"Unknown label {label.item()!r} in y, row 2"):
+        check_labels(["model_a", "model_b", label])
+
+
+def test_labels_may_be_what_only_numpy_makes_text_of():
+    class Column:
+        def __array__(self):
+            return np.array(["tie", "model_b", "model_a"])
+
+    for y in (Column(), [np.array(label) for label in ("tie", "model_b", "model_a")]):
+        assert check_labels(y)[1].tolist() == [2, 1, 0]
+
+
 @pytest.mark.parametrize("y", [["model_a"] * 3, ["model_a", "tie"], [1, 2], []])
 def test_a_task_needs_both_sides(y):
     with pytest.raises(LabelsError, match="needs both 'model_a' and 'model_b'"):
