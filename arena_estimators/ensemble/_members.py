@@ -87,11 +87,11 @@ def check_member(estimator, name, classes, *, prefit=False, soft=False):
         to this library has settings that contradict each other or the machine, such as a folder
         that cannot be written. The cache of a Pipeline counts as such.
     """
-    if prefit:
-        _check_prefit(estimator, name)
     for one, holder, reads_battles in _walk(estimator):
         if holder is None:
             _check_methods(one, name)
+            if prefit:
+                _check_prefit(one, name)
         elif _is_ours(holder) or getattr(holder, "voting", None) == "soft":
             # CalibratedClassifierCV and the like ask for less than predict_proba.
             _check_methods(one, f"{name}: what {type(holder).__name__} holds")

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import softmax
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import _check_sample_weight
 
 from arena_estimators._validation import (
@@ -246,8 +247,10 @@ class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
         soft = target.ndim == 2
         # Without a teacher the student is its own, and fitted on `y` as it is.
         check_member(self.student, "The student", classes, soft=soft and self.teacher is None)
-        if self.teacher is not None or self.prefit:
+        if self.teacher is not None:
             check_member(self.teacher, "The teacher", classes, prefit=self.prefit, soft=soft)
+        elif self.prefit:
+            raise NotFittedError("prefit=True, but the teacher is None, which is not fitted.")
         y = classes[target] if target.ndim == 1 else target
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)

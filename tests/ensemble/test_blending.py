@@ -394,6 +394,8 @@ class Untouched(DavidsonClassifier):
     [
         ([("svm", LinearSVC())], {}, "Member 'svm' .*has no predict_proba"),
         ([("type", DavidsonClassifier)], {}, "Member 'type' .*has no fit"),
+        ([("type", DavidsonClassifier)], {"prefit": True}, "Member 'type' .*has no fit"),
+        ([("x", None)], {"prefit": True}, "Member 'x' .None. has no fit"),
         ([("x", Untouched()), ("x", Untouched())], {}, "not unique"),
         ([("a__b", Untouched())], {}, "__"),
         ([("cv", Untouched())], {}, "conflict"),

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_predict
@@ -246,8 +247,10 @@ def test_bad_input_is_refused_before_any_fit(data):
     with pytest.raises(ValueError, match="The teacher .KNeighbors.* no sample_weight"):
         model = DistillingClassifier(Untouched(), neighbors)
         model.fit(data.X, data.y, sample_weight=np.ones(150))
-    with pytest.raises(ValueError, match="not fitted"):
+    with pytest.raises(NotFittedError, match="the teacher is None, which is not fitted"):
         DistillingClassifier(Untouched(), prefit=True).fit(data.X, data.y)
+    with pytest.raises(ArenaError, match="The teacher .*DavidsonClassifier.* has no fit"):
+        DistillingClassifier(Untouched(), DavidsonClassifier, prefit=True).fit(data.X, data.y)
     with pytest.raises(BattlesError, match="X_unlabelled has no column 'prompt'"):
         unlabelled = data.X.drop(columns="prompt")
         DistillingClassifier(Untouched()).fit(data.X, data.y, X_unlabelled=unlabelled)
