@@ -65,6 +65,11 @@ class Recorder(ClassifierMixin, BaseEstimator):
         return np.tile(self.answer or shares, (len(X), 1))
 
 
+class Heedless(Recorder):
+    def fit(self, X, y):
+        return super().fit(X, y)
+
+
 def hot(y):
     return np.eye(3)[np.unique(y, return_inverse=True)[1]]
 
@@ -79,6 +84,8 @@ def test_soften_labels_mixes_and_tempers(data):
     cooled = np.sqrt(proba) / np.sqrt(proba).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(mixed, 0.25 * hot(data.y) + 0.75 * cooled)
     np.testing.assert_allclose(soften_labels(X, None, proba, temperature=2.0), cooled)
+    np.testing.assert_allclose(soften_labels(X, None, cooled, temperature=0.5), proba)
+    np.testing.assert_allclose(soften_labels(X, cooled, proba), (cooled + proba) / 2)
     frame = pd.DataFrame(proba, columns=["winner_model_a", "winner_model_b", "winner_tie"])
     np.testing.assert_allclose(soften_labels(X, None, frame.iloc[:, ::-1]), proba)
 
@@ -106,6 +113,7 @@ def test_repeated_battles_share_their_mean_in_either_order():
         (None, np.full(150, 1 / 3), "one row a battle"),
         (["model_a", "model_b"] * 75, np.full((150, 3), 1 / 3), "3 columns"),
         (["x"] * 150, np.full((150, 3), 1 / 3), "'x'"),
+        (["model_a", "model_b", "tie"] * 49, np.full((150, 3), 1 / 3), "147"),
     ],
 )
 def test_soften_labels_refuses_what_does_not_fit(data, y, proba, message):
@@ -162,6 +170,7 @@ def test_unlabelled_battles_are_labelled_unless_they_are_known(data):
     proba = teacher.predict_proba(data.X[100:])[-1]
     np.testing.assert_allclose(model.soft_labels_[-1], proba)
     assert len(model.student_.X_) == 300 - 3 * 100 + np.count_nonzero(model.soft_labels_)
+    assert model.student_.X_.index[[0, -1]].tolist() == [0, 149]  # in the order of the labels
     none_new = DistillingClassifier(style(), cv=2).fit(data.X, data.y, X_unlabelled=known)
     assert len(none_new.soft_labels_) == 150
     assert not hasattr(none_new.fit(data.X, data.y), "teacher_")
@@ -176,6 +185,8 @@ def test_students_without_soft_labels_get_a_weighted_row_for_each_class(data):
     assert len(student.X_) == 450
     np.testing.assert_allclose(student.weight_, (weight[:, None] * proba).ravel(), atol=1e-12)
     assert student.y_[:3].tolist() == ["model_a", "model_b", "tie"]
+    student = model.set_params(hard_weight=1.0).fit(data.X, data.y).student_
+    assert len(student.X_) == np.count_nonzero(model.soft_labels_) < 450
 
 
 class InRows(ClassifierMixin, BaseEstimator):
@@ -211,9 +222,27 @@ def test_a_fitted_teacher_is_used_as_it_is(data):
     with pytest.raises(ValueError, match="teacher is not fitted.*FrozenEstimator"):
         clone(model).fit(data.X, data.y)
     frozen = DistillingClassifier(style(), FrozenEstimator(teacher), prefit=True)
+    mixed = soften_labels(data.X, data.y, teacher.predict_proba(data.X))
+    np.testing.assert_allclose(frozen.fit(data.X, data.y).soft_labels_, mixed)
     options = {"cv": PromptGroupKFold(2), "scoring": "neg_log_loss"}
     search = GridSearchCV(frozen, {"hard_weight": [0.0, 1.0]}, **options)
     assert len(set(search.fit(data.X, data.y).cv_results_["split0_test_score"])) == 2
+
+
+def test_the_columns_of_unlabelled_battles_may_be_in_another_order(data):
+    X, others = data.X[:100].iloc[:, ::-1], data.X[100:]
+    model = DistillingClassifier(style(), cv=2).fit(X, data.y[:100], X_unlabelled=others)
+    assert len(model.soft_labels_) > 100
+
+
+def test_without_weights_a_student_of_soft_labels_need_not_take_any(data):
+    class Plain(DavidsonClassifier):
+        def fit(self, X, y):
+            return super().fit(X, y)
+
+    student = style(Plain(0.1, tie_alpha=0.1))
+    model = DistillingClassifier(student, style(), cv=2).fit(data.X, data.y)
+    assert model.predict_proba(data.X).shape == (150, 3)
 
 
 def test_a_blend_can_teach(data):
@@ -252,6 +281,8 @@ def test_bad_input_is_refused_before_any_fit(data):
     neighbors = make_pipeline(PairStyleFeatures(), KNeighborsClassifier())
     with pytest.raises(ValueError, match="takes no soft labels.*no sample_weight"):
         DistillingClassifier(neighbors, Untouched()).fit(data.X, data.y)
+    with pytest.raises(ValueError, match="takes no soft labels.*no sample_weight"):
+        DistillingClassifier(Heedless(), Untouched()).fit(data.X, data.y)
     with pytest.raises(ValueError, match="The teacher .KNeighbors.* no sample_weight"):
         model = DistillingClassifier(Untouched(), neighbors)
         model.fit(data.X, data.y, sample_weight=np.ones(150))
