@@ -30,7 +30,7 @@ from arena_estimators import (
     make_arena_pipeline,
     make_battles,
 )
-from arena_estimators.ensemble._members import takes_soft_labels
+from arena_estimators.ensemble._members import check_member, takes_soft_labels
 from arena_estimators.exceptions import ArenaError, LabelsError
 
 DATA = make_battles(60, random_state=0)
@@ -121,6 +121,7 @@ def test_negative_weights_are_refused(ensemble):
         VotingClassifier([("right", davidson()), ("wrong", LogisticRegression())], voting="soft"),
         make_pipeline(LogisticRegression()),
         make_pipeline("passthrough", DavidsonClassifier()),
+        make_pipeline(None, DavidsonClassifier()),
     ],
     ids=lambda member: type(member).__name__,
 )
@@ -130,6 +131,12 @@ def test_a_classifier_of_numbers_is_refused_before_any_fit(monkeypatch, ensemble
     monkeypatch.setattr(PairStyleFeatures, "fit", lambda *_: pytest.fail("something was fitted"))
     with pytest.raises(ArenaError, match=r"reads numbers.*make_pipeline\(PairStyleFeatures\(\), "):
         model.fit(DATA.X, DATA.y)
+
+
+@pytest.mark.parametrize("inner", [make_pipeline, SwapSymmetricClassifier])
+def test_a_classifier_of_numbers_may_stand_behind_features_at_any_depth(inner):
+    member = make_pipeline(PairStyleFeatures(), inner(LogisticRegression()))
+    check_member(member, "x", np.array(["model_a", "model_b", "tie"]))
 
 
 @pytest.mark.parametrize("ensemble", ENSEMBLES)
