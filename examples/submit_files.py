@@ -30,36 +30,25 @@ HIDDEN_TEST = 25_000  # battles in the competition's hidden file, which may take
 SAMPLE, FEW = 256, 50  # battles to measure the speed with; fewer tell nothing
 
 
+def reader(kind, holds, expected):
+    """Give a function for `type=` of an option that takes some of the numbers of a kind."""
+
+    def read(text):
+        if not holds(kind(text)):
+            raise argparse.ArgumentTypeError(f"expected {expected}, got {text}")
+        return kind(text)
+
+    read.__name__ = {int: "whole number", float: "number"}[kind]  # what argparse calls it
+    return read
+
+
 def at_least(least):
     """Give a function for `type=` of an option that takes whole numbers from `least` on."""
-
-    def number(text):
-        if int(text) < least:
-            raise argparse.ArgumentTypeError(f"expected {least} or more, got {text}")
-        return int(text)
-
-    number.__name__ = "whole number"
-    return number
+    return reader(int, lambda number: number >= least, f"{least} or more")
 
 
-def positive(text):
-    """Read a number above 0."""
-    if not 0 < float(text) < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
-    return float(text)
-
-
-positive.__name__ = "number"  # what argparse calls it
-
-
-def n_jobs(text):
-    """Read `--n-jobs`, which is no zero."""
-    if int(text) == 0:
-        raise argparse.ArgumentTypeError("expected 1 or more, or -1 for all cores, got 0")
-    return int(text)
-
-
-n_jobs.__name__ = "whole number"
+positive = reader(float, lambda number: 0 < number < float("inf"), "a number above 0")
+n_jobs = reader(int, bool, "1 or more, or -1 for all cores")
 
 
 def parse(parser, argv, n_train, *, model="also save the fitted model here (joblib)"):
