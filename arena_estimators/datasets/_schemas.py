@@ -16,7 +16,8 @@ CONVERSATIONS = ("conversation_a", "conversation_b")
 WINNERS = ("winner_model_a", "winner_model_b", "winner_tie")
 IDS = ("id", "question_id")
 MODELS = ("model_a", "model_b")
-KNOWN = frozenset((*IDS, *MODELS, *COLUMNS, GROUP, *CONVERSATIONS, *WINNERS, "winner"))
+JUDGED = "turn"
+KNOWN = frozenset((*IDS, *MODELS, *COLUMNS, GROUP, *CONVERSATIONS, JUDGED, *WINNERS, "winner"))
 
 _LABELS = {
     "model_a": "model_a",
@@ -125,6 +126,11 @@ class Schema:
         sides = {
             name: rows.apply(self._conversation, columns[name], name) for name in CONVERSATIONS
         }
+        if JUDGED in columns:
+            ends = rows.apply(_last_turn, columns[JUDGED], JUDGED)
+            for name, side in sides.items():
+                judged = zip(side, ends, strict=True)
+                sides[name] = [(asked[:end], answered[:end]) for (asked, answered), end in judged]
         pairs = zip(*([asked for asked, _ in side] for side in sides.values()), strict=True)
         prompts = rows.apply(_common_prompt, pairs, "conversation_a, conversation_b")
         responses = [
@@ -240,6 +246,16 @@ def _decode_list(cell, items="turns"):
     if value is None or isinstance(value, list):
         return value
     raise _CellError(f"{cell!r:.60}. Expected a JSON list of {items}")
+
+
+def _last_turn(value):
+    """Read the number of the turn that was judged, None if the cell is empty."""
+    text = str(value).strip().removesuffix(".0")  # pandas makes floats of integers beside NaN
+    if text in ("", "None", "nan"):
+        return None
+    if not (text.isdecimal() and int(text)):
+        raise _CellError(f"{value!r:.60}. Expected the number of the turn that was judged, from 1")
+    return int(text)
 
 
 def _common_prompt(pair):

@@ -241,6 +241,33 @@ def test_arena_file(path):
     assert data.model_b.tolist() == ["m2", "m3", "m1"]
 
 
+def test_turns_after_the_one_that_was_judged_are_left_out(path):
+    """As in MT-bench, where both turns of a conversation stand beside the vote on the first."""
+    messages = ("u", "Q1"), ("a", "A1"), ("u", "Q2"), ("a", "A2")
+    other = ("u", "Q1"), ("a", "B1"), ("u", "another"), ("a", "B2")
+    frame = pd.DataFrame({"turn": [1, 2, 3, None]})
+    frame["conversation_a"] = [_conversation(*messages)] * 4
+    frame["conversation_b"] = [_conversation(*other)] + [_conversation(*messages)] * 3
+    if ".csv" in path.name:
+        for name in ("conversation_a", "conversation_b"):
+            frame[name] = frame[name].map(json.dumps)
+    path = _write(frame, path)
+    for source in (path, frame):
+        X = load_arena(source).X
+        assert X.prompt.tolist() == [["Q1"], *[["Q1", "Q2"]] * 3]
+        assert X.response_a.tolist() == [["A1"], *[["A1", "A2"]] * 3]
+        assert X.response_b.tolist() == [["B1"], *[["A1", "A2"]] * 3]
+
+
+@pytest.mark.parametrize("turn", [0, -1, 1.5, "second", True, "²", [1]])
+def test_a_turn_that_is_no_number_of_one_is_refused(turn):
+    frame = ARENA.assign(turn=pd.Series([1, turn, 1], dtype=object))
+    with pytest.raises(FileFormatError, match=r"row 1 .id 00123a., column turn: .*from 1"):
+        load_arena(frame)
+    texts = dict(zip(COLUMNS, ("p", "a", "b"), strict=True))
+    assert len(load_arena(frame.assign(**texts)).X) == 3  # where it means nothing
+
+
 @pytest.mark.parametrize(
     ("conversation", "expected"),
     [
