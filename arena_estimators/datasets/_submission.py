@@ -57,8 +57,8 @@ def make_submission(estimator, X, ids):
     repeated = ids[pd.Series(ids).duplicated()]
     if len(repeated):
         warn(
-            f"{len(repeated)} rows have an id that was there before, such as {repeated[0]}; "
-            "a competition scores one row an id."
+            f"{len(repeated)} of {len(ids)} rows have an id that was there before, such as "
+            f"{repeated[0]}; a competition scores one row an id."
         )
     if isinstance(X, dict):
         raise SubmissionError("X is what load_arena gives; pass its battles alone, `.X`.")

@@ -237,7 +237,7 @@ def test_the_row_of_a_missing_id_is_told(X, ids):
 
 
 def test_ids_that_come_again_are_kept_and_warned_of(X):
-    with pytest.warns(ArenaWarning, match="1 rows have an id .* such as 9"):
+    with pytest.warns(ArenaWarning, match="1 of 3 rows have an id .* such as 9"):
         frame = make_submission(Fixed(["model_a", "model_b", "tie"], PROBA), X, [9, 4, 9])
     assert frame.id.tolist() == [9, 4, 9]
 
@@ -265,7 +265,7 @@ def test_every_battle_has_one_id(X):
 
 def test_the_first_id_that_comes_again_is_told(X):
     proba = PROBA[[0, 1, 2, 0]]
-    with pytest.warns(ArenaWarning, match="2 rows have an id .* such as 9"):
+    with pytest.warns(ArenaWarning, match="2 of 4 rows have an id .* such as 9"):
         make_submission(Fixed([0, 1, 2], proba), X.iloc[[0, 1, 2, 0]], [9, 9, 4, 4])
 
 
