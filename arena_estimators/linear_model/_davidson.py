@@ -22,7 +22,7 @@ from arena_estimators._validation import (
     fit_context,
     validate_data,
 )
-from arena_estimators.battles import CLASSES, COLUMNS, check_labels
+from arena_estimators.battles import CLASSES, COLUMNS, check_labels, is_frame, names_of
 from arena_estimators.exceptions import ArenaError, BattlesError, warn
 
 
@@ -283,7 +283,7 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
 
 
 def _refuse_battles(X):
-    if set(COLUMNS) <= set(getattr(X, "columns", ())):
+    if is_frame(X) and set(COLUMNS) <= set(names_of(X)):
         raise BattlesError(
             "X holds battles, and DavidsonClassifier reads odd features of them. Put "
             "PairTfidfVectorizer() or PairStyleFeatures() before it in a pipeline, or take "

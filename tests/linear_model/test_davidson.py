@@ -2,6 +2,7 @@ import warnings
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from scipy.optimize import check_grad, minimize
 from scipy.sparse import csr_array, csr_matrix
@@ -223,6 +224,20 @@ def test_battles_in_place_of_features_are_refused_with_advice():
     D, y = draw()
     with pytest.raises(BattlesError, match="PairTfidfVectorizer"):
         DavidsonClassifier().fit(D, y).predict(data.X)
+
+
+def test_tables_of_arrow_are_read_and_those_of_battles_refused():
+    data = make_battles(60, random_state=0)
+    table = pa.Table.from_pandas(data.D)
+    model, other = (DavidsonClassifier(0.1).fit(D, data.y) for D in (data.D, table))
+    assert other.feature_names_in_.tolist() == data.D.columns.tolist()
+    np.testing.assert_allclose(other.predict_proba(table), model.predict_proba(data.D), 1e-9)
+    text = data.X.map(str)
+    for battles in (pa.Table.from_pandas(text), text):
+        with pytest.raises(BattlesError, match="PairTfidfVectorizer"):
+            DavidsonClassifier().fit(battles, data.y)
+        with pytest.raises(BattlesError, match="PairTfidfVectorizer"):
+            model.predict(battles)
 
 
 @pytest.mark.parametrize("ties", [True, False])
