@@ -83,6 +83,11 @@ class _PromptSplitter(BaseCrossValidator):
                     f"{type(self).__name__} reads the prompts from X. {error} Split before "
                     "features are made: pass the battles to a pipeline that holds all steps."
                 ) from None
+        shape = np.shape(groups)
+        if shape[1:] == (1,):
+            groups = np.ravel(groups)
+        elif len(shape) != 1:
+            raise BattlesError(f"groups has the shape {shape}; expected one group a battle.")
         try:
             splits = list(self._splitter().split(X, None, groups))
         except (TypeError, ValueError) as error:

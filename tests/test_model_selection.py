@@ -103,6 +103,17 @@ def test_groups_of_another_length_are_refused(splitter):
         next(splitter.split(X, groups=[1, 2, 3]))
 
 
+@pytest.mark.parametrize("splitter", [PromptGroupKFold(2), PromptGroupShuffleSplit(random_state=0)])
+def test_groups_may_stand_in_a_column_but_not_in_several(splitter):
+    X = make_battles(60, random_state=0).X
+    groups = np.arange(60) // 7
+    train, _ = next(splitter.split(X, groups=groups))
+    for column in (groups[:, None], pd.DataFrame({"group": groups}), groups[:, None].tolist()):
+        np.testing.assert_array_equal(next(splitter.split(X, groups=column))[0], train)
+    with pytest.raises(BattlesError, match=r"groups has the shape \(60, 2\)"):
+        next(splitter.split(X, groups=np.column_stack([groups, groups])))
+
+
 @pytest.mark.parametrize("splitter", [PromptGroupKFold(2), PromptGroupShuffleSplit()])
 def test_groups_are_routed_to_the_splitter(splitter):
     data = make_battles(60, random_state=0)
