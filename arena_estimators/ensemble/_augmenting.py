@@ -46,7 +46,8 @@ class AugmentingClassifier(BattleClassifierMixin, BaseEstimator):
     Both responses are changed alike. Copies are made inside `fit` only, and those of other prompts
     bring a column `prompt_group`, so that none can get from the training part of a split into its
     test part, be the split made around `fit` or inside; predictions are made for battles as given.
-    The classifier must not read that column, as `ColumnTransformer(remainder="passthrough")` would.
+    The classifier must not read that column, as `ColumnTransformer(remainder="passthrough")` and
+    columns chosen by their type would, which then miss it in predictions: name the columns.
 
     Parameters
     ----------
