@@ -478,6 +478,19 @@ def test_as_many_of_the_last_rounds_are_kept_as_fit(bert, max_length, n_last):
     assert tokenised.report["cut"].tolist() == [n_last < 6] * 3
 
 
+@pytest.mark.parametrize("layout", ["siamese", "cross"])
+@pytest.mark.parametrize("family", ["bert", "gpt2", "t5"])
+def test_a_conversation_that_just_fits_is_left_whole(tiny, layout, family):
+    """Where white space counts, the first heading is shorter than the others."""
+    tokenizer = load_tokenizer(tiny(family))
+    X = one_battle(["a", "b", "c"], ["d", None, "e"], ["f", "", "g"])
+    whole = tokenise(X, tokenizer, layout=layout)
+    length = whole.sequences.lengths.max()
+    exact = tokenise(X, tokenizer, layout=layout, max_length=int(length))
+    assert exact.sequences.ids.tolist() == whole.sequences.ids.tolist()
+    assert exact.report["rounds_left_out"].tolist() == [0] * 3
+
+
 def test_no_round_is_kept_before_one_that_is_left_out(bert):
     turns = ["hello", "", "good", "sorry"]
     tokenised = tokenise(one_battle(turns, turns, turns), bert, max_length=20)
