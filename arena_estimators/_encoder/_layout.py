@@ -90,7 +90,7 @@ class Plan:
         """Give the rounds that fit when each text keeps its least; the first and the last ones."""
         heading = len(self.again) + sum(map(len, self.others))
         cost = [heading + sum(min(len(ids), self.least) for ids in texts) for texts in rounds]
-        cost[0] += len(self.first) - len(self.again)  # which has a gap before it
+        cost[0] += len(self.first) - len(self.again)  # the first has no gap before it
         if sum(cost) <= self.budget:
             return list(range(len(rounds)))
         kept, spent = [], cost[0] + len(self.marker)

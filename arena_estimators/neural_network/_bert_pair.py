@@ -119,7 +119,7 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
         Stop after so many epochs without improvement; None runs all. The best epoch's weights
         are restored in any case.
     temperature : "fit" or float, default="fit"
-        What logits are divided by; "fit" finds it on the held-out battles.
+        What logits are divided by; "fit" finds it on the held-out battles, nearer to 1 if few.
     predict_order : {"average", "uncertain", "given"}, default="average"
         How a "cross" network predicts: the mean of both orders; the same, but only for the battles
         it is less sure of, about a third; or the given order alone. Only the first is exactly
