@@ -185,8 +185,10 @@ class AugmentingClassifier(BattleClassifierMixin, BaseEstimator):
                 rows.append(row)
                 changed.append(copy)
         rows = np.array(rows, dtype=np.intp)
-        cells = pd.DataFrame(changed, columns=list(COLUMNS), dtype=object)
-        return rows, X.iloc[rows].assign(**{c: cells[c].to_numpy() for c in COLUMNS})
+        originals = X.iloc[rows]
+        # Series, as of arrays pandas makes its text dtype, which refuses lone surrogates.
+        cells = pd.DataFrame(changed, originals.index, list(COLUMNS), dtype=object)
+        return rows, originals.assign(**cells)
 
     def _change(self, battle, rng):
         """Try the augmentations in random order until one changes the battle."""

@@ -292,6 +292,17 @@ def test_own_columns_follow_the_battle_a_copy_was_made_from(data):
     np.testing.assert_array_equal(inner.X_["number"], inner.weight_)
 
 
+def test_lone_surrogates_are_kept_in_copies():
+    text = "good \ud800 text " * 10  # the text dtype of pandas 3 refuses it
+    cells = pd.Series([text] * 3, index=[4, 4, 0], dtype=object)
+    X = pd.DataFrame(dict.fromkeys(("prompt", "response_a", "response_b"), cells))
+    copies, _ = fit(X, Y, augmentations=("trim",))
+    assert copies.index.tolist() == [4, 4, 0]
+    assert copies.prompt.tolist() == [text] * 3
+    assert all(text.startswith(cut) and len(cut) < len(text) for cut in copies.response_a)
+    assert copies.response_b.tolist() == copies.response_a.tolist()
+
+
 def test_trim_leaves_a_text_of_one_character():
     copies, model = fit(frame("p", "a", ["b", ""]), Y, augmentations=("trim",))
     assert len(copies) == model.n_copies_ == 0
