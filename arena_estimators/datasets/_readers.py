@@ -153,7 +153,8 @@ def _check_row_lengths(path, names):
                 newlines_in_values=True,
                 invalid_row_handler=lambda row: "error" if row.text.strip() else "skip",
             ),
-            convert_options=pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
+            # Bytes: what they say as UTF-8 is pandas' to find out.
+            convert_options=pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.binary())),
         ) as batches,
     ):
         for _ in batches:

@@ -438,6 +438,14 @@ def test_what_is_advised_for_other_separators_and_encodings_works(tmp_path, writ
     assert data.y is not None
 
 
+def test_other_encodings_are_named_behind_empty_cells_too(tmp_path):
+    path = tmp_path / "train.csv"
+    rows = b"a,b,\n" * 2100  # cells at the end of rows may be empty or not there
+    path.write_bytes(b"prompt,response_a,response_b\n" + rows + b"caf\xe9,b,c\n")
+    with pytest.raises(FileFormatError, match="not UTF-8.*encoding='cp1252'"):
+        load_arena(path)
+
+
 def test_a_header_may_hold_other_separators(tmp_path):
     path = tmp_path / "train.csv"
     path.write_text('"x;\ny",a|b,prompt,response_a,response_b\n1,2,p,a,b\n')
