@@ -141,7 +141,7 @@ def _is_packed(path):
 def _check_row_lengths(path, names):
     """Refuse rows that are too short: pandas fills them with empty cells, pyarrow objects.
 
-    Lines of nothing but white space, which pandas skips, are none.
+    Lines of nothing but blanks and tabs, which pandas skips, are none.
     """
     packed = "gzip" if _is_packed(path) else None
     with (
@@ -151,7 +151,7 @@ def _check_row_lengths(path, names):
             read_options=pa.csv.ReadOptions(block_size=64 << 20, use_threads=False),
             parse_options=pa.csv.ParseOptions(
                 newlines_in_values=True,
-                invalid_row_handler=lambda row: "error" if row.text.strip() else "skip",
+                invalid_row_handler=lambda row: "error" if row.text.strip(" \t") else "skip",
             ),
             # Bytes: what they say as UTF-8 is pandas' to find out.
             convert_options=pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.binary())),

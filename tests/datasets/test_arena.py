@@ -446,6 +446,14 @@ def test_other_encodings_are_named_behind_empty_cells_too(tmp_path):
         load_arena(path)
 
 
+@pytest.mark.parametrize("line", ["\xa0", "\u3000", "\x0c", " \x0b"])
+def test_a_line_of_white_space_that_pandas_does_not_skip_is_too_short(tmp_path, line):
+    path = tmp_path / "train.csv"
+    path.write_text(f"prompt,response_a,response_b\np,a,b\n \t\n{line}\n", encoding="utf-8")
+    with pytest.raises(FileFormatError, match="Expected 3 columns, got 1"):
+        load_arena(path)
+
+
 def test_a_header_may_hold_other_separators(tmp_path):
     path = tmp_path / "train.csv"
     path.write_text('"x;\ny",a|b,prompt,response_a,response_b\n1,2,p,a,b\n')
