@@ -42,11 +42,14 @@ def own_randomness(device):
 
 
 def seed_torch(seed, device):
-    """Seed what a fit on a device draws from; on a CPU no GPU's numbers, which nobody restores."""
-    if device.type == "cpu":
-        torch.default_generator.manual_seed(seed)
-    else:
+    """Seed what a fit on a device draws from, and no other GPU, whose numbers nobody restores."""
+    if device.type not in ("cpu", "cuda"):
         torch.manual_seed(seed)
+        return
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ import torch
 from arena_estimators._encoder import _run
 from arena_estimators._encoder._load import load_encoder, load_tokenizer
 from arena_estimators._encoder._tokenise import tokenise
-from arena_estimators.neural_network._device import lean, repeatable
+from arena_estimators.neural_network._device import lean, repeatable, seed_torch
 
 
 @pytest.fixture
@@ -83,3 +83,27 @@ def test_dropouts_on_a_cpu(dtype, p):
 def test_a_cpu_is_left_as_it_is():
     with repeatable(torch.device("cpu"), True):
         assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_a_fit_on_one_gpu_leaves_the_random_state_of_others_alone(monkeypatch):
+    """Only that of its own is put back after the fit."""
+    entered, seeded = [], []
+
+    class Current:
+        def __init__(self, device):
+            self.device = device
+
+        def __enter__(self):
+            entered.append(self.device)
+
+        def __exit__(self, *error):
+            entered.append(None)
+
+    monkeypatch.setattr(torch.cuda, "device", Current)
+    monkeypatch.setattr(torch.cuda, "manual_seed", lambda seed: seeded.append((seed, entered[-1])))
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: pytest.fail("seeded all"))
+    second = torch.device("cuda", 1)
+    with torch.random.fork_rng(devices=[]):
+        seed_torch(3, second)
+        assert torch.initial_seed() == 3
+    assert seeded == [(3, second)] and entered == [second, None]
