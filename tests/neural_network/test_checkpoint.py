@@ -16,7 +16,7 @@ from tiny_encoders import make_tiny_encoder
 from arena_estimators import BertPairClassifier, PromptGroupKFold
 from arena_estimators._encoder._tokenise import Sequences
 from arena_estimators.exceptions import ArenaError, ArenaWarning
-from arena_estimators.neural_network import _bert_pair, _callbacks, _checkpoint, _training
+from arena_estimators.neural_network import _bert_pair, _callbacks, _checkpoint, _net, _training
 from arena_estimators.neural_network._checkpoint import (
     NAME,
     Checkpoint,
@@ -25,6 +25,7 @@ from arena_estimators.neural_network._checkpoint import (
     make_folder,
 )
 from arena_estimators.neural_network._data import PairData
+from arena_estimators.neural_network._optimizer import parameter_groups
 
 
 class Killed(BaseException):
@@ -226,6 +227,26 @@ def test_a_machine_that_computes_otherwise_is_refused(
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
     with pytest.raises(ArenaError, match=r"computed in torch\.float32, not in torch\.bfloat16"):
         _make(tiny, checkpoint_dir=tmp_path, precision="auto").fit(*learnable)
+
+
+def test_a_fit_may_continue_on_a_gpu_whose_optimizer_is_fused(
+    tiny, learnable, tmp_path, always_due, monkeypatch
+):
+    """With float16 the gradients' scale reaches a fused optimizer alone; a CPU has one to try."""
+    seen = []
+
+    class Look(Callback):
+        def on_batch_end(self, net, **kwargs):
+            seen.extend(group["fused"] for group in net.optimizer_.param_groups)
+
+    def fused(module, device, **settings):
+        return torch.optim.AdamW(parameter_groups(module, **settings), fused=True)
+
+    settings = {"precision": "fp16", "n_epochs": 1}
+    _kill(tiny, learnable, tmp_path, 2, **settings)
+    monkeypatch.setattr(_net, "make_optimizer", fused)
+    _make(tiny, checkpoint_dir=tmp_path, callbacks=[Look()], **settings).fit(*learnable)
+    assert seen and all(seen)
 
 
 def test_what_training_does_not_read_may_change(tiny, learnable, whole, tmp_path, always_due):
