@@ -16,6 +16,8 @@ from arena_estimators.exceptions import ArenaError
 POOLINGS = ("mean", "cls", "last", "max")
 _CPU_TOKENS, _CUDA_TOKENS = 1024, 65536
 _ROWS = 256  # sequences pooled by one product, to bound its memory
+# What errors say for which torch has no class: the drivers', cuBLAS's and a CPU's.
+_RAN_OUT = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "DefaultCPUAllocator: ")
 
 
 def pad(sequences, indices, *, pad_id=0):
@@ -316,9 +318,9 @@ def explaining_memory(advice):
     """Say what helps when a device runs out of memory."""
     try:
         yield
-    except RuntimeError as error:  # Apple's devices have no class of error for it
+    except RuntimeError as error:
         ran_out = isinstance(error, torch.OutOfMemoryError)
-        if not ran_out and "MPS backend out of memory" not in str(error):
+        if not ran_out and not any(said in str(error) for said in _RAN_OUT):
             raise
         traceback.clear_frames(error.__traceback__)  # they hold the activations
         raise ArenaError(f"The device ran out of memory {advice}") from error

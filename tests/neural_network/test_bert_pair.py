@@ -506,7 +506,13 @@ def test_a_loss_that_is_no_number_stops_with_advice(small, learnable):
 
 @pytest.mark.parametrize(
     "raised",
-    [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("MPS backend out of memory (...)")],
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("MPS backend out of memory (...)"),
+        RuntimeError("CUDA error: out of memory"),  # of the driver, not of torch's own memory
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate ..."),
+    ],
 )
 def test_memory_that_runs_out_is_explained(fitted, learnable, monkeypatch, raised):
     activations = []
