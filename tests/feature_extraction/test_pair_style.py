@@ -213,23 +213,28 @@ def test_prompts_are_measured_as_responses_are_and_by_their_kinds():
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        ("code", "code Python function SQL"),
-        ("list", "list steps ideas recipe"),
-        ("table", "table CSV"),
-        ("brief", "briefly summarize short"),
-        ("prose", "story poem essay email write"),
-        ("edit", "rewrite translate improve"),
-        ("fact", "what who when"),
-        ("how", "how why explain"),
-        ("number", "calculate many average"),
+        ("code", "code Python javascript java html css SQL bash script program function regex api"),
+        ("code", "class c algorithm debug compile"),
+        ("list", "list lists steps ways ideas tips examples items bullet recipe recommend suggest"),
+        ("list", "suggestions names reasons things"),
+        ("table", "table spreadsheet CSV columns"),
+        ("brief", "brief briefly short concise summarize summarise summary shorten tldr sentence"),
+        ("prose", "story poem song lyrics essay haiku joke letter email blog article post speech"),
+        ("prose", "paragraph write"),
+        ("edit", "rewrite translate correct paraphrase edit fix improve proofread rephrase"),
+        ("edit", "convert classify extract"),
+        ("fact", "what who when where which whose"),
+        ("how", "how why explain describe"),
+        ("number", "calculate solve equation sum many much percent probability average"),
     ],
 )
 def test_what_a_prompt_asks_for(kind, words):
-    for word in words.split():
-        style = PairStyleFeatures("prompt").set_output(transform="pandas")
-        found = style.fit_transform(frame("x", prompt=f"Xx {word}, yy")).iloc[0]
-        asks = found[found.index.str.startswith("prompt__asks_")]
-        assert asks.index[asks == 1].tolist() == [f"prompt__asks_{kind}"], word
+    prompts = [f"Xx {word}, yy" for word in words.split()]
+    X = pd.DataFrame({"prompt": prompts, "response_a": "x", "response_b": ""})
+    found = PairStyleFeatures("prompt").set_output(transform="pandas").fit_transform(X)
+    asks = found.filter(like="prompt__asks_")
+    asked = asks.apply(lambda row: row.index[row == 1].tolist(), axis=1).tolist()
+    assert asked == [[f"prompt__asks_{kind}"]] * len(asked)
 
 
 def test_rounding_is_no_spread():

@@ -259,15 +259,24 @@ def test_lines_end_alike_and_blank_ones_repeat_nothing():
 @pytest.mark.parametrize(
     ("name", "phrases"),
     [
-        ("refusals", "I cannot|I can’t|I won't|I am unable|I'm not able|cannot assist"),
-        ("refusals", "I don't have access|not comfortable|I must decline"),
-        ("refusals", "не могу|无法|no puedo|je ne peux pas"),
-        ("apologies", "Sorry|I apologize|my apologies|Unfortunately|lo siento|tut mir leid|抱歉"),
-        ("self_mentions", "as an AI|I'm an AI|language model|AI assistant"),
-        ("examples", "for example|for instance|such as|e.g."),
-        ("first_person", "I|me|my|myself|we|us|our"),
-        ("hedges", "may|might|could|perhaps|probably|seems|usually|often"),
-        ("function_words", "the|of|and|is|with|would|you"),
+        ("refusals", "I cannot|cannot assist|cannot provide|cannot help|I can’t|I won't"),
+        ("refusals", "can't assist|can't provide|can't help with|I am unable|I'm unable"),
+        ("refusals", "i am not able|I'm not able|i do not have access|i don't have access"),
+        ("refusals", "i must decline|not comfortable|not appropriate|against my|No puedo"),
+        ("refusals", "je ne peux pas|ich kann nicht|Не могу|无法"),
+        ("apologies", "Sorry|apologize|apologise|apologies|Unfortunately|lo siento|tut mir leid"),
+        ("apologies", "Désolé|извините|抱歉|对不起"),
+        ("examples", "for example|for instance|such as|e.g.|por ejemplo|zum beispiel"),
+        ("self_mentions", "as an AI|I'm an AI|I am an AI|language model|AI assistant"),
+        ("first_person", "i|me|my|mine|myself|we|us|our"),
+        ("hedges", "may|maybe|perhaps|might|could|possibly|probably|seems|seem|likely|generally"),
+        ("hedges", "typically|usually|often|sometimes|depends|depending"),
+        ("function_words", "a|about|after|all|also|am|an|and|any|are|as|at|be|been|but|by|can"),
+        ("function_words", "could|did|do|does|for|from|had|has|have|he|her|his|how|i|if|in|into"),
+        ("function_words", "is|it|its|just|like|me|more|most|my|no|not|of|on|one|or|our|out|over"),
+        ("function_words", "she|should|so|some|such|than|that|the|their|them|then|there|these"),
+        ("function_words", "they|this|to|up|us|was|we|were|what|when|where|which|who|will|with"),
+        ("function_words", "would|you|your"),
     ],
 )
 def test_what_is_looked_for(name, phrases):
@@ -278,11 +287,12 @@ def test_what_is_looked_for(name, phrases):
 @pytest.mark.parametrize(
     ("name", "some"),
     [
-        (
-            "greets",
-            "Sure, it is.|Certainly.|Of course!|Hello.|Hi there.|Here is why.|Great question!",
-        ),
-        ("offers_more", "Let me know.|Feel free to ask.|I hope this helps!|Anything else?"),
+        ("greets", "Sure, it is.|Certainly.|Of course!|Absolutely.|Great question!|Good question."),
+        ("greets", "Hi.|Hey.|Thank you.|Thanks.|I'd be happy.|I would be happy.|Here is.|Here’s."),
+        ("greets", "Hello.|Here are.|Okay.|Yes."),
+        ("offers_more", "Let me know.|Feel free.|Hope this helps.|Hope that helps."),
+        ("offers_more", "If you have any.|Would you like.|Anything else.|Happy to help."),
+        ("offers_more", "Need more.|If you need."),
     ],
 )
 def test_how_a_response_begins_and_ends(name, some):
