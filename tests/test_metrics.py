@@ -29,7 +29,8 @@ def test_calibration_error_of_known_cases():
     y = np.array([0, 0, 0, 1] * 25)
     assert expected_calibration_error(y, np.tile([0.75, 0.25], (100, 1))) == pytest.approx(0)
     assert expected_calibration_error(y, np.tile([0.95, 0.05], (100, 1))) == pytest.approx(0.2)
-    assert expected_calibration_error([0, 0], [[1, 0], [1, 0]], labels=[0, 1]) == 0
+    for labels in ([0, 1], (0, 1), np.arange(2)):
+        assert expected_calibration_error([0, 0], [[1, 0], [1, 0]], labels=labels) == 0
 
 
 @pytest.mark.parametrize("strategy", ["uniform", "quantile"])
@@ -98,7 +99,7 @@ def test_one_probability_a_battle_is_of_two_classes(y):
         expected_calibration_error(y, [0.25, 0.5, 0.75])
 
 
-@pytest.mark.parametrize("wrong", [[[2.0, -1.0]], [[0.5, 0.6]], [[np.nan, 1.0]]])
+@pytest.mark.parametrize("wrong", [[[2.0, -1.0]], [[0.5, 0.6]], [[np.nan, 1.0]], [[pd.NA, 1]]])
 def test_calibration_is_of_probabilities_only(wrong):
     with pytest.raises(ValueError, match="rows sum to one"):
         expected_calibration_error(["model_a"], wrong, labels=["model_a", "model_b"])
@@ -131,7 +132,7 @@ def test_fifteen_bins_of_equal_width_are_the_default():
     assert error not in [expected_calibration_error(y, P, n_bins=n) for n in (14, 16)]
 
 
-@pytest.mark.parametrize("wrong", [{"n_bins": 0}, {"strategy": "equal"}])
+@pytest.mark.parametrize("wrong", [{"n_bins": 0}, {"strategy": "equal"}, {"labels": 2}])
 def test_bins_that_cannot_be_are_refused(wrong):
     with pytest.raises(InvalidParameterError, match=next(iter(wrong))):
         expected_calibration_error([0, 1], [[1, 0], [0, 1]], **wrong)
