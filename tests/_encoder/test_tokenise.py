@@ -154,6 +154,8 @@ def test_every_kind_of_nothing_is_the_same(bert):
     tokenised = tokenise(X, bert)
     assert len(tokenised.sequences) == 1
     assert read(tokenised, bert) == "[CLS] prompt : response : [SEP]"
+    blank = tokenise(one_battle(" ", "\n", "\t"), bert)
+    np.testing.assert_array_equal(ids_of(blank), ids_of(tokenised), strict=True)
 
 
 def test_no_battles(bert, battles):
@@ -586,7 +588,7 @@ def test_the_name_of_a_special_token_is_read_as_text(tiny, family):
     tokenizer = load_tokenizer(tiny(family))
     name = tokenizer.eos_token
     apart = f"yes {name[0]} {name[1:]} no"
-    found = _texts.tokenise_texts([f"yes {name} no", apart], tokenizer)
+    found = _texts.tokenise_texts(["yes", apart, f"yes {name} no"], tokenizer)
     np.testing.assert_array_equal(found[f"yes {name} no"], found[apart])
 
 
