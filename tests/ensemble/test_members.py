@@ -206,6 +206,16 @@ def test_the_member_whose_fit_fails_is_named():
     assert error.value.__notes__ == ["Member 'large' was being fitted."]
 
 
+@pytest.mark.parametrize("ensemble", ENSEMBLES)
+def test_a_member_that_learns_other_classes_is_refused(ensemble):
+    class Decides(DummyClassifier):
+        def fit(self, X, y, sample_weight=None):
+            return super().fit(X, np.where(y == "tie", "model_a", y))
+
+    with pytest.raises(LabelsError, match="has the classes .'model_a', 'model_b'.; expected"):
+        ENSEMBLES[ensemble](Decides()).fit(DATA.X, DATA.y)
+
+
 @pytest.mark.parametrize("ensemble", [*ENSEMBLES, "stop"])
 def test_an_ensemble_whose_first_fit_failed_is_not_fitted(ensemble):
     boosting = make_pipeline(PairStyleFeatures(), HistGradientBoostingClassifier(max_iter=2))
