@@ -220,6 +220,8 @@ def test_soft_labels_by_position_and_by_name():
         check_labels(frame.rename(columns={"winner_tie": "x"}))
     with pytest.raises(LabelsError, match=r"y\['winner'\]"):
         check_labels(pd.DataFrame({"winner": ["model_a", "model_b"]}))
+    with pytest.raises(LabelsError, match=r"columns \['winner_model_a'\]. Expected soft labels"):
+        check_labels(frame.iloc[:, :1])
     with pytest.raises(LabelsError, match=r"shape \(2, 1\).*one label a battle"):
         check_labels([["model_a"], ["model_b"]])
 
@@ -259,6 +261,11 @@ def test_frames_of_arrow_lists_and_others_stack(battles, kind):
     assert stacked.index.tolist() == [*battles.index, 0, 1, 2]
     check_battles(stacked)
     assert stacked["prompt"].tolist()[-3:] == lists.to_pylist()
+
+
+def test_columns_of_one_kind_stack_to_that_kind(battles):
+    X = battles[:1].astype({"prompt": "category", "response_a": "string"})
+    assert stack(X, X).dtypes.tolist() == X.dtypes.tolist()
 
 
 def test_turns_and_texts():
