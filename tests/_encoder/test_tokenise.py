@@ -413,6 +413,10 @@ def test_what_rounding_leaves_goes_to_the_last_round():
     wanted = np.full((3, 2), 9)
     sizes = _fill(wanted, np.ones_like(wanted), np.array([0.5, 0.5]), 8)
     assert sizes.tolist() == [[1, 1], [1, 1], [2, 2]]
+    wanted[2] = 1
+    for room, expected in [(7, [[1, 1]] * 3), (8, [[1, 1], [2, 2], [1, 1]])]:
+        sizes = _fill(wanted, np.ones_like(wanted), np.array([0.5, 0.5]), room)
+        assert sizes.tolist() == expected
 
 
 def test_tokens_that_are_added_later_are_another_tokenizer(bert):
