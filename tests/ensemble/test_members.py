@@ -108,7 +108,7 @@ def test_soft_labels_are_refused_where_one_takes_none_before_any_fit(monkeypatch
 @pytest.mark.parametrize("ensemble", ENSEMBLES)
 def test_negative_weights_are_refused(ensemble):
     with pytest.raises(ValueError, match="Negative values in data passed to `sample_weight`"):
-        ENSEMBLES[ensemble](davidson()).fit(DATA.X, DATA.y, sample_weight=-np.ones(60))
+        ENSEMBLES[ensemble](DummyClassifier()).fit(DATA.X, DATA.y, sample_weight=-np.ones(60))
 
 
 @pytest.mark.parametrize(
