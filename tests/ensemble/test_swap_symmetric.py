@@ -85,6 +85,7 @@ def test_average_is_exactly_symmetric_and_the_inner_model_is_not(data):
     model = SwapSymmetricClassifier(by_columns(), train="none").fit(data.X, data.y)
     assert swap_inconsistency(model.estimator_, data.X) > 0.01
     assert swap_inconsistency(model, data.X) == 0
+    np.testing.assert_allclose(model.predict_proba(data.X).sum(axis=1), 1)
 
 
 def test_uncertain_reads_a_share_of_the_battles_twice(data):
