@@ -101,10 +101,10 @@ def expected_calibration_error(y_true, y_proba, *, n_bins=15, strategy="uniform"
     >>> expected_calibration_error(y, P)
     0.25
     """
+    check_no_label_missing(y_true, "y_true")  # NumPy makes text of NaN beside text
     y_true = column_or_1d(y_true)
     if not len(y_true):
         raise LabelsError("y_true is empty; there is nothing to measure.")
-    check_no_label_missing(y_true, "y_true")
     classes = np.unique(y_true if labels is None else labels)
     if labels is not None and list(labels) != classes.tolist():
         raise LabelsError(

@@ -1,3 +1,5 @@
+from itertools import product
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -58,8 +60,9 @@ def test_calibration_error_refuses_what_does_not_fit():
 @pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
 @pytest.mark.parametrize("known", ["model_b", 1])
 def test_calibration_error_names_the_row_of_a_missing_label(missing, known):
-    y = pd.Series([known, missing], dtype=object)
-    for labels in (None, ["model_a", "model_b"]):
+    y_list = [known, missing]
+    y_true = [y_list, pd.Series(y_list, dtype=object)]
+    for y, labels in product(y_true, [None, ["model_a", "model_b"]]):
         with pytest.raises(LabelsError, match="y_true, row 1, is missing"):
             expected_calibration_error(y, [[0.5, 0.5], [0.5, 0.5]], labels=labels)
 
