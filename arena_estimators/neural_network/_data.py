@@ -135,9 +135,9 @@ class Steps:
 
     def _static_shape(self):
         """Give the one shape that holds every batch, so that compiling happens once."""
-        longest = int(self.data.sequences.lengths[np.unique(self.data.rows)].max(initial=1))
-        budget = max(self.dealing.batch_tokens, int(self.lengths.max(initial=1)))
-        most = max((len(b) for plan in self.plans for s in plan for b, _ in s), default=1)
+        longest = int(self.data.sequences.lengths[np.unique(self.data.rows)].max())
+        budget = max(self.dealing.batch_tokens, int(self.lengths.max()))
+        most = max(len(b) for plan in self.plans for s in plan for b, _ in s)
         sequences = 2 * most + -(-budget // longest)
         return {"budget": budget, "max_sequences": -(-sequences // 64) * 64, "max_length": longest}
 

@@ -111,7 +111,7 @@ def freeze(encoder, what):
     if what is None:
         return
     of = depths(encoder)
-    upto = {"embeddings": 0, "encoder": max(of.values(), default=0)}.get(what, what)
+    upto = {"embeddings": 0, "encoder": max(of.values())}.get(what, what)
     for name, parameter in encoder.named_parameters():
         parameter.requires_grad_(bool(of[name] > upto))  # NumPy's, of a grid, is refused
 

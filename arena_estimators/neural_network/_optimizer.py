@@ -25,7 +25,7 @@ def parameter_groups(module, *, learning_rate, head_learning_rate, layer_decay, 
         Each with `params`, `lr`, `initial_lr` and `weight_decay`.
     """
     of = depths(module.encoder)
-    last = max(of.values(), default=0)
+    last = max(of.values())
     groups = {}
     for name, parameter in module.named_parameters():
         if not parameter.requires_grad:
@@ -63,4 +63,4 @@ def rate_at(step, n_steps, *, warmup, schedule):
     rising = math.ceil(round(warmup * n_steps, 6))  # 0.07 * 100 is above 7
     if step < rising:
         return (step + 1) / rising
-    return SCHEDULES[schedule]((step - rising) / max(1, n_steps - rising))
+    return SCHEDULES[schedule]((step - rising) / (n_steps - rising))
