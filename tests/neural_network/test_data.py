@@ -1,3 +1,5 @@
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -71,6 +73,7 @@ def test_epochs_and_seeds_differ_and_repeat(data):
     assert one != _positions(first)
     first.epoch, first.skip = 0, 2
     assert _positions(first) == one[2:]
+    assert len({_steps(data, seed=seed).describe()["steps"] for seed in range(100)}) == 100
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -93,6 +96,7 @@ def test_a_batch_finds_its_own_tokens(data, packed):
                     expected = data.sequences.ids[start:stop]
                     np.testing.assert_array_equal(found[place].numpy(), expected)
             np.testing.assert_array_equal(part["odd"].numpy(), data.odd[part["positions"]])
+            assert len(found) == len(np.unique(data.rows[part["positions"]]))  # and no others
 
 
 def test_several_processes_share_what_one_does(data):
@@ -124,8 +128,17 @@ def test_a_validation_is_one_step(data):
 
 
 def test_steps_made_ahead_are_the_same(data, monkeypatch):
-    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
-    assert _positions(_steps(data, pin=True)) == _positions(_steps(data))
+    makers = []
+
+    def pin_memory(tensor):
+        makers.append(threading.current_thread())
+        return tensor
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pin_memory)
+    expected = _positions(_steps(data))
+    assert makers == []
+    assert _positions(_steps(data, pin=True)) == expected
+    assert len(set(makers) - {threading.current_thread()}) == len(set(makers)) == 1
 
 
 def test_no_two_batches_share_their_dropout(data):
@@ -136,9 +149,12 @@ def test_no_two_batches_share_their_dropout(data):
 
 def test_a_static_batch_has_room_for_much_padding(data):
     few = data.take(np.arange(4))
-    size = {"batch_tokens": 4000, "part_tokens": 4000}
+    size = {"batch_tokens": 4000, "part_tokens": 4000, "pad_id": 200}
     (step,) = _steps(few, packed=True, static=True, **size)
-    assert step.parts[0]["inputs"][0]["input_ids"].shape == (1, 4000)
+    (ids,) = step.parts[0]["inputs"][0]["input_ids"]
+    n_tokens = data.sequences.lengths[np.unique(few.rows)].sum()
+    assert len(ids) == 4000
+    assert (ids[:n_tokens] != 200).all() and (ids[n_tokens:] == 200).all()
 
 
 def test_a_batch_has_its_own_style_labels_and_weights(data):
@@ -150,6 +166,7 @@ def test_a_batch_has_its_own_style_labels_and_weights(data):
             for name in ("odd", "even", "target", "weight"):
                 expected = getattr(other, name)[rows].astype(np.float32)
                 np.testing.assert_array_equal(part[name].numpy(), expected)
+                assert part[name].dtype == torch.float32  # Apple's devices have no other
 
 
 def test_what_is_padded_together_is_small_and_of_similar_length(data):
@@ -250,10 +267,15 @@ def test_one_shape_holds_as_many_sequences_as_padding_can_make_of_it():
 
 @pytest.mark.parametrize(
     ("lengths", "shapes"),
-    [([20, 10, 10, 10], [(1, 20), (3, 10)]), ([20] * 8, [(3, 20), (3, 20), (2, 20)])],
+    [
+        ([20, 10, 10, 10], [(1, 20), (3, 10)]),
+        ([20] * 8, [(3, 20), (3, 20), (2, 20)]),
+        ([20, 15], [(2, 20)]),
+        ([80, 70, 10, 10], [(1, 80), (1, 70), (2, 10)]),  # some fit nowhere
+    ],
 )
 def test_sequences_of_one_length_are_computed_together_as_far_as_they_fit(lengths, shapes):
     data = _of_lengths(lengths, np.arange(len(lengths)).reshape(-1, 2))
-    (step,) = _steps(data, accumulate=1, batch_tokens=160, part_tokens=160)
+    (step,) = _steps(data, accumulate=1, batch_tokens=320, part_tokens=320)
     (part,) = step.parts
     assert [inputs["input_ids"].shape for inputs in part["inputs"]] == shapes
