@@ -32,9 +32,19 @@ def test_swapped_vectors_give_swapped_probabilities_bit_for_bit(kind, n_classes,
         swapped = heads(vectors.flip(1), -odd, even).numpy()
     assert given.shape == (kind.n_readings, 50, n_classes)
     assert np.ptp(given) > 1
+    assert (heads.style is None) == (n_odd == 0)
     np.testing.assert_array_equal(
         probabilities(swapped, 1.3), swap_proba(probabilities(given, 1.3))
     )
+
+
+def test_the_tie_depends_on_how_far_apart_the_vectors_are():
+    heads = _lively(SiameseHeads(2, 0, 0, 3))
+    seen = []
+    heads.tie.register_forward_pre_hook(lambda _, given: seen.extend(given))
+    vectors = torch.tensor([[[1.0, -2.0], [3.0, 5.0]]])
+    heads(vectors, torch.ones(1, 0), torch.ones(1, 0))
+    assert seen[0].tolist() == [[4.0, 3.0, 2.0, 7.0, 3.0, -10.0]]  # sum, distance, product
 
 
 @pytest.mark.parametrize("kind", [SiameseHeads, CrossHeads])

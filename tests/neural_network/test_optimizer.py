@@ -51,13 +51,16 @@ def test_rates_fall_from_layer_to_layer_and_vectors_do_not_decay(tiny):
     ("what", "fixed"), [(None, 0), ("embeddings", 1), (1, 2), (np.int64(2), 3), ("encoder", 3)]
 )
 def test_freeze_fixes_the_lowest_layers(tiny, what, fixed):
-    encoder = build_module(tiny(), **SHAPE).encoder
+    module = build_module(tiny(), **SHAPE)
+    encoder = module.encoder
     freeze(encoder, what)
     of = depths(encoder)
     still = {of[name] for name, p in encoder.named_parameters() if not p.requires_grad}
     learning = {of[name] for name, p in encoder.named_parameters() if p.requires_grad}
     assert still == set(range(fixed))
     assert learning == set(range(fixed, 3))
+    grouped = [p for group in parameter_groups(module, **RATES) for p in group["params"]]
+    assert set(grouped) == {p for p in module.parameters() if p.requires_grad}
 
 
 @pytest.mark.parametrize("schedule", ["linear", "cosine", "constant"])
