@@ -8,7 +8,9 @@ LENGTHS = np.random.default_rng(0).integers(1, 400, 500)
 
 @pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize("packed", [False, True])
-@pytest.mark.parametrize("lengths", [LENGTHS, LENGTHS[:1], LENGTHS[:0], np.full(7, 1000)])
+@pytest.mark.parametrize(
+    "lengths", [LENGTHS, LENGTHS[:1], LENGTHS[:0], np.full(7, 1000), np.zeros(7, dtype=int)]
+)
 def test_every_item_once_and_within_the_budget(lengths, shuffle, packed):
     dealt = batches(lengths, batch_tokens=800, shuffle=shuffle, packed=packed, random_state=0)
     together = np.concatenate([*dealt, np.empty(0, dtype=int)])
