@@ -323,10 +323,11 @@ class Rates(Callback):
             self.seen.append(net.optimizer_.param_groups[0]["lr"])
 
 
-def test_rates_rise_once_and_fall_over_all_epochs(small, learnable):
-    rates = Rates()
-    n_steps = len(small(callbacks=[rates], warmup=0.2).fit(*learnable).loss_curve_)
-    expected = [1e-3 * rate_at(i, n_steps, warmup=0.2, schedule="linear") for i in range(n_steps)]
+@pytest.mark.parametrize("schedule", ["linear", "constant"])
+def test_rates_rise_once_and_fall_over_all_epochs_or_stay(small, learnable, schedule):
+    rates, given = Rates(), {"warmup": 0.2, "schedule": schedule}
+    n_steps = len(small(callbacks=[rates], **given).fit(*learnable).loss_curve_)
+    expected = [1e-3 * rate_at(step, n_steps, **given) for step in range(n_steps)]
     np.testing.assert_allclose(rates.seen, expected)
 
 
