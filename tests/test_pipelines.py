@@ -101,6 +101,12 @@ def test_a_kind_is_symmetric_and_better_than_the_prior(kind, data, parts, fitted
     np.testing.assert_array_equal(again.predict_proba(data.X.iloc[parts[1]]), proba)
 
 
+@pytest.mark.parametrize("kind", WITHOUT_ENCODER)
+def test_one_endless_word_makes_nothing_certain(kind, data, fitted):
+    X = data.X.iloc[:2].assign(response_b=["a" * 20_000, "Yes." + "月亮是地球" * 3000])
+    assert fitted(kind).predict_proba(X).min() > 1e-4
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", WITHOUT_ENCODER)
 def test_no_temperature_would_make_much_better_probabilities(kind):

@@ -86,8 +86,9 @@ class PairStyleFeatures(ReadsBattles, TransformerMixin, BaseEstimator):
 
     Notes
     -----
-    Counts enter as log(1 + count). A response without text (missing, `[]`, null turns, blanks) has
-    `empty` = 1 and 0 for all else. Turns are joined by a blank line.
+    Counts enter as log(1 + count), the mean length of words as 30 at most. A response without text
+    (missing, `[]`, null turns, blanks) has `empty` = 1 and 0 for all else. Turns are joined by a
+    blank line.
 
     References
     ----------

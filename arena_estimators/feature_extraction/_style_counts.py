@@ -39,6 +39,7 @@ _INLINE_CODE = re.compile(r"`[^`\n]+`")
 _LINK = re.compile(r"https?://|\]\(\S")
 _TABLE_ROW = re.compile(r"\n *\|.*\| *(?=\n|$)")
 _OPENING = re.compile(rf"(?:{'|'.join(map(re.escape, OPENINGS))})\b")
+_LONGEST = 30  # a mean length of words: a text without spaces would be one of thousands
 _FINISHED = frozenset(".!?…。！？)]}>\"'”’`*|~")
 
 
@@ -95,7 +96,7 @@ def _sizes(texts, size, words, characters):
         "log_paragraphs": np.log1p(characters.blank_lines() + 1),
         "log_long_words": np.log1p(words.n_distinct_long),
         "long_words": words.n_long / n_words,
-        "word_length": words.n_letters / n_words,
+        "word_length": np.minimum(_LONGEST, words.n_letters / n_words),
         "log_sentence_length": np.log1p(n_words / sentences),
         "type_token_ratio": words.n_distinct / n_words,
     }

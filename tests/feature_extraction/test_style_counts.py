@@ -95,7 +95,7 @@ def reference(text):
         "log_paragraphs": log1p(len(re.findall(r"\n\s*\n", text)) + 1),
         "log_long_words": log1p(sum(len(word) >= 8 for word in counts)),
         "long_words": sum(len(word) >= 8 for word in words) / n_words,
-        "word_length": sum(map(len, words)) / n_words,
+        "word_length": min(30, sum(map(len, words)) / n_words),
         "log_sentence_length": log1p(n_words / sentences),
         "type_token_ratio": len(counts) / n_words,
         "code_blocks": log1p(text.count("```") // 2),
