@@ -43,8 +43,7 @@ def main(argv=None):
     try:
         import optuna
     except ImportError:
-        print("This example needs Optuna: pip install optuna")
-        return
+        raise SystemExit("This example needs Optuna: pip install optuna") from None
     train, test = read_train(args.train, N_TRAIN, CV), read_test(args.test)
     print(f"class prior: log loss {log_loss(DummyClassifier(), train):.4f}")
     print(f"untouched: log loss {log_loss(make_arena_pipeline('linear'), train):.4f}", flush=True)

@@ -223,7 +223,7 @@ def project(model, X, others=None):
     begin = time.perf_counter()
     model.predict_proba(sample)
     rate = len(sample) / (time.perf_counter() - begin)
-    for n_battles in (len(X), HIDDEN_TEST):
+    for n_battles in dict.fromkeys([len(X), HIDDEN_TEST]):
         say(f"{n_battles:>7,} battles take about {n_battles / rate / 60:.1f} min.")
 
 

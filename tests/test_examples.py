@@ -605,6 +605,15 @@ def test_minutes_are_projected_from_a_sample(module, monkeypatch, capsys):
     assert sizes == [3, 256]
     said = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert [(line[0], line[4]) for line in said] == [("300", "0.3"), ("25,000", "25.0")]
+    monkeypatch.setattr(shared, "HIDDEN_TEST", 300)
+    shared.project(Model(), X)
+    assert capsys.readouterr().out.count("300 battles take about") == 1
+
+
+def test_a_search_without_optuna_ends_with_an_error(module, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(SystemExit, match="needs Optuna: pip install optuna"):
+        module("optuna_search").main([])
 
 
 def test_memory_may_be_asked_for_of_a_trained_model(module, tmp_path):
