@@ -24,8 +24,8 @@ lint: .venv/installed-dev
 bench: .venv/installed-test
 	$(BIN)/python -m benchmarks $(if $(DATA),--data "$(DATA)") $(if $(ALL),--all)
 
-docs: .venv/installed-docs
-	$(BIN)/python -m sphinx -W --keep-going docs docs/_build/html
+docs: .venv/installed-docs  # -E: Sphinx misses changed docstrings of functions
+	$(BIN)/python -m sphinx -WE --keep-going docs docs/_build/html
 
 clean:
 	rm -rf .venv .venv-oldest models submission.csv made_submission.csv docs/_build docs/generated
