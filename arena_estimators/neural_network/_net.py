@@ -227,8 +227,9 @@ class PairNet(NeuralNet):
                 named[name].copy_(value)
         for name, learns in state.get("learns", {}).items():  # callbacks may have frozen some
             named[name].requires_grad_(learns)
-        for group in state["optimizer"]["param_groups"]:
-            group["fused"] = self.optimizer_.defaults["fused"]  # as suits this device
+        if "fused" in self.optimizer_.defaults:  # not in all of which callbacks may make one
+            for group in state["optimizer"]["param_groups"]:
+                group["fused"] = self.optimizer_.defaults["fused"]  # as suits this device
         self.optimizer_.load_state_dict(state["optimizer"])
         self.run_.scaler.load_state_dict(state["scaler"])
         self.step_, self.epoch_step_ = state["step"], state["epoch_step"]

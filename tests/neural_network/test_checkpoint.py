@@ -249,6 +249,22 @@ def test_a_fit_may_continue_on_a_gpu_whose_optimizer_is_fused(
     assert seen and all(seen)
 
 
+def test_a_fit_continues_with_an_optimizer_of_a_callback(tiny, learnable, tmp_path, always_due):
+    """Not every kind of optimizer has a fused one."""
+
+    class Own(Callback):
+        def on_train_begin(self, net, **kwargs):
+            net.optimizer_ = torch.optim.RMSprop(net.module_.parameters(), lr=1e-4)
+
+    settings = {"schedule": "constant", "warmup": 0.0, "n_epochs": 1}
+    with pytest.raises(Killed):
+        killed = _make(tiny, checkpoint_dir=tmp_path, callbacks=[Own(), Kill(2)], **settings)
+        killed.fit(*learnable)
+    whole = _make(tiny, callbacks=[Own()], **settings).fit(*learnable)
+    resumed = _make(tiny, checkpoint_dir=tmp_path, callbacks=[Own()], **settings)
+    _assert_same(resumed.fit(*learnable), whole)
+
+
 def test_what_training_does_not_read_may_change(tiny, learnable, whole, tmp_path, always_due):
     _kill(tiny, learnable, tmp_path, 2)
     changed = {
