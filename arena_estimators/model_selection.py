@@ -83,7 +83,10 @@ class _PromptSplitter(BaseCrossValidator):
                     f"{type(self).__name__} reads the prompts from X. {error} Split before "
                     "features are made: pass the battles to a pipeline that holds all steps."
                 ) from None
-        shape = np.shape(groups)
+        try:
+            shape = np.shape(groups)
+        except ValueError as error:
+            raise BattlesError(f"groups must hold one group a battle: {error}") from None
         if shape[1:] == (1,):
             groups = np.ravel(groups)
         elif len(shape) != 1:

@@ -112,6 +112,8 @@ def test_groups_may_stand_in_a_column_but_not_in_several(splitter):
         np.testing.assert_array_equal(next(splitter.split(X, groups=column))[0], train)
     with pytest.raises(BattlesError, match=r"groups has the shape \(60, 2\)"):
         next(splitter.split(X, groups=np.column_stack([groups, groups])))
+    with pytest.raises(BattlesError, match="one group a battle: .*inhomogeneous"):
+        next(splitter.split(X, groups=[(1,), *[(1, 2)] * 59]))
 
 
 @pytest.mark.parametrize("splitter", [PromptGroupKFold(2), PromptGroupShuffleSplit()])
