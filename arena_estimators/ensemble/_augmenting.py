@@ -188,7 +188,8 @@ class AugmentingClassifier(BattleClassifierMixin, BaseEstimator):
         originals = X.iloc[rows]
         # Series, as of arrays pandas makes its text dtype, which refuses lone surrogates.
         cells = pd.DataFrame(changed, originals.index, list(COLUMNS), dtype=object)
-        return rows, originals.assign(**cells)
+        text = {c: X[c].dtype for c in COLUMNS if isinstance(X[c].dtype, pd.StringDtype)}
+        return rows, originals.assign(**cells.astype(text))
 
     def _change(self, battle, rng):
         """Try the augmentations in random order until one changes the battle."""

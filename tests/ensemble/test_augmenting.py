@@ -303,6 +303,15 @@ def test_lone_surrogates_are_kept_in_copies():
     assert copies.response_b.tolist() == copies.response_a.tolist()
 
 
+@pytest.mark.parametrize("kind", ["str", "string", object])
+def test_columns_of_text_keep_their_kind_beside_copies(kind):
+    """A step inside may choose its columns by it."""
+    X = frame("p", "good text", "bad text").astype(kind)
+    copies, model = fit(X, Y, augmentations=("trim",))
+    assert len(copies) == 1
+    assert model.estimator_.X_.dtypes.tolist() == X.dtypes.tolist()
+
+
 def test_trim_leaves_a_text_of_one_character():
     copies, model = fit(frame("p", "a", ["b", ""]), Y, augmentations=("trim",))
     assert len(copies) == model.n_copies_ == 0
