@@ -135,6 +135,11 @@ def test_measures_of_made_battles_are_those_of_the_plain_definitions():
     assert_as_reference(texts(X.response_a))
 
 
+def test_words_are_thirty_characters_long_at_most():
+    some = ["a" * 29, "a" * 30, "a" * 31, "b " + "a" * 5000, "月" * 5000]
+    assert measure_texts(some)[0]["word_length"].tolist() == [29, 30, 30, 30, 30]
+
+
 @pytest.mark.parametrize("name", lexicon.PHRASES)
 def test_every_phrase_is_found_and_its_guard_hides_none(name):
     phrases = [phrase for _, group in lexicon.PHRASES[name] for phrase in group]
