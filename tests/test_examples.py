@@ -610,12 +610,6 @@ def test_minutes_are_projected_from_a_sample(module, monkeypatch, capsys):
     assert capsys.readouterr().out.count("300 battles take about") == 1
 
 
-def test_a_search_without_optuna_ends_with_an_error(module, monkeypatch):
-    monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(SystemExit, match="needs Optuna: pip install optuna"):
-        module("optuna_search").main([])
-
-
 def test_memory_may_be_asked_for_of_a_trained_model(module, tmp_path):
     model = BertPairClassifier(batch_tokens=4096)
     model.classes_ = np.array(["model_a", "model_b", "tie"])
