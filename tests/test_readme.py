@@ -11,6 +11,9 @@ import pandas as pd
 import pytest
 from competition_files import write_competition_files
 
+from arena_estimators import load_arena
+from arena_estimators.battles import texts
+
 README = pathlib.Path(__file__).parent.parent / "README.md"
 SHORTER = {"PromptGroupKFold(5": "PromptGroupKFold(2", "[256, 512]": "[16, 24]"}
 
@@ -41,3 +44,19 @@ def test_the_page_on_writing_an_estimator_has_one_that_passes_the_checks(tmp_pat
     assert {type(estimator).__name__ for estimator, _ in cases} == {"WordGap"}
     for estimator, check in cases:
         check(estimator)
+
+
+def test_the_page_on_battles_adds_each_once_be_it_text_or_turns(tmp_path, monkeypatch):
+    page = (README.parent / "docs/battles.rst").read_text(encoding="utf-8")
+    code = textwrap.dedent(re.search(r"each once::\n\n((?:    .*\n|\n)+)", page)[1])
+    write_competition_files(tmp_path, 12, 0)  # lists of turns
+    monkeypatch.chdir(tmp_path)
+    data = load_arena("train.csv")
+    one_turn = [row for row, cell in enumerate(data.X.prompt) if len(cell) == 1]
+    known = pd.DataFrame({name: texts(data.X[name]) for name in data.X}).iloc[one_turn]
+    new = known.tail(1).assign(prompt="Not asked before")
+    pd.concat([known, new]).assign(winner="tie").to_parquet("more.parquet")
+    names = {"load_arena": load_arena, "pd": pd, "data": data}
+    exec(compile(code, "battles.rst", "exec"), names)
+    assert names["X"].prompt.tolist() == [*data.X.prompt, "Not asked before"]
+    assert names["y"].tolist() == [*data.y, "tie"]
