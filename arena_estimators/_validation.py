@@ -1,12 +1,15 @@
 """The one place that touches scikit-learn's private parameter validation."""
 
-from numbers import Integral, Real
-
 import numpy as np
 import pandas as pd
 from sklearn.base import _fit_context as fit_context
-from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions
-from sklearn.utils._param_validation import validate_params as validate_params
+from sklearn.utils._param_validation import (
+    HasMethods,
+    Interval,
+    Options,
+    StrOptions,
+    validate_params,
+)
 from sklearn.utils.validation import validate_data
 
 from arena_estimators.battles import COLUMNS, check_battles, check_labels, look_like_json
@@ -14,11 +17,9 @@ from arena_estimators.exceptions import ArenaError, LabelsError, warn
 
 __all__ = [
     "HasMethods",
-    "Integral",
     "Interval",
     "Options",
     "ReadsBattles",
-    "Real",
     "StrOptions",
     "check_blocks",
     "check_no_label_missing",

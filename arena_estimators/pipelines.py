@@ -1,6 +1,7 @@
 """Ready-made pipelines, each a plain composition that a person could have typed."""
 
 import importlib.util
+from numbers import Integral
 
 import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
@@ -16,7 +17,7 @@ from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import LinearSVC
 
-from arena_estimators._validation import Integral, StrOptions, validate_params
+from arena_estimators._validation import StrOptions, validate_params
 from arena_estimators.ensemble import (
     BlendingClassifier,
     EarlyStoppingClassifier,

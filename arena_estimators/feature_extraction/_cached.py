@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import re
+from numbers import Integral
 
 import joblib
 from sklearn import get_config
@@ -15,7 +16,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from arena_estimators._validation import (
     HasMethods,
-    Integral,
     ReadsBattles,
     fit_context,
     validate_battles,

@@ -1,6 +1,7 @@
 """PairEmbeddings: what a pretrained encoder makes of two responses, as numbers."""
 
 import os
+from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -8,10 +9,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from arena_estimators._encoder._find import DEFAULT_ENCODER, find_encoder
 from arena_estimators._validation import (
-    Integral,
     Interval,
     ReadsBattles,
-    Real,
     StrOptions,
     check_blocks,
     fit_context,

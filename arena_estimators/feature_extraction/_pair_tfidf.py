@@ -1,6 +1,7 @@
 """TF-IDF features of battles over one vocabulary for both responses."""
 
 from itertools import chain
+from numbers import Integral, Real
 
 import numpy as np
 import scipy.sparse as sp
@@ -11,11 +12,9 @@ from sklearn.preprocessing import normalize
 from sklearn.utils.validation import check_is_fitted
 
 from arena_estimators._validation import (
-    Integral,
     Interval,
     Options,
     ReadsBattles,
-    Real,
     StrOptions,
     fit_context,
     validate_battles,

@@ -11,7 +11,7 @@ from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, check_X_y
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, check_X_y, validate_data
 from threadpoolctl import threadpool_limits
 
 from arena_estimators._validation import (
@@ -20,7 +20,6 @@ from arena_estimators._validation import (
     check_no_label_missing,
     check_some_weight,
     fit_context,
-    validate_data,
 )
 from arena_estimators.battles import CLASSES, COLUMNS, check_labels, is_frame, names_of
 from arena_estimators.exceptions import ArenaError, BattlesError, warn

@@ -2,12 +2,13 @@
 
 import importlib.util
 import os
+from numbers import Integral, Real
 
 from skorch.callbacks import BatchScoring, Callback, EpochScoring, LRScheduler
 
 from arena_estimators._encoder._attention import require_packing
 from arena_estimators._encoder._load import class_of, load_config, longest_input
-from arena_estimators._validation import Integral, Interval, Real, StrOptions
+from arena_estimators._validation import Interval, StrOptions
 from arena_estimators.exceptions import ArenaError, MissingExtraError
 
 _POSITIVE = Interval(Real, 0, None, closed="neither")

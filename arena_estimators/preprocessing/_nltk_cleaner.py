@@ -1,11 +1,12 @@
 """NLTKCleaner: tokens, stop words and lemmas as NLTK gives them, fast and offline."""
 
+from numbers import Integral
+
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from arena_estimators._validation import (
-    Integral,
     Interval,
     ReadsBattles,
     StrOptions,
