@@ -12,7 +12,7 @@ from sklearn.utils._param_validation import (
 )
 from sklearn.utils.validation import validate_data
 
-from arena_estimators.battles import COLUMNS, check_battles, check_labels, look_like_json
+from arena_estimators.battles import COLUMNS, check_battles, check_labels
 from arena_estimators.exceptions import ArenaError, LabelsError, warn
 
 __all__ = [
@@ -79,6 +79,13 @@ def validate_battles(estimator, X, y=None, *, columns=COLUMNS, reset=True):
     text = X[[column for column in X.columns if column in columns]]
     validate_data(estimator, text, reset=reset, skip_check_array=True)
     return X
+
+
+def look_like_json(column):
+    """Tell whether the first cells of a column are the text of JSON lists, not all of them null."""
+    head = [cell.strip() for cell in column.iloc[:10] if isinstance(cell, str)]
+    lists = all(cell[:1] == "[" and cell[-1:] == "]" for cell in head)
+    return lists and any(cell[:2] == '["' and cell[-2:] == '"]' for cell in head)
 
 
 class ReadsBattles:

@@ -221,22 +221,6 @@ def check_labels(y, *, n_battles=None):
     return known[: len(present)], codes
 
 
-def look_like_json(column):
-    """Tell whether the first cells of a column are the text of JSON lists, not all of them null.
-
-    Parameters
-    ----------
-    column : Series of cells
-
-    Returns
-    -------
-    bool
-    """
-    head = [cell.strip() for cell in column.iloc[:10] if isinstance(cell, str)]
-    lists = all(cell[:1] == "[" and cell[-1:] == "]" for cell in head)
-    return lists and any(cell[:2] == '["' and cell[-2:] == '"]' for cell in head)
-
-
 def turns_of(cell):
     """Give the turns of one cell as a list of text or None.
 

@@ -20,9 +20,9 @@ from arena_estimators import (
     swap,
     swap_proba,
 )
+from arena_estimators._validation import look_like_json
 from arena_estimators.battles import (
     COLUMNS,
-    look_like_json,
     stack,
     swap_labels,
     text_of,
