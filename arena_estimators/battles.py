@@ -280,6 +280,16 @@ def stack(*frames):
     return pd.concat(plain)
 
 
+def like(column, cells):
+    """Make cells a column with the index and, if it can be, the text type of another."""
+    if isinstance(column.dtype, pd.StringDtype | pd.ArrowDtype):
+        try:
+            return pd.Series(cells, index=column.index, dtype=column.dtype)
+        except UnicodeEncodeError:  # a lone surrogate, as "tweet" makes of &#xD800;
+            pass
+    return pd.Series(cells, index=column.index, dtype=object)
+
+
 def _of_one_type(left, right):
     """Give the two sides all categories of both, if they are categorical; else as they are."""
     if not all(isinstance(side.dtype, pd.CategoricalDtype) for side in (left, right)):

@@ -5,13 +5,12 @@ import re
 from numbers import Integral
 
 import numpy as np
-import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight
 
 from arena_estimators._validation import HasMethods, Interval, fit_context, validate_battles
-from arena_estimators.battles import COLUMNS, GROUP, check_labels, stack
+from arena_estimators.battles import COLUMNS, GROUP, check_labels, like, stack
 from arena_estimators.ensemble._members import (
     BattleClassifierMixin,
     check_classes,
@@ -186,10 +185,11 @@ class AugmentingClassifier(BattleClassifierMixin, BaseEstimator):
                 changed.append(copy)
         rows = np.array(rows, dtype=np.intp)
         originals = X.iloc[rows]
-        # Series, as of arrays pandas makes its text dtype, which refuses lone surrogates.
-        cells = pd.DataFrame(changed, originals.index, list(COLUMNS), dtype=object)
-        text = {c: X[c].dtype for c in COLUMNS if isinstance(X[c].dtype, pd.StringDtype)}
-        return rows, originals.assign(**cells.astype(text))
+        cells = {
+            name: like(originals[name], [copy[place] for copy in changed])
+            for place, name in enumerate(COLUMNS)
+        }
+        return rows, originals.assign(**cells)
 
     def _change(self, battle, rng):
         """Try the augmentations in random order until one changes the battle."""

@@ -2,7 +2,6 @@
 
 from numbers import Integral
 
-import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
@@ -13,7 +12,7 @@ from arena_estimators._validation import (
     fit_context,
     validate_battles,
 )
-from arena_estimators.battles import COLUMNS
+from arena_estimators.battles import COLUMNS, like
 from arena_estimators.exceptions import ArenaError
 from arena_estimators.preprocessing import _engine, _treebank, _words
 from arena_estimators.preprocessing._columns import clean_columns
@@ -180,7 +179,7 @@ class NLTKCleaner(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap_outpu
         cleaned = clean_columns([X[name].tolist() for name in columns], settings, self.n_jobs)
         result = X.copy()
         for name, cells in zip(columns, cleaned, strict=True):
-            result[name] = _like(X[name], cells)
+            result[name] = like(X[name], cells)
         return result
 
     def get_feature_names_out(self, input_features=None):
@@ -230,13 +229,3 @@ class NLTKCleaner(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap_outpu
             self.lowercase,
             _treebank.known_rules(),
         )
-
-
-def _like(column, cells):
-    """Make cells a column with the index and, if it can be, the type of another."""
-    if isinstance(column.dtype, pd.StringDtype | pd.ArrowDtype):
-        try:
-            return pd.Series(cells, index=column.index, dtype=column.dtype)
-        except UnicodeEncodeError:  # "tweet" turns &#xD800; into a lone surrogate
-            pass
-    return pd.Series(cells, index=column.index, dtype=object)

@@ -2,6 +2,7 @@ import time
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
@@ -303,7 +304,7 @@ def test_lone_surrogates_are_kept_in_copies():
     assert copies.response_b.tolist() == copies.response_a.tolist()
 
 
-@pytest.mark.parametrize("kind", ["str", "string", object])
+@pytest.mark.parametrize("kind", ["str", "string", pd.ArrowDtype(pa.string()), object])
 def test_columns_of_text_keep_their_kind_beside_copies(kind):
     """A step inside may choose its columns by it."""
     X = frame("p", "good text", "bad text").astype(kind)
