@@ -27,8 +27,6 @@ class Plan:
     """
 
     def __init__(self, tokenizer, layout, max_length, prompt_share, truncation):
-        if truncation not in TRUNCATIONS:
-            raise ArenaError(f"truncation must be one of {TRUNCATIONS}, got {truncation!r}.")
         self.truncation = truncation
         self.before, self.after = special_tokens(tokenizer)
         first, *others = _HEADINGS[layout]
@@ -135,7 +133,8 @@ def cut(ids, room, marker, truncation):
     if len(ids) <= room:
         return ids
     room = max(room - len(marker), 0)
-    head = {"head": room, "tail": 0, "middle": (room + 1) // 2}.get(truncation, -(-room * 3 // 4))
+    heads = {"head_tail": -(-room * 3 // 4), "middle": (room + 1) // 2, "head": room, "tail": 0}
+    head = heads[truncation]
     tail = room - head
     return np.concatenate([ids[:head], marker, ids[len(ids) - tail :]])
 

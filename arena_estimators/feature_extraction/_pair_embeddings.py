@@ -8,6 +8,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from arena_estimators._encoder._find import DEFAULT_ENCODER, find_encoder
+from arena_estimators._encoder._layout import TRUNCATIONS
 from arena_estimators._validation import (
     Interval,
     ReadsBattles,
@@ -137,7 +138,7 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
         "normalize": ["boolean"],
         "max_length": [Interval(Integral, 8, None, closed="left")],
         "prompt_share": [Interval(Real, 0, 1, closed="neither")],
-        "truncation": [StrOptions({"head_tail", "middle", "head", "tail"})],
+        "truncation": [StrOptions(set(TRUNCATIONS))],
         "batch_tokens": [Interval(Integral, 1, None, closed="left"), None],
         "precision": [StrOptions({"auto", "fp32", "bf16", "fp16"})],
         "device": [str],

@@ -7,6 +7,7 @@ from numbers import Integral, Real
 from skorch.callbacks import BatchScoring, Callback, EpochScoring, LRScheduler
 
 from arena_estimators._encoder._attention import require_packing
+from arena_estimators._encoder._layout import TRUNCATIONS
 from arena_estimators._encoder._load import class_of, load_config, longest_input
 from arena_estimators._validation import Interval, StrOptions
 from arena_estimators.exceptions import ArenaError, MissingExtraError
@@ -21,7 +22,7 @@ CONSTRAINTS = {
     "style_features": ["boolean"],
     "max_length": [_COUNT],
     "prompt_share": [Interval(Real, 0, 1, closed="neither")],
-    "truncation": [StrOptions({"head_tail", "middle", "head", "tail"})],
+    "truncation": [StrOptions(set(TRUNCATIONS))],
     "n_epochs": [_COUNT],
     "learning_rate": [_POSITIVE],
     "head_learning_rate": [_POSITIVE],

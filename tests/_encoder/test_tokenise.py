@@ -273,11 +273,6 @@ def test_too_short_a_budget_is_refused(bert):
         tokenise(one_battle(), bert, max_length=9)
 
 
-def test_unknown_truncation_is_refused(bert):
-    with pytest.raises(ArenaError, match="truncation"):
-        tokenise(one_battle(), bert, truncation="left")
-
-
 def test_report(bert):
     X = pd.concat([one_battle(), one_battle(a=LONG)])
     report = tokenise(X, bert, max_length=50).report

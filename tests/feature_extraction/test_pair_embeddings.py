@@ -272,10 +272,11 @@ class TestCache:
         with pytest.raises(ArenaError, match="cache_dir=None"):
             PairEmbeddings(folder, cache_dir=str(tmp_path / "file")).fit(battles)
 
-    def test_parameters_set_after_fit_are_checked(self, folder, battles):
+    @pytest.mark.parametrize(("name", "value"), [("pooling", "MAX"), ("truncation", "left")])
+    def test_parameters_set_after_fit_are_checked(self, folder, battles, name, value):
         model = PairEmbeddings(folder).fit(battles)
-        with pytest.raises(InvalidParameterError, match="pooling"):
-            model.set_params(pooling="MAX").transform(battles)
+        with pytest.raises(InvalidParameterError, match=name):
+            model.set_params(**{name: value}).transform(battles)
 
     def test_a_folder_deleted_after_fit(self, folder, battles, tmp_path):
         model = PairEmbeddings(folder, cache_dir=str(tmp_path / "cache")).fit(battles)

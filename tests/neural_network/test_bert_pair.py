@@ -128,6 +128,11 @@ def test_a_misspelt_parameter_set_after_fit_is_refused(small, learnable):
             use(X)
 
 
+def test_an_unknown_truncation_is_refused(small, learnable):
+    with pytest.raises(InvalidParameterError, match="truncation"):
+        small(truncation="left").fit(*learnable)
+
+
 def test_two_classes(small, learnable):
     X, y = learnable
     decided = y != "tie"
