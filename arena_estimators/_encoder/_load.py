@@ -152,14 +152,14 @@ def is_decoder(config):
     return kind in causal and kind not in masked and not config.is_encoder_decoder
 
 
-def default_pooling(config, folder=None):
+def default_pooling(config, folder):
     """Give the pooling an encoder was made for: what its folder says, else its family's.
 
     Sentence encoders say it in `1_Pooling/config.json`. A decoder's last token has seen all
     others; for the other families the mean is the safe choice.
     """
-    said = pathlib.Path(folder, "1_Pooling", "config.json") if folder else None
-    if said and said.is_file():
+    said = pathlib.Path(folder, "1_Pooling", "config.json")
+    if said.is_file():
         with explained(said):
             modes = json.loads(said.read_text(encoding="utf-8"))
         names = modes.get("pooling_mode") or []

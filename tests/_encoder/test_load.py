@@ -114,9 +114,10 @@ def test_padding_that_is_no_token_is_replaced(tiny, tmp_path, sequences, family)
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_default_pooling(tiny, family):
-    config = load_config(tiny(family))
+    folder = tiny(family)
+    config = load_config(folder)
     assert is_decoder(config) == (family in DECODERS)
-    assert default_pooling(config) == ("last" if family in DECODERS else "mean")
+    assert default_pooling(config, folder) == ("last" if family in DECODERS else "mean")
 
 
 @pytest.mark.parametrize("family", FAMILIES)
