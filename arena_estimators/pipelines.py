@@ -23,7 +23,11 @@ from arena_estimators.ensemble import (
     EarlyStoppingClassifier,
     SwapSymmetricClassifier,
 )
-from arena_estimators.feature_extraction import PairStyleFeatures, PairTfidfVectorizer
+from arena_estimators.feature_extraction import (
+    PairEmbeddings,
+    PairStyleFeatures,
+    PairTfidfVectorizer,
+)
 from arena_estimators.linear_model import DavidsonClassifier
 from arena_estimators.model_selection import PromptGroupKFold
 
@@ -281,8 +285,6 @@ def _svm(n_jobs, random_state):
 
 
 def _embedding(n_jobs, random_state):
-    from arena_estimators.feature_extraction import PairEmbeddings
-
     vectors = make_pipeline(PairEmbeddings(), StandardScaler(with_mean=False))
     return make_pipeline(
         _union(("vectors", vectors), ("style", _style())),
