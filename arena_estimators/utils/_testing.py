@@ -13,13 +13,13 @@ from arena_estimators.battles import COLUMNS
 from arena_estimators.datasets import make_battles
 
 
-@functools.lru_cache(maxsize=4)
-def _make(n_samples, tie_rate):
-    return make_battles(n_samples, tie_rate=tie_rate, random_state=0)
+@functools.cache
+def _make(tie_rate):
+    return make_battles(60, tie_rate=tie_rate, random_state=0)
 
 
-def sample_battles(n_samples=60, tie_rate=0.3):
-    return copy.deepcopy(_make(n_samples, tie_rate))
+def sample_battles(tie_rate=0.3):
+    return copy.deepcopy(_make(tie_rate))
 
 
 def seeded(estimator):

@@ -19,9 +19,11 @@ from sklearn.ensemble import VotingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.utils import get_tags
 
 from arena_estimators.battles import swap, swap_proba
 from arena_estimators.exceptions import ArenaError, BattlesError, LabelsError
+from arena_estimators.feature_extraction import PairTfidfVectorizer
 from arena_estimators.linear_model import DavidsonClassifier
 from arena_estimators.model_selection import PromptGroupKFold
 from arena_estimators.utils._testing import (
@@ -101,8 +103,12 @@ def battle_checks(estimator):
     """
     if is_classifier(estimator):
         return [*_COMMON, *_CLASSIFIER]
-    cleans = is_battles(output_of(fit_clone(estimator), sample_battles().X))
-    return [*_COMMON, *_TRANSFORMER, *([] if cleans else _FEATURES)]
+    return [*_COMMON, *_TRANSFORMER, *([] if _cleans(estimator) else _FEATURES)]
+
+
+def _cleans(transformer):
+    """Tell whether a transformer gives battles, not features of them."""
+    return is_battles(output_of(fit_clone(transformer), sample_battles().X))
 
 
 def check_init_only_assigns(estimator):
@@ -142,15 +148,12 @@ def check_fit_returns_self(estimator):
 
 def check_unfitted(estimator):
     """Before `fit`, predictions raise NotFittedError."""
+    if not get_tags(estimator).requires_fit:
+        return
     X = sample_battles().X
     names = ["predict", "predict_proba"] if is_classifier(estimator) else ["transform"]
     for name in names:
-        if not _learns_nothing(estimator):
-            raises(NotFittedError, f"{name} before fit", getattr(clone(estimator), name), X)
-
-
-def _learns_nothing(estimator):
-    return not estimator.__sklearn_tags__().requires_fit
+        raises(NotFittedError, f"{name} before fit", getattr(clone(estimator), name), X)
 
 
 def check_pickle_and_joblib(estimator):
@@ -308,20 +311,12 @@ def check_grid_search(estimator):
     """GridSearchCV with grouped folds finds a finite log loss."""
     data = sample_battles()
     if not is_classifier(estimator):
-        estimator = make_pipeline(estimator, *_to_numbers(estimator), DavidsonClassifier())
+        to_numbers = [PairTfidfVectorizer()] if _cleans(estimator) else []
+        estimator = make_pipeline(estimator, *to_numbers, DavidsonClassifier())
     search = GridSearchCV(
         seeded(estimator), {}, cv=PromptGroupKFold(2), scoring="neg_log_loss", error_score="raise"
     )
     assert np.isfinite(search.fit(data.X, data.y).best_score_)
-
-
-def _to_numbers(transformer):
-    """Give the steps that stand between a transformer and a classifier of numbers."""
-    from arena_estimators.feature_extraction import PairTfidfVectorizer
-
-    if is_battles(output_of(fit_clone(transformer), sample_battles().X)):
-        return [PairTfidfVectorizer()]
-    return []
 
 
 def check_voting(estimator):
