@@ -71,7 +71,8 @@ class PairNet(NeuralNet):
 
     def fit_loop(self, X, y=None, epochs=None, **fit_params):
         """Run the epochs, from the checkpoint's step on if there is one."""
-        self.step_, self.n_steps_, self.valid_logits_, self.unread_ = 0, 0, None, []
+        self.step_ = self.epoch_step_ = self.n_steps_ = 0
+        self.valid_logits_, self.unread_ = None, []
         several = self.run_.workers.size > 1  # of which none may leave amid a step
         try:
             begun = self._begin(X, y)  # who ends a continued training keeps what it had
@@ -216,7 +217,6 @@ class PairNet(NeuralNet):
 
     def _resume(self, steps):
         """Take up a checkpoint; give the epoch to begin with."""
-        self.step_ = self.epoch_step_ = 0
         state = self.run_.resume
         if state is None:
             return 0
