@@ -7,10 +7,9 @@ from numbers import Integral
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight
 
-from arena_estimators._validation import HasMethods, Interval, fit_context, validate_battles
-from arena_estimators.battles import COLUMNS, GROUP, check_labels, like, stack
+from arena_estimators._validation import HasMethods, Interval, fit_context
+from arena_estimators.battles import COLUMNS, GROUP, like, stack
 from arena_estimators.ensemble._members import (
     BattleClassifierMixin,
     check_classes,
@@ -142,20 +141,17 @@ class AugmentingClassifier(BattleClassifierMixin, BaseEstimator):
         self
         """
         self._check_settings()
-        validate_battles(self, X)
-        classes, target = check_labels(y, n_battles=len(X))
-        check_member(self.estimator, "estimator", classes, soft=target.ndim == 2)
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        classes, y, weight = self._read(X, y, sample_weight)
+        check_member(self.estimator, "estimator", classes, soft=y.ndim == 2)
+        if weight is not None:
             weight_name(self.estimator, "estimator")
         rows, copies = self._copies(X)
-        y = classes[target] if target.ndim == 1 else target
         rows = np.concatenate([np.arange(len(X)), rows])
         groups = prompt_groups(X)[rows]
         X = stack(X, copies)
         if (prompt_groups(X) != groups).any():
             X = X.assign(**{GROUP: groups})
-        weight = None if sample_weight is None else sample_weight[rows]
+        weight = None if weight is None else weight[rows]
         self.estimator_ = fit_member(self.estimator, X, y[rows], weight)
         check_classes(self.estimator_, classes, "estimator")
         self.classes_ = classes

@@ -7,16 +7,13 @@ import pandas as pd
 from sklearn.utils import Bunch
 from sklearn.utils._repr_html.estimator import _VisualBlock
 from sklearn.utils.metaestimators import _BaseComposition
-from sklearn.utils.validation import _check_sample_weight
 
 from arena_estimators._validation import (
     Interval,
     StrOptions,
     check_some_weight,
     fit_context,
-    validate_battles,
 )
-from arena_estimators.battles import check_labels
 from arena_estimators.ensemble._folds import fit_and_predict_out_of_fold, make_splits
 from arena_estimators.ensemble._members import (
     BattleClassifierMixin,
@@ -204,16 +201,13 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
         self
         """
         named, weights = self._check_settings()
-        validate_battles(self, X)
-        classes, target = check_labels(y, n_battles=len(X))
+        classes, y, sample_weight = self._read(X, y, sample_weight)
+        soft = y.ndim == 2
         for name, member in named:
-            soft = target.ndim == 2
             check_member(member, f"Member {name!r}", classes, prefit=self.prefit, soft=soft)
         if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
             check_some_weight(sample_weight)
         temperature = None if self.temperature == "fit" else float(self.temperature)
-        y = classes[target] if target.ndim == 1 else target
         for earlier in ("oof_log_loss_", "leave_one_out_"):
             vars(self).pop(earlier, None)
         proba = self._fit_members(
@@ -222,7 +216,7 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
         self.named_estimators_ = Bunch(**dict(zip(dict(named), self.estimators_, strict=True)))
         if proba is not None:
             judged = ~np.isnan(proba[0, :, 0])
-            Y = np.eye(len(classes))[target] if target.ndim == 1 else target
+            Y = y if soft else (y[:, None] == classes).astype(np.float64)
             weight = np.ones(len(X)) if sample_weight is None else sample_weight
             weight = weight[judged] / weight[judged].sum()
             weights, temperature = self._judge(

@@ -6,10 +6,8 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import _check_sample_weight
 
-from arena_estimators._validation import HasMethods, Interval, fit_context, validate_battles
-from arena_estimators.battles import check_labels
+from arena_estimators._validation import HasMethods, Interval, fit_context
 from arena_estimators.ensemble._members import (
     BattleClassifierMixin,
     check_member,
@@ -111,15 +109,11 @@ class EarlyStoppingClassifier(BattleClassifierMixin, BaseEstimator):
         self
         """
         self._check_settings()
-        validate_battles(self, X)
-        classes, codes = check_labels(y, n_battles=len(X))
-        if codes.ndim == 2:
+        classes, y, weight = self._read(X, y, sample_weight)
+        if y.ndim == 2:
             raise LabelsError("Boosters take labels, not soft labels, so y must be 1-d.")
         check_member(self.estimator, "estimator", classes)
-        y = classes[codes]
-        weight = None
-        if sample_weight is not None:
-            weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        codes = np.searchsorted(classes, y)
         n_rounds, loss, settings = self._choose_rounds(X, codes, classes, weight)
         estimator = clone(self.estimator)
         estimator[-1].set_params(**settings)

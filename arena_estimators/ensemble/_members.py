@@ -11,10 +11,10 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from arena_estimators._validation import ReadsBattles, validate_battles
-from arena_estimators.battles import CLASSES
+from arena_estimators.battles import CLASSES, check_labels
 from arena_estimators.exceptions import ArenaError, LabelsError
 from arena_estimators.feature_extraction._cached import writable_memory
 
@@ -27,6 +27,14 @@ class BattleClassifierMixin(ReadsBattles, ClassifierMixin, MetaEstimatorMixin):
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "classes_")  # set last; a fit that failed leaves other attributes
+
+    def _read(self, X, y, sample_weight):
+        """Check what `fit` is given; give classes, labels or soft labels, and weights or None."""
+        validate_battles(self, X)
+        classes, target = check_labels(y, n_battles=len(X))
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        return classes, classes[target] if target.ndim == 1 else target, sample_weight
 
     def predict_proba(self, X):
         """Compute the probabilities of the classes.

@@ -13,7 +13,6 @@ from arena_estimators._validation import (
     HasMethods,
     Interval,
     fit_context,
-    validate_battles,
     validate_params,
 )
 from arena_estimators.battles import (
@@ -242,18 +241,14 @@ class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
         -------
         self
         """
-        validate_battles(self, X)
-        classes, target = check_labels(y, n_battles=len(X))
-        soft = target.ndim == 2
+        classes, y, sample_weight = self._read(X, y, sample_weight)
+        soft = y.ndim == 2
         # Without a teacher the student is its own, and fitted on `y` as it is.
         check_member(self.student, "The student", classes, soft=soft and self.teacher is None)
         if self.teacher is not None:
             check_member(self.teacher, "The teacher", classes, prefit=self.prefit, soft=soft)
         elif self.prefit:
             raise NotFittedError("prefit=True, but the teacher is None, which is not fitted.")
-        y = classes[target] if target.ndim == 1 else target
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         if X_unlabelled is not None:
             check_battles(X_unlabelled, name="X_unlabelled")
             others = X_unlabelled.columns.difference(COLUMNS, sort=False)

@@ -5,16 +5,14 @@ from numbers import Real
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight
 
 from arena_estimators._validation import (
     HasMethods,
     Interval,
     StrOptions,
     fit_context,
-    validate_battles,
 )
-from arena_estimators.battles import check_labels, stack, swap, swap_labels, swap_proba
+from arena_estimators.battles import stack, swap, swap_labels, swap_proba
 from arena_estimators.ensemble._members import (
     BattleClassifierMixin,
     check_classes,
@@ -121,15 +119,10 @@ class SwapSymmetricClassifier(BattleClassifierMixin, BaseEstimator):
         -------
         self
         """
-        validate_battles(self, X)
-        classes, target = check_labels(y, n_battles=len(X))
-        check_member(self.estimator, "estimator", classes, soft=target.ndim == 2)
-        y = classes[target] if target.ndim == 1 else target
+        classes, y, weight = self._read(X, y, sample_weight)
+        check_member(self.estimator, "estimator", classes, soft=y.ndim == 2)
         rows = self._orders(len(X))
-        weight = None
-        if sample_weight is not None:
-            weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
-            weight = weight[rows % len(X)]
+        weight = None if weight is None else weight[rows % len(X)]
         swapped = swap(X)
         X_both = stack(swap(swapped), swapped)  # categories are the same
         y_both = np.concatenate([y, swap_labels(y)])
