@@ -133,8 +133,7 @@ class CachedTransformer(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap
         {array, sparse matrix} of shape (n_battles, n_features_out)
         """
         validate_battles(self, X, y)
-        _check_limit(self.bytes_limit)
-        memory = writable_memory(self.memory)
+        memory = self._check_settings()
         transformer = clone(self.transformer)
         version = importlib.import_module("arena_estimators").__version__
         key = memory and _hash((version, transformer, _digest(X), y))
@@ -157,9 +156,7 @@ class CachedTransformer(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap
         """
         check_is_fitted(self)
         validate_battles(self, X, reset=False)
-        if self._memory is None:
-            return self.transformer_.transform(X)
-        key = self._key, _digest(X), getattr(self, "_output", None)
+        key = self._memory and (self._key, _digest(X), getattr(self, "_output", None))
         return self._keep(self._memory, _transform, self.transformer_, X, key)
 
     def get_feature_names_out(self, input_features=None):
@@ -195,8 +192,9 @@ class CachedTransformer(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap
         return self
 
     def _check_settings(self):
+        """Refuse what cannot work before anything is computed; give the memory, or None."""
         _check_limit(self.bytes_limit)
-        writable_memory(self.memory)
+        return writable_memory(self.memory)
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "transformer_")
