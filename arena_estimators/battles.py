@@ -377,13 +377,12 @@ def _check_soft_labels(values):
         values = values.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise LabelsError(f"Soft labels must be numbers: {error}") from None
-    wrong = ~(np.isfinite(values).all(1) & (values >= 0).all(1))
-    wrong |= ~(np.abs(values.sum(1) - 1) <= 1e-4)
+    sums = values.sum(1, keepdims=True)  # not 1 where a number is not finite
+    wrong = ~((values >= 0) & (np.abs(sums - 1) <= 1e-4)).all(1)
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
         raise LabelsError(
             f"Soft labels must be probabilities that sum to one; row {row} is {values[row]}."
         )
     # Rounded sums are left alone: they depend on the columns' order, which swapping changes.
-    sums = values.sum(1, keepdims=True)
     return values / np.where(np.abs(sums - 1) <= 1e-15, 1.0, sums)
