@@ -203,7 +203,7 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
         named, weights = self._check_settings()
         classes, y, sample_weight = self._read(X, y, sample_weight)
         soft = y.ndim == 2
-        for name, member in named:
+        for name, member in named.items():
             check_member(member, f"Member {name!r}", classes, prefit=self.prefit, soft=soft)
         if sample_weight is not None:
             check_some_weight(sample_weight)
@@ -213,16 +213,16 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
         proba = self._fit_members(
             named, X, y, sample_weight, classes, weights is None or temperature is None
         )
-        self.named_estimators_ = Bunch(**dict(zip(dict(named), self.estimators_, strict=True)))
+        self.named_estimators_ = Bunch(**dict(zip(named, self.estimators_, strict=True)))
         if proba is not None:
             judged = ~np.isnan(proba[0, :, 0])
             Y = y if soft else (y[:, None] == classes).astype(np.float64)
             weight = np.ones(len(X)) if sample_weight is None else sample_weight
             weight = weight[judged] / weight[judged].sum()
             weights, temperature = self._judge(
-                dict(named), proba[:, judged], (Y[judged], weight), weights, temperature
+                named, proba[:, judged], (Y[judged], weight), weights, temperature
             )
-        self.weights_ = pd.Series(weights, index=list(dict(named)))
+        self.weights_ = pd.Series(weights, index=list(named))
         self.temperature_ = temperature
         self.classes_ = classes
         return self
@@ -240,7 +240,7 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
         return pool(np.stack(members), self.weights_.to_numpy(), self.temperature_, self.space)
 
     def _check_settings(self):
-        """Give the names and members that are not dropped, and the weights the user set."""
+        """Give the members that are not dropped, by name, and the weights the user set."""
         pairs = [isinstance(item, list | tuple) and len(item) == 2 for item in self.estimators]
         if not pairs or not all(pairs) or not all(isinstance(n, str) for n, _ in self.estimators):
             raise ArenaError("estimators must be a list of (name, classifier), at least one.")
@@ -248,10 +248,10 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
             self._validate_names([name for name, _ in self.estimators])
         except ValueError as error:  # scikit-learn's
             raise ArenaError(str(error)) from None
-        named = [(name, member) for name, member in self.estimators if member != "drop"]
-        if not named or "blend" in dict(named):
+        named = {name: member for name, member in self.estimators if member != "drop"}
+        if not named or "blend" in named:
             raise ArenaError("At least one member must be left, and none be named 'blend'.")
-        return named, self._check_weights([name for name, _ in named])
+        return named, self._check_weights(list(named))
 
     def _check_weights(self, names):
         """Give the weights the user set as an array, or None if they are to be fitted."""
@@ -280,25 +280,26 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
 
     def _fit_members(self, named, X, y, sample_weight, classes, needs_folds):
         """Set `estimators_` and give the probabilities to judge the members by, or None."""
+        members = [(f"Member {name!r}", member) for name, member in named.items()]
         if self.prefit:
-            self.estimators_ = [member for _, member in named]
-            return np.stack([proba_of(m, X, classes, f"Member {name!r}") for name, m in named])
+            self.estimators_ = list(named.values())
+            return np.stack([proba_of(member, X, classes, name) for name, member in members])
         if sample_weight is not None:
-            for name, member in named:
-                weight_name(member, f"Member {name!r}")
+            for name, member in members:
+                weight_name(member, name)
         splits = make_splits(self.cv, X, y, partition=False) if needs_folds else []
         weighs = sample_weight is None or any(sample_weight[test].any() for _, test in splits)
         if splits and not weighs:
             raise ArenaError("sample_weight is zero on all battles that cv tests.")
         proba, self.estimators_ = fit_and_predict_out_of_fold(
-            [(f"Member {name!r}", member) for name, member in named],
+            members,
             X,
             y,
             sample_weight,
             splits,
             classes,
             n_jobs=self.n_jobs,
-            verbose=bool(self.verbose),
+            verbose=self.verbose,
         )
         return proba if needs_folds else None
 

@@ -296,7 +296,7 @@ class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
             classes,
             refit=refit,
             n_jobs=self.n_jobs,
-            verbose=bool(self.verbose),
+            verbose=self.verbose,
         )
         if refit:
             self.teacher_ = fitted[0]
