@@ -85,21 +85,22 @@ def turns(cell):
 
 
 @functools.lru_cache(maxsize=2)
-def engine(tokenizer, stop, pos, keep_punctuation, lowercase, rules):
-    """Give the engine of this process for some settings; the two used last are kept.
-
-    `stop` is a frozenset and `rules` what `known_rules` gives; for the others see `NLTKCleaner`.
+def engine(*settings):
+    """Give the engine of this process for the settings of `Engine`; the two used last are kept.
 
     Raises
     ------
     ResourceNotFoundError
         If the tokenizer needs NLTK data that is not on this machine.
     """
-    return Engine(tokenizer, stop, pos, keep_punctuation, lowercase, rules)
+    return Engine(*settings)
 
 
 class Engine:
-    """Clean texts; see `engine` for the settings."""
+    """Clean texts.
+
+    `stop` is a frozenset and `rules` what `known_rules` gives; for the others see `NLTKCleaner`.
+    """
 
     def __init__(self, tokenizer, stop, pos, keep_punctuation, lowercase, rules):
         self._local = rules is not None and tokenizer != "tweet"
