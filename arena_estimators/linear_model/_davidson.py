@@ -225,7 +225,7 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
         d, t = self._gap_and_tie(X)
         if len(self.classes_) == 2:
             return -d
-        return np.stack([d / 2, -d / 2, t], axis=1)
+        return _logits(d, t, 3)
 
     def predict_proba(self, X):
         """Compute the probabilities of the classes.
