@@ -1,4 +1,4 @@
-"""The one place that touches scikit-learn's private parameter validation."""
+"""What estimators check, and the one place that touches scikit-learn's private validation."""
 
 import numpy as np
 import pandas as pd
