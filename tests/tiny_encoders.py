@@ -61,6 +61,7 @@ _FAMILIES = {
         (None, "</s>"),
     ),
 }
+POOLINGS = ("mean", "cls", "last", "max")
 FAMILIES = tuple(_FAMILIES)
 _WITHOUT_PADDING = ("gpt2", "qwen2", "llama")  # as those families ship
 

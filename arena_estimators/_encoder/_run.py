@@ -13,7 +13,6 @@ from arena_estimators._encoder._batches import batches
 from arena_estimators._encoder._load import width_of
 from arena_estimators.exceptions import ArenaError
 
-POOLINGS = ("mean", "cls", "last", "max")
 _CPU_TOKENS, _CUDA_TOKENS = 1024, 65536
 _ROWS = 256  # sequences pooled by one product, to bound its memory
 # What errors say for which torch has no class: the drivers', cuBLAS's and a CPU's.

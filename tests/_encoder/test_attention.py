@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 import torch
-from tiny_encoders import FAMILIES
+from tiny_encoders import FAMILIES, POOLINGS
 from torch._dynamo.testing import CompileCounter
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from arena_estimators._encoder import _attention
 from arena_estimators._encoder._attention import can_pack, packed_attention, supports_packing
 from arena_estimators._encoder._load import load_encoder
-from arena_estimators._encoder._run import POOLINGS, encode, forward, pack, pad
+from arena_estimators._encoder._run import encode, forward, pack, pad
 
 PADDED_ONLY = {"deberta-v2", "mpnet", "t5"}  # a bias for each pair of positions
 PACKABLE = [family for family in FAMILIES if family not in PADDED_ONLY]

@@ -3,12 +3,11 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 import torch
-from tiny_encoders import FAMILIES
+from tiny_encoders import FAMILIES, POOLINGS
 
 from arena_estimators._encoder import _run
 from arena_estimators._encoder._load import load_encoder
 from arena_estimators._encoder._run import (
-    POOLINGS,
     digests,
     encode,
     forward,
