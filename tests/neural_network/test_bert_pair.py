@@ -432,6 +432,8 @@ def test_verbose_shows_progress(small, learnable, capsys):
     assert "pair/s" in said.err
     assert f"fit in {len(model.loss_curve_)} steps" in said.err
     assert "loss" in said.err
+    model.predict(learnable[0])
+    assert "encode" in capsys.readouterr().err
     model.set_params(verbose=0).predict(learnable[0])
     assert capsys.readouterr().err == ""
 

@@ -7,6 +7,7 @@ import pickle
 import re
 import sys
 import textwrap
+from unittest.mock import Mock
 
 import joblib
 import numpy as np
@@ -16,7 +17,7 @@ import torch
 
 from arena_estimators import BertPairClassifier, make_battles
 from arena_estimators.exceptions import ArenaError, MissingExtraError
-from arena_estimators.neural_network import _distributed
+from arena_estimators.neural_network import _distributed, _prediction
 from arena_estimators.neural_network._distributed import join_workers
 
 EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
@@ -224,3 +225,25 @@ def test_a_group_that_was_there_before_is_left_to_its_owner(monkeypatch, joined)
     monkeypatch.setattr(atexit, "register", registered.append)
     assert join_workers("cpu").size == 2
     assert registered == ([] if joined else [_distributed._leave])
+
+
+@pytest.mark.parametrize("verbose", [True, False])
+def test_the_first_process_alone_shows_the_progress_of_its_share(
+    fitted, learnable, monkeypatch, verbose
+):
+    model = fitted()
+    sequences, module = model._read(learnable[0]).sequences, model.net_.module_
+    encode, shares = Mock(wraps=_prediction.encode), []
+    monkeypatch.setattr(_prediction, "encode", encode)
+    for rank in (0, 1):
+        workers = _distributed.Workers(torch.device("cpu"))
+        workers.rank, workers.size = rank, 2
+        workers.sum = lambda share: shares.append(share) or sum(shares)
+        vectors = _prediction.pooled_vectors(
+            module, sequences, workers=workers, progress=verbose, batch_tokens=1024
+        )
+    read = [len(call.args[1]) for call in encode.call_args_list]
+    assert 0 <= read[0] - read[1] <= 1
+    assert [call.kwargs["progress"] for call in encode.call_args_list] == [verbose, False]
+    whole = encode(module.encoder, sequences, pooling=module.pooling)
+    np.testing.assert_allclose(vectors, whole, atol=1e-5)
