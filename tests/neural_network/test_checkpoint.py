@@ -482,10 +482,11 @@ def test_the_processes_compare_their_checkpoints(small, learnable, tmp_path, mon
 
 def test_what_is_written_is_on_the_disk_before_it_takes_its_place(tmp_path, monkeypatch):
     done, replace = [], os.replace
-    monkeypatch.setattr(os, "fsync", lambda number: done.append("on the disk"))
+    checkpoint = Checkpoint(tmp_path / "was" / "deleted", {})
+    monkeypatch.setattr(os, "fsync", lambda number: done.append(os.fstat(number).st_size))
     monkeypatch.setattr(os, "replace", lambda *names: done.append("placed") or replace(*names))
-    Checkpoint(tmp_path, {}).save({"history": [], "batches": []})
-    assert done == ["on the disk", "placed"]
+    checkpoint.save({"history": [], "batches": []})
+    assert done == [checkpoint.path.stat().st_size, "placed"]
 
 
 def test_what_killed_processes_left_half_written_is_removed_too(tmp_path):
