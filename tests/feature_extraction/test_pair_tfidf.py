@@ -361,6 +361,8 @@ def test_large_keys_are_sorted_without_overflow(largest):
     assert distinct.tolist() == [0, 5, largest]
     assert order.tolist() == [3, 1, 0, 2]
     assert begins.tolist() == [0, 1, 2]
+    order, _, _ = _ngrams.group(np.tile([largest, 5], 500))
+    assert order.tolist() == [*range(1, 1000, 2), *range(0, 1000, 2)]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
