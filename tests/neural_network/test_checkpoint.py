@@ -442,6 +442,7 @@ def test_all_that_training_reads_tells_fits_apart(described):
         other = array.copy()
         other.flat[-1] += 1
         assert describe(name, other) != describe(), name
+    assert describe("odd", arrays["odd"].reshape(3, 2)) != describe()
     assert describe("max_grad_norm", 1) == describe("max_grad_norm", 1.0) == describe()
     free = {name for name in parameters if describe(name, "another") == describe()}
     assert free == {
@@ -487,6 +488,19 @@ def test_what_is_written_is_on_the_disk_before_it_takes_its_place(tmp_path, monk
     monkeypatch.setattr(os, "replace", lambda *names: done.append("placed") or replace(*names))
     checkpoint.save({"history": [], "batches": []})
     assert done == [checkpoint.path.stat().st_size, "placed"]
+
+
+@pytest.mark.parametrize("error", [OSError("disk is full"), RuntimeError("disk is full")])
+def test_only_what_the_disk_refuses_is_passed_over(tmp_path, monkeypatch, error):
+    checkpoint = Checkpoint(tmp_path, {})
+    checkpoint.save({"history": [1], "batches": []})
+    monkeypatch.setattr(os, "fsync", Mock(side_effect=error))
+    warned = pytest.warns(ArenaWarning, match="could be written to .*disk is full")
+    refused = warned if isinstance(error, OSError) else pytest.raises(RuntimeError)
+    with refused:
+        checkpoint.save({"history": [1, 2], "batches": []})
+    assert checkpoint.load()["history"] == [1]
+    assert isinstance(error, RuntimeError) or list(tmp_path.iterdir()) == [checkpoint.path]
 
 
 def test_what_killed_processes_left_half_written_is_removed_too(tmp_path):
