@@ -108,7 +108,7 @@ def train_model(path, train, battles, asked):
             checkpoints.rmdir()
     model.trained_on_ = digest(train)
     if model.net_.interrupted_:
-        raise SystemExit("Interrupted. The same command goes on from its checkpoint, if any.")
+        raise SystemExit("Interrupted. The same command continues from its checkpoint, if any.")
     say(f"Trained in {time.perf_counter() - begin:.0f} s.")
     say(model.history_.to_string(index=False))
     return model, save(model, path) if is_main() else None

@@ -69,7 +69,7 @@ def main(argv=None):
     if args.minilm:
         ensemble = model.named_estimators_["ensemble"]
         if model.named_estimators_["minilm"].net_.interrupted_:
-            raise SystemExit("Interrupted. The same command goes on from its checkpoint, if any.")
+            raise SystemExit("Interrupted. The same command continues from its checkpoint, if any.")
     unsaved = save(model, args.model)
     if args.minilm:
         print("\nThe ensemble without MiniLM:", end="")
