@@ -59,7 +59,7 @@ def _in_package(name):
         return None
     module, inside = _PACKAGED[name]
     spec = importlib.util.find_spec(module)  # does not import the package, which loads torch
-    for location in (spec.submodule_search_locations or []) if spec else []:
+    for location in spec.submodule_search_locations if spec else []:
         folder = pathlib.Path(location) / inside
         if (folder / "config.json").is_file():
             return str(folder)

@@ -145,7 +145,7 @@ def _pool_packed(hidden, ends, pooling):
     if pooling == "cls":
         return hidden[starts.clamp(max=len(hidden) - 1)].float()
     if pooling == "last":
-        return hidden[(stops - 1).clamp(min=0)].float()
+        return hidden[stops - 1].float()
     place = torch.arange(len(hidden), device=hidden.device)
     lengths = stops - starts
     if pooling == "max":

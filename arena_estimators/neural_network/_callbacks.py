@@ -59,7 +59,6 @@ class Progress(Callback):
         """Close the bar, if one is open, so that what is printed next has a line of its own."""
         if hasattr(self, "bar_"):
             self.bar_.close()
-            del self.bar_
 
 
 class KeepBest(Callback):

@@ -191,7 +191,7 @@ class PairNet(NeuralNet):
         positions = [part["positions"] for part in batch.parts]
         target, weight = self.valid_.target, self.valid_.weight
         with torch.inference_mode():
-            logits = [self._compute(part)[0].float().cpu().numpy() for part in batch.parts]
+            logits = [self._compute(part)[0].cpu().numpy() for part in batch.parts]
         filled = np.zeros((self.module_.n_readings, *target.shape), dtype=np.float64)
         for place, values in zip(positions, logits, strict=True):
             filled[:, place] = values

@@ -59,7 +59,7 @@ def split_by_prompt(X, target, fraction, seed):
     """
     everything, nothing = np.arange(len(X)), np.arange(0)
     groups = prompt_groups(X)
-    n_prompts = groups.max(initial=0) + 1
+    n_prompts = groups.max() + 1
     if fraction == 0 or n_prompts == 1:
         return everything, nothing
     if np.ceil(fraction * n_prompts) >= n_prompts:
@@ -67,9 +67,9 @@ def split_by_prompt(X, target, fraction, seed):
             f"validation_fraction={fraction} holds out all of the {n_prompts} prompts and leaves "
             f"none for training. Pass at most {100 * (n_prompts - 1) // n_prompts / 100}."
         )
-    splitter = PromptGroupShuffleSplit(_TRIES, test_size=fraction, random_state=seed % 2**32)
+    splitter = PromptGroupShuffleSplit(_TRIES, test_size=fraction, random_state=seed)
     for train, valid in splitter.split(X, groups=groups):
-        if len(valid) and ((target[train].sum(0) > 0) == (target.sum(0) > 0)).all():
+        if ((target[train].sum(0) > 0) == (target.sum(0) > 0)).all():
             return train, valid
     return everything, nothing
 
@@ -195,7 +195,7 @@ def make_net(module, *, n_epochs=1, label_smoothing=0.0, dealing=None, valid=Non
 def finish(net):
     """Drop what only training needs; keep the history."""
     history = net.history_
-    net.callbacks, net.history = None, type(history)()
+    net.history = type(history)()
     net.trim_for_prediction()
     net.iterator_valid = net.run_ = net.valid_ = net.valid_logits_ = None
     net.history = history
