@@ -43,9 +43,8 @@ class _Several(Workers):
     def sum(self, value):
         if torch.is_tensor(value):
             return self._accelerator.reduce(value, "sum")
-        array = np.asarray(value)
-        tensor = torch.from_numpy(np.array(array, ndmin=1)).to(self.device)
-        return self._accelerator.reduce(tensor, "sum").cpu().numpy().reshape(array.shape)
+        tensor = torch.from_numpy(np.array(value)).to(self.device)
+        return self._accelerator.reduce(tensor, "sum").cpu().numpy()
 
     def sum_gradients(self, parameters):
         group, size = [], 0

@@ -197,6 +197,20 @@ class Pair:
         return 2 * tensor
 
 
+@pytest.mark.parametrize("rank", [0, 1])
+def test_the_first_process_alone_is_the_main_one(rank):
+    accelerator = Pair()
+    accelerator.process_index = rank
+    assert _distributed._Several(accelerator).is_main == (rank == 0)
+
+
+@pytest.mark.parametrize("value", [3, np.arange(6.0).reshape(2, 3), np.empty((2, 0))], ids=str)
+def test_what_is_summed_keeps_its_shape(value):
+    summed = _distributed._Several(Pair()).sum(value)
+    assert summed.shape == np.shape(value)
+    np.testing.assert_array_equal(summed, 2 * value)
+
+
 @pytest.mark.parametrize("bucket", [1, 7, 12, 1000])
 def test_every_gradient_is_summed_once_whatever_is_summed_together(monkeypatch, bucket):
     monkeypatch.setattr(_distributed, "_BUCKET", bucket)
@@ -247,3 +261,21 @@ def test_the_first_process_alone_shows_the_progress_of_its_share(
     assert [call.kwargs["progress"] for call in encode.call_args_list] == [verbose, False]
     whole = encode(module.encoder, sequences, pooling=module.pooling)
     np.testing.assert_allclose(vectors, whole, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("joined", "backend", "left"),
+    [(True, "gloo", [True]), (True, "nccl", []), (False, None, [])],
+)
+def test_only_a_group_of_gloo_that_is_still_there_is_left(monkeypatch, joined, backend, left):
+    done = []
+
+    def get_backend():
+        assert joined
+        return backend
+
+    monkeypatch.setattr("torch.distributed.is_initialized", lambda: joined)
+    monkeypatch.setattr("torch.distributed.get_backend", get_backend)
+    monkeypatch.setattr("torch.distributed.destroy_process_group", lambda: done.append(True))
+    _distributed._leave()
+    assert done == left
