@@ -7,7 +7,13 @@ import torch
 from arena_estimators._encoder import _run
 from arena_estimators._encoder._load import load_encoder, load_tokenizer
 from arena_estimators._encoder._tokenise import tokenise
-from arena_estimators.neural_network._device import lean, repeatable, seed_torch
+from arena_estimators.neural_network._device import (
+    lean,
+    repeatable,
+    seed_torch,
+    tokens_at_once,
+    tokens_kept,
+)
 
 
 @pytest.fixture
@@ -107,3 +113,46 @@ def test_a_fit_on_one_gpu_leaves_the_random_state_of_others_alone(monkeypatch):
         seed_torch(3, second)
         assert torch.initial_seed() == 3
     assert seeded == [(3, second)] and entered == [second, None]
+
+
+def test_all_of_apples_devices_are_seeded(monkeypatch):
+    """torch has no function for one of them."""
+    seeded = []
+    monkeypatch.setattr(torch, "manual_seed", seeded.append)
+    seed_torch(3, torch.device("mps"))
+    assert seeded == [3]
+
+
+@pytest.mark.parametrize(("kind", "at_once", "kept"), [("cpu", 2048, 4096), ("cuda", 16384, 16384)])
+def test_only_a_cpu_computes_a_step_in_small_parts(kind, at_once, kept):
+    device = torch.device(kind)
+    assert (tokens_at_once(16384, device), tokens_kept(16384, device)) == (at_once, kept)
+    assert tokens_at_once(512, device) == tokens_kept(512, device) == 512
+
+
+@pytest.mark.parametrize(
+    ("part", "dtype", "changes"),
+    [
+        (torch.nn.LayerNorm(4), torch.bfloat16, True),
+        (torch.nn.LayerNorm(4), torch.float16, False),
+        (torch.nn.LayerNorm(4), torch.float32, False),
+        (torch.nn.Embedding(1024, 2), torch.float32, True),
+        (torch.nn.Embedding(1025, 2), torch.float32, False),
+        (torch.nn.Dropout(0.1), torch.float32, False),
+    ],
+    ids=str,
+)
+def test_what_a_gpu_is_spared(part, dtype, changes):
+    with lean(torch.nn.Sequential(part), torch.device("cuda"), dtype):
+        assert ("forward" in vars(part)) == changes
+
+
+@pytest.mark.parametrize("given", [{}, {"bias": False}, {"elementwise_affine": False}], ids=str)
+def test_a_norm_in_half_precision_keeps_its_settings(given):
+    norm = torch.nn.LayerNorm(8, eps=0.5, **given)
+    hidden = torch.linspace(-1, 1, 24).reshape(3, 8)
+    expected = norm(hidden)
+    with lean(torch.nn.Sequential(norm), torch.device("cuda"), torch.bfloat16):
+        found = norm(hidden)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), expected, atol=0.01, rtol=0.01)
