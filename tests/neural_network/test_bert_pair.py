@@ -371,7 +371,7 @@ def test_history_and_loss_curve(small, learnable):
 def test_nothing_is_held_out_when_told_or_when_prompts_cannot_be_split(small, learnable):
     X, y = learnable
     for model, frame in [
-        (small(validation_fraction=0.0), X),
+        (small(validation_fraction=0.0, verbose=1), X),
         (small(), X.assign(prompt="the same")),
     ]:
         model.fit(frame, y)

@@ -529,6 +529,26 @@ def test_a_checkpoint_is_due_after_twenty_times_its_own_duration(monkeypatch):
     assert saving.due_ == 103 + 20 * 3
 
 
+def test_one_of_several_processes_writes():
+    saving = _callbacks.SaveCheckpoints(Mock(), Mock())
+    saving.on_train_begin(None)
+    saving.on_epoch_end(Mock(history=[], **{"run_.workers.is_main": False}))
+    saving.checkpoint.save.assert_not_called()
+
+
+def test_what_is_not_trained_is_not_copied():
+    layer = torch.nn.Linear(2, 3)
+    net = Mock(module_=layer, **{"optimizer_.param_groups": [{"params": [layer.bias]}]})
+    assert _callbacks.trainable(net).keys() == {"bias"}
+
+
+def test_an_epoch_as_good_as_the_best_is_no_better():
+    keep = _callbacks.KeepBest(alone=True)
+    keep.best_ = best = {"loss": 1.0, "epoch": 1}
+    keep.on_epoch_end(Mock(history=[{"valid_loss": 1.0, "epoch": 2}]))
+    assert keep.best_ is best
+
+
 @pytest.mark.parametrize("n_epochs", [2, 3])  # killed in the epoch of the freezing, or after it
 def test_what_a_callback_froze_later_is_continued_too(
     tiny, learnable, tmp_path, always_due, n_epochs

@@ -1,5 +1,6 @@
 import pkgutil
 import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -217,6 +218,29 @@ def test_a_fit_that_failed_after_ctrl_c_is_not_called_complete():
         signal.raise_signal(signal.SIGINT)
         raise ZeroDivisionError
     assert interrupts.came
+
+
+def test_what_is_delayed_raises_afterwards_only_where_ctrl_c_may():
+    """Of several processes, none of which may leave alone, it ends none before their next sum."""
+    with pytest.warns(ArenaWarning, match="complete"), Interrupts() as interrupts:
+        interrupts.hold()
+        for _ in range(2):
+            with interrupts.delayed():
+                signal.raise_signal(signal.SIGINT)
+        assert interrupts.came
+    with Interrupts() as interrupts:
+        interrupts.hold()
+        with pytest.raises(KeyboardInterrupt), interrupts.allowed(), interrupts.delayed():
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_a_thread_leaves_ctrl_c_to_the_main_one():
+    def enter():
+        with Interrupts():
+            return signal.getsignal(signal.SIGINT)
+
+    with ThreadPoolExecutor(1) as threads:
+        assert threads.submit(enter).result() is signal.default_int_handler
 
 
 def test_an_impatient_second_ctrl_c_does_not_make_the_estimator_complete(small, learnable):
