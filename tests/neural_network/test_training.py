@@ -12,7 +12,7 @@ from torch._dynamo.testing import CompileCounter
 
 from arena_estimators.exceptions import ArenaError, ArenaWarning
 from arena_estimators.model_selection import prompt_groups
-from arena_estimators.neural_network import _calibration, _device, _training
+from arena_estimators.neural_network import _calibration, _device, _net, _training
 from arena_estimators.neural_network._optimizer import rate_at
 
 
@@ -239,13 +239,18 @@ def test_more_shapes_are_compiled_than_torch_would():
     assert counter.frame_count == 12
 
 
+@pytest.mark.parametrize("compiler", ["gcc", "clang", "of CC"])
 @pytest.mark.parametrize("missing", [None, "triton", "compiler", "header"])
-def test_compiling_needs_triton_a_compiler_and_the_header(monkeypatch, tmp_path, missing):
+def test_compiling_needs_triton_a_compiler_and_the_header(monkeypatch, tmp_path, missing, compiler):
     if missing != "header":
         (tmp_path / "Python.h").touch()
-    triton, compiler = (None if missing == name else "there" for name in ("triton", "compiler"))
+    triton = None if missing == "triton" else "there"
+    here = None if missing == "compiler" else compiler
     monkeypatch.setattr(_device.importlib.util, "find_spec", lambda name: triton)
-    monkeypatch.setattr(_device.shutil, "which", lambda name: compiler)
+    monkeypatch.setattr(_device.shutil, "which", lambda name: name if name == here else None)
+    monkeypatch.delenv("CC", raising=False)
+    if compiler == "of CC":
+        monkeypatch.setenv("CC", compiler)
     monkeypatch.setattr(_device.sysconfig, "get_paths", lambda: {"include": str(tmp_path)})
     assert _device.can_compile() == (missing is None)
 
@@ -339,8 +344,11 @@ def test_constant_rates_without_warm_up_are_left_to_callbacks(small, learnable):
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
-def test_attention_by_name_reaches_the_encoder(small, learnable, attention):
-    model = small(attention=attention).fit(*learnable)
+def test_attention_by_name_reaches_the_encoder(small, learnable, monkeypatch, attention):
+    monkeypatch.setattr(
+        torch, "compile", lambda *_, **__: pytest.fail("what is padded was compiled")
+    )
+    model = small(attention=attention, compile=True).fit(*learnable)
     for one in (model, pickle.loads(pickle.dumps(model))):
         assert one.net_.module_.encoder.config._attn_implementation == attention
 
@@ -364,8 +372,9 @@ def test_long_trainings_are_worth_compiling(monkeypatch):
     monkeypatch.setattr(_training, "can_compile", lambda: True)
     module = Mock()
     module.encoder = torch.nn.Linear(1000, 1000, bias=False)
+    module.encoder.embeddings = torch.nn.Embedding(1000, 5000)  # looked up, not multiplied
     data = Mock(lengths=lambda packed: np.array([10**9, 10**9]))
-    assert _training._worth_compiling("auto", module, data, n_epochs=2)
+    assert _training._worth_compiling("auto", module, data, n_epochs=1)
     assert not _training._worth_compiling("auto", module, data, n_epochs=0.5)
     assert _training._worth_compiling(False, module, data, n_epochs=2) is False
     monkeypatch.setattr(_training, "can_compile", lambda: False)
@@ -451,8 +460,9 @@ def test_gradients_are_clipped_and_shown_without_the_scale_of_half_precision(
     assert norms["fp16"] == pytest.approx(norms["fp32"], rel=0.2)
 
 
-def test_gradient_checkpointing_ends_with_the_training(small, learnable):
+def test_gradients_and_their_checkpointing_end_with_the_training(small, learnable):
     model = small(gradient_checkpointing=True, n_epochs=1).fit(*learnable)
+    assert all(parameter.grad is None for parameter in model.net_.module_.parameters())
     encoder = model.net_.module_.encoder
     since_5 = hasattr(type(encoder), "is_activation_checkpointing")
     assert not getattr(encoder, f"is_{'activation' if since_5 else 'gradient'}_checkpointing")
@@ -462,6 +472,20 @@ def test_a_validation_loss_that_is_no_number_is_told_as_such(small, learnable, m
     monkeypatch.setattr("arena_estimators.neural_network._net.log_loss_of", lambda *_: np.nan)
     with pytest.raises(ArenaError, match="The validation loss became nan"):
         small(n_epochs=1).fit(*learnable)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_only_half_precision_is_told_to_try_full(dtype):
+    lost = {"step_": 4, "unread_": [({}, "train_loss", torch.tensor(np.inf))], "run_.dtype": dtype}
+    with pytest.raises(ArenaError, match=r"training loss became inf before step 5\.") as error:
+        _net.PairNet.read_losses(Mock(**lost))
+    assert ("precision='fp32'" in str(error.value)) == (dtype == torch.bfloat16)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_gradients_have_a_scale_only_where_small_ones_would_vanish(dtype):
+    run = _net.Run(Mock(device=torch.device("cpu")), None, 0, dtype, None)
+    assert run.scaler.is_enabled() == (dtype == torch.float16)
 
 
 class FirstIsBest(Callback):
