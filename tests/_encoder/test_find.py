@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from unittest.mock import Mock
 
 import huggingface_hub
 import pytest
@@ -105,10 +106,13 @@ def test_offline_and_not_found_names_three_ways(hub, name):
     for part in (name, "arena-estimators[minilm]", download, "pass encoder=", "HF_HOME"):
         assert part in message
     assert (str(pathlib.Path.cwd()) in message) == (name != NAME)
+    assert ("HF_HUB_OFFLINE forbids the network" in message) == (name == NAME)
 
 
-def test_the_default_offline_without_its_package(hub, monkeypatch):
-    monkeypatch.setattr(_find.importlib.util, "find_spec", lambda name: None)
+@pytest.mark.parametrize("places", [None, ["an/empty/folder"]])
+def test_the_default_offline_without_its_package(hub, monkeypatch, places):
+    spec = places and Mock(submodule_search_locations=places)
+    monkeypatch.setattr(_find.importlib.util, "find_spec", lambda name: spec)
     with pytest.raises(ResourceNotFoundError, match=r"\[minilm\]' brings it"):
         find_encoder(DEFAULT_ENCODER)
 
@@ -160,6 +164,12 @@ def online(hub, tiny, tmp_path, monkeypatch):
     return remote
 
 
+def test_an_error_of_the_network_may_say_nothing(online, monkeypatch):
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", Mock(side_effect=TimeoutError))
+    with pytest.raises(ResourceNotFoundError, match=r"cannot be fetched \(TimeoutError: \)"):
+        find_encoder(NAME)
+
+
 def _files(folder):
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.*"))
 
@@ -167,6 +177,8 @@ def _files(folder):
 def test_a_download_brings_weights_tokenizer_and_pooling(online, tmp_path):
     (online / "1_Pooling").mkdir()
     (online / "1_Pooling" / "config.json").write_text('{"pooling_mode": "cls"}')
+    for vocabulary in ("merges.txt", "spiece.model"):
+        (online / vocabulary).touch()
     expected = _files(online)
     for folder, copy in {"onnx": "config.json", "openvino": "openvino_model.bin"}.items():
         (online / folder).mkdir()

@@ -41,11 +41,18 @@ def test_pack(sequences):
 
 
 def test_pack_to_a_fixed_shape(sequences):
-    inputs = pack(sequences, [3, 0], 11, max_sequences=7, max_length=3, pad_id=9)
+    inputs = pack(sequences, [3, 0], 11, max_sequences=7, max_length=4, pad_id=9)
     assert inputs["input_ids"].shape == inputs["position_ids"].shape == (1, 11)
     assert inputs["input_ids"][0, 4:].tolist() == [9] * 7
-    assert inputs["cu_seqlens"].tolist() == [0, 1, 4, 7, 10, 11, 11, 11]
-    assert inputs["position_ids"].tolist() == [[0, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0]]
+    assert inputs["cu_seqlens"].tolist() == [0, 1, 4, 8, 11, 11, 11, 11]
+    assert inputs["position_ids"].tolist() == [[0, 0, 1, 2, 0, 1, 2, 3, 0, 1, 2]]
+    assert inputs["max_length"] == 4
+
+
+def test_a_sequence_without_tokens():
+    empty = Sequences(np.empty(0, dtype=np.int32), np.array([0, 0]), None)
+    assert pad(empty, [0])["attention_mask"].tolist() == [[0]]
+    assert pack(empty, [0])["max_length"] == 1
 
 
 def test_pack_refuses_what_does_not_fit(sequences):
