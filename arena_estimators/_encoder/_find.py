@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import pathlib
 
 from arena_estimators.exceptions import ResourceNotFoundError
@@ -39,10 +40,11 @@ def find_encoder(encoder):
         lacks the configuration or weights.
     """
     name = str(encoder)
-    folder = pathlib.Path(name).expanduser()
-    if folder.is_file():
+    # pathlib's own would raise where there is no such home, and of a name that is too long.
+    folder = pathlib.Path(os.path.expanduser(name))
+    if os.path.isfile(folder):
         raise ResourceNotFoundError(f"The encoder {name!r} is a file; pass the folder it is in.")
-    if folder.is_dir():
+    if os.path.isdir(folder):
         if not _is_whole(folder):
             lacks = "whole weights" if (folder / "config.json").is_file() else "config.json"
             raise ResourceNotFoundError(
@@ -71,7 +73,7 @@ def _in_cache(name):
 
     try:
         folder = snapshot_download(name, local_files_only=True, allow_patterns=_WANTED)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RuntimeError):  # the last where no home is known
         return None
     return folder if _is_whole(folder) else None
 

@@ -4,6 +4,7 @@ import hashlib
 import importlib
 import json
 import os
+import pathlib
 import pickle
 import re
 from numbers import Integral
@@ -271,8 +272,8 @@ def writable_memory(memory):
         return None
     try:
         if isinstance(memory, str | os.PathLike):
-            memory = joblib.Memory(os.path.expanduser(memory), verbose=0)
-    except OSError as error:
+            memory = joblib.Memory(str(pathlib.Path(memory).expanduser()), verbose=0)
+    except (OSError, RuntimeError) as error:  # the latter where no home is known
         raise ArenaError(f"The cache folder cannot be made: {error}. Choose another.") from error
     location = getattr(getattr(memory, "store_backend", None), "location", None)
     if location is None:

@@ -33,8 +33,9 @@ class VectorCache:
     """
 
     def __init__(self, folder):
-        self.folder = pathlib.Path(folder).expanduser()
+        self.folder = pathlib.Path(folder)
         with self._explained():
+            self.folder = self.folder.expanduser()
             self.folder.mkdir(parents=True, exist_ok=True)
             if not os.access(self.folder, os.W_OK):
                 raise PermissionError("no permission to write")
@@ -89,7 +90,7 @@ class VectorCache:
     def _explained(self):
         try:
             yield
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # the latter where no home is known
             raise ArenaError(
                 f"The cache folder {str(self.folder)!r} cannot be written ({error}). Pass another "
                 "folder as cache_dir, or cache_dir=None to compute every vector anew."

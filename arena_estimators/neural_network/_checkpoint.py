@@ -124,12 +124,13 @@ def make_folder(folder):
     ArenaError
         If it cannot be made or written.
     """
-    folder = pathlib.Path(folder).expanduser()
+    folder = pathlib.Path(folder)
     try:
+        folder = folder.expanduser()
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK):
             raise PermissionError("no permission to write")
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # the latter where no home is known
         raise ArenaError(
             f"checkpoint_dir={str(folder)!r} cannot be used ({error}). Pass a folder that can be "
             "written, or None."

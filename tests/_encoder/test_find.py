@@ -143,6 +143,13 @@ def test_a_folder_below_home_is_found(tiny, tmp_path, monkeypatch):
     assert find_encoder("~/encoder") == str(tmp_path / "encoder")
 
 
+@pytest.mark.parametrize("name", ["~no-such-user/encoder", NAME, "long" * 100])
+def test_no_home_and_a_name_too_long_are_no_encoder(hub, monkeypatch, name):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", "~no-such-user/hub")
+    with pytest.raises(ResourceNotFoundError, match="cannot be fetched"):
+        find_encoder(name)
+
+
 @pytest.fixture
 def online(hub, tiny, tmp_path, monkeypatch):
     """The folder that a network gives for any encoder, what is asked for of it."""

@@ -271,6 +271,9 @@ def test_the_folder_may_be_in_the_home_folder(data, tmp_path, monkeypatch):
     CachedTransformer(PairStyleFeatures(), memory="~/cache").fit(data.X)
     assert list((tmp_path / "cache").rglob("*.pkl"))
     assert not (tmp_path / "~").exists()
+    with pytest.raises(ArenaError, match="cannot be made.*home"):
+        CachedTransformer(PairStyleFeatures(), memory="~no-such-user/cache").fit(data.X)
+    assert [path.name for path in tmp_path.iterdir()] == ["cache"]
 
 
 class Share(TransformerMixin, BaseEstimator):

@@ -147,6 +147,8 @@ def test_a_folder_that_cannot_be_made(tmp_path):
         VectorCache(tmp_path / "file" / "cache")
     with pytest.raises(ArenaError, match="cannot be written"):
         VectorCache(tmp_path / "file")
+    with pytest.raises(ArenaError, match="'~no-such-user/cache' cannot be written.*home"):
+        VectorCache("~no-such-user/cache")
 
 
 def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):

@@ -455,6 +455,8 @@ def test_a_folder_below_home(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     make_folder("~/checkpoints")
     assert Checkpoint("~/checkpoints", {}).path.parent == tmp_path / "checkpoints"
+    with pytest.raises(ArenaError, match="'~no-such-user/checkpoints' cannot be used.*home"):
+        make_folder("~no-such-user/checkpoints")
     assert (tmp_path / "checkpoints").is_dir()
 
 
