@@ -114,11 +114,12 @@ def check_model(path):
 def check_writable(option, path):
     """Stop if a file cannot be written, which is tried on another in the folder it comes into."""
     path = pathlib.Path(os.path.realpath(path))
-    if path.is_dir():
+    # Unlike pathlib's, these tell of no error where a folder may not be looked into.
+    if os.path.isdir(path):
         raise SystemExit(f"{option} {path} is a folder.")
-    if path.exists() and not os.access(path, os.W_OK):
+    if os.path.exists(path) and not os.access(path, os.W_OK):
         raise SystemExit(f"{option} {path} is there already and cannot be replaced.")
-    folder = next(parent for parent in path.parents if parent.exists())
+    folder = next(filter(os.path.exists, path.parents), path.parent)  # a drive may be missing
     try:
         with tempfile.TemporaryFile(dir=folder):
             pass

@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import errno
 import importlib
 import importlib.util
 import os
@@ -9,6 +10,7 @@ import pathlib
 import runpy
 import subprocess
 import sys
+import tempfile
 
 import joblib
 import numpy as np
@@ -642,6 +644,33 @@ def test_a_file_that_cannot_be_replaced_is_told_of_at_once(module, tmp_path, mon
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(SystemExit, match="out.csv is there already and cannot be replaced"):
         check_paths(str(tmp_path / "out.csv"), None)
+
+
+def test_a_folder_that_may_not_be_looked_into_or_is_on_no_drive_is_told_of(
+    module, tmp_path, monkeypatch
+):
+    check_writable = module("submit_files").check_writable
+    path, stat, temporary = tmp_path / "private" / "m.joblib", os.stat, tempfile.TemporaryFile
+    path.parent.mkdir()
+
+    def forbidden(looked_at, *args, **options):
+        if os.fspath(looked_at) == os.fspath(path):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return stat(looked_at, *args, **options)
+
+    def refused(dir):
+        if dir == path.parent:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return temporary(dir=dir)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", forbidden)
+        patch.setattr(tempfile, "TemporaryFile", refused)
+        with pytest.raises(SystemExit, match="--model .*cannot write into .*private: Perm"):
+            check_writable("--model", path)
+    monkeypatch.setattr(os.path, "exists", lambda path: False)  # as on a drive that is not there
+    with pytest.raises(SystemExit, match="cannot write into .*nowhere: No such file"):
+        check_writable("--model", tmp_path / "nowhere" / "m.joblib")
 
 
 class _Folds:
