@@ -109,9 +109,11 @@ def train_model(path, train, battles, asked):
     model.trained_on_ = digest(train)
     if model.net_.interrupted_:
         raise SystemExit("Interrupted. The same command continues from its checkpoint, if any.")
-    say(f"Trained in {time.perf_counter() - begin:.0f} s.")
+    took = time.perf_counter() - begin
+    unsaved = save(model, path) if is_main() else None  # first: the output may be closed by now
+    say(f"Trained in {took:.0f} s.")
     say(model.history_.to_string(index=False))
-    return model, save(model, path) if is_main() else None
+    return model, unsaved
 
 
 def parse_arguments(argv):

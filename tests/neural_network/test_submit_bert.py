@@ -104,3 +104,17 @@ def test_an_interrupted_run_is_continued_and_not_submitted(main, tiny, capsys, m
     assert list(pathlib.Path("models/made_bert.checkpoints").iterdir())
     main(arguments)
     assert len(pd.read_csv("made_submission.csv")) == 100
+
+
+def test_a_trained_model_is_kept_though_nobody_reads_on(main, tiny, monkeypatch):
+    said = main.__globals__["say"]
+
+    def break_off(text):
+        if text.startswith("Trained"):
+            raise BrokenPipeError
+        said(text)
+
+    monkeypatch.setitem(main.__globals__, "say", break_off)
+    with pytest.raises(BrokenPipeError):
+        main(["--encoder", tiny(), "--learning-rate", "1e-3"])
+    assert joblib.load("models/made_bert.joblib").classes_.tolist() == ["model_a", "model_b", "tie"]
