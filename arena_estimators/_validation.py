@@ -1,5 +1,7 @@
 """What estimators check, and the one place that touches scikit-learn's private validation."""
 
+import os
+
 import numpy as np
 import pandas as pd
 from sklearn.base import _fit_context as fit_context
@@ -89,7 +91,17 @@ def look_like_json(column):
 
 
 class ReadsBattles:
-    """Mixin of estimators whose `X` holds battles: text, not numbers."""
+    """Mixin of estimators whose `X` holds battles: text, not numbers.
+
+    Paths among their parameters are pickled as text: pathlib's of Linux and macOS cannot be loaded
+    on Windows, and the other way round.
+    """
+
+    def __getstate__(self):
+        return {
+            name: os.fspath(value) if isinstance(value, os.PathLike) else value
+            for name, value in super().__getstate__().items()
+        }
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -3,6 +3,7 @@
 import collections
 import inspect
 import pathlib
+import pickle
 import tempfile
 
 import pytest
@@ -120,3 +121,21 @@ def test_a_transformer_refuses_labels_that_are_not_the_arenas(transformer, battl
     for y in (["good"] * len(battles), ["tie"] * (len(battles) - 1)):
         with pytest.raises(LabelsError):
             clone(transformer).fit(battles, y)
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        (PairEmbeddings, ["encoder", "cache_dir"]),
+        (BertPairClassifier, ["encoder", "checkpoint_dir"]),
+        (lambda **paths: CachedTransformer(PairStyleFeatures(), **paths), ["memory"]),
+    ],
+)
+def test_paths_are_pickled_as_text_which_other_systems_can_read(kind, names):
+    paths = {name: pathlib.Path("some", name) for name in names}
+    model = kind(**paths)
+    pickled = pickle.dumps(model)
+    assert b"pathlib" not in pickled
+    loaded = pickle.loads(pickled).get_params()
+    assert {name: loaded[name] for name in names} == {n: str(path) for n, path in paths.items()}
+    assert paths.items() <= model.get_params().items()
