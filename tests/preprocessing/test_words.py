@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 
+import nltk
 import pytest
 from cleaning_reference import need
 
@@ -148,12 +149,11 @@ def test_threads_load_languages_one_at_a_time(monkeypatch):
 
 def test_other_processes_find_nltks_data_where_this_one_does():
     need("tokenizers/punkt_tab/english/")
-    folder = os.environ["NLTK_DATA"]
     code = f"""
 import nltk, pandas as pd
 from arena_estimators import NLTKCleaner
 from arena_estimators.preprocessing import _columns
-nltk.data.path[:] = [{folder!r}]
+nltk.data.path[:] = {nltk.data.path!r}
 _columns._WORTH_A_PROCESS = 100
 X = pd.DataFrame({{"prompt": [f"Dr. Smith met {{n}} dogs. They barked." for n in range(20)]}})
 cleaner = NLTKCleaner(columns=["prompt"], tokenizer="punkt", n_jobs=2)
