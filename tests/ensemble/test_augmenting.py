@@ -244,9 +244,9 @@ def test_bad_input_is_refused_before_any_fit(data):
     ids=lambda text: repr(text[:4]),
 )
 def test_strip_markdown_takes_time_in_proportion_to_the_text(text):
-    start = time.perf_counter()
+    start = time.process_time()
     strip_markdown(text)
-    assert time.perf_counter() - start < 1  # second
+    assert time.process_time() - start < 1  # second
 
 
 @pytest.mark.parametrize(
