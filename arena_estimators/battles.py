@@ -281,11 +281,15 @@ def stack(*frames):
 
 
 def like(column, cells):
-    """Make cells a column with the index and, if it can be, the text type of another."""
+    """Make cells a column with the index and, if it can be, the text type of another.
+
+    It cannot hold a lone surrogate, as "tweet" makes of &#xD800;, or, of Arrow's lists of a fixed
+    size, fewer turns.
+    """
     if isinstance(column.dtype, pd.StringDtype | pd.ArrowDtype):
         try:
             return pd.Series(cells, index=column.index, dtype=column.dtype)
-        except UnicodeEncodeError:  # a lone surrogate, as "tweet" makes of &#xD800;
+        except ValueError:
             pass
     return pd.Series(cells, index=column.index, dtype=object)
 

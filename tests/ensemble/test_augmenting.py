@@ -313,6 +313,14 @@ def test_columns_of_text_keep_their_kind_beside_copies(kind):
     assert model.estimator_.X_.dtypes.tolist() == X.dtypes.tolist()
 
 
+def test_a_copy_may_have_fewer_turns_than_arrows_type_of_its_battle_says():
+    kind = pd.ArrowDtype(pa.list_(pa.string(), 2))
+    cells = {"prompt": ["p", "q"], "response_a": ["a", "b"], "response_b": ["c", "d"]}
+    X = pd.DataFrame({name: pd.Series([cell] * 3, dtype=kind) for name, cell in cells.items()})
+    copies, _ = fit(X, Y, augmentations=("drop_turns",))
+    assert copies[list(cells)].iloc[0].tolist() == [["q"], ["b"], ["d"]]
+
+
 def test_trim_leaves_a_text_of_one_character():
     copies, model = fit(frame("p", "a", ["b", ""]), Y, augmentations=("trim",))
     assert len(copies) == model.n_copies_ == 0
