@@ -376,9 +376,9 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
             )
         others = checkpoint.count_others()
         if self.verbose and workers.is_main and resume:
-            print(f"The training continues after step {resume['step']} of {checkpoint.path.name}.")
+            print(f"The training continues after step {resume['step']}, from {checkpoint.path}.")
         elif self.verbose and workers.is_main and others:
-            print(f"checkpoint_dir holds checkpoints, but of other fits ({others}).")
+            print(f"{self.checkpoint_dir} holds checkpoints, but of other fits ({others}).")
         return checkpoint, resume
 
     def __sklearn_is_fitted__(self):

@@ -4,7 +4,6 @@ import os
 import pathlib
 import re
 import shutil
-import sys
 from unittest.mock import MagicMock, Mock
 
 import numpy as np
@@ -459,20 +458,6 @@ def test_a_folder_below_home(tmp_path, monkeypatch):
     with pytest.raises(ArenaError, match="'~no-such-user/checkpoints' cannot be used.*home"):
         make_folder("~no-such-user/checkpoints")
     assert (tmp_path / "checkpoints").is_dir()
-
-
-def test_output_that_cannot_show_the_folder_ends_no_fit(
-    tiny, learnable, tmp_path, always_due, monkeypatch
-):
-    folder = tmp_path / "文"
-    _kill(tiny, learnable, folder, 8)
-    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
-    _make(tiny, checkpoint_dir=folder, n_epochs=1, verbose=1).fit(*learnable)
-    _make(tiny, checkpoint_dir=folder, verbose=1).fit(*learnable)
-    sys.stdout.flush()
-    said = sys.stdout.buffer.getvalue().decode()
-    assert "checkpoint_dir holds checkpoints, but of other fits (1)." in said
-    assert re.search(r"continues after step 8 of bert_pair-\w+\.checkpoint\.", said)
 
 
 def test_the_bar_of_a_continued_fit_begins_where_it_was(
