@@ -102,11 +102,11 @@ def test_a_kind_is_symmetric_and_better_than_the_prior(kind, data, parts, fitted
 
 
 @pytest.mark.parametrize("kind", WITHOUT_ENCODER)
-def test_one_endless_word_makes_nothing_more_certain(kind, data, parts, fitted):
+def test_one_endless_word_makes_nothing_certain(kind, data, parts, fitted):
     X = data.X.iloc[parts[1]]
     usual = fitted(kind).predict_proba(X)
     endless = X[:2].assign(response_b=["a" * 20_000, "Yes." + "月亮是地球" * 3000])
-    assert fitted(kind).predict_proba(endless).min() > usual.min()
+    assert fitted(kind).predict_proba(endless).min() > max(1e-4, usual.min())
 
 
 @pytest.mark.slow
