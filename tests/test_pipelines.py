@@ -109,6 +109,14 @@ def test_one_endless_word_makes_nothing_certain(kind, data, parts, fitted):
     assert fitted(kind).predict_proba(endless).min() > max(1e-4, usual.min())
 
 
+def test_style_that_is_far_off_is_cut_at_two_and_a_half_spreads(data, parts, fitted):
+    features = fitted("linear")[:-1]
+    style = np.char.find(features.get_feature_names_out().astype(str), "style__") == 0
+    X = data.X.iloc[parts[1]]
+    far = features.transform(X.assign(response_a="# Title\n\n" * 5000)).toarray()[:, style]
+    assert np.abs(far).max(axis=1).tolist() == [2.5] * len(X)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", WITHOUT_ENCODER)
 def test_no_temperature_would_make_much_better_probabilities(kind):
