@@ -91,7 +91,7 @@ def train_speed(folder, encoder, n_battles, profile):
     X, y, *_ = first_fold(folder)
     X, y = X.iloc[:n_battles], y[:n_battles]
     rate = matmul_rate(torch.bfloat16)
-    shared = {"batch_tokens": 65536, "compile": True} if GPU else {}
+    shared = {"batch_tokens": 65536, "compile": True} if GPU else {"batch_tokens": 16384}
     variants = [{}, {"random_state": 0}, {"compile": False}] if GPU else [{}, {"precision": "fp32"}]
     with tempfile.TemporaryDirectory() as home:
         random = pathlib.Path(home) / "bert"

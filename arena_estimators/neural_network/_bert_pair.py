@@ -84,10 +84,10 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
         Share of each label that is spread over all classes.
     max_grad_norm : float or None, default=1.0
         Gradients are cut to this norm.
-    batch_tokens : int, default=16384
-        Tokens of a batch, of which a CPU keeps 4096 in memory at a time. Halve it, and double
-        `accumulate`, when memory runs out. Both decide how many battles an optimizer step has; few
-        battles need more steps, so a lower number.
+    batch_tokens : int or "auto", default="auto"
+        Tokens of a batch, of which a CPU keeps 4096 in memory at a time. "auto" is 16384, or less
+        if an epoch would have fewer than 100 optimizer steps, but eight battles a step. When memory
+        runs out, pass half as many, and double `accumulate`, the batches of a step.
     accumulate : int, default=1
         Batches in an optimizer step.
     lora_rank : int or None, default=None
@@ -231,7 +231,7 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
         schedule="linear",
         label_smoothing=0.0,
         max_grad_norm=1.0,
-        batch_tokens=16384,
+        batch_tokens="auto",
         accumulate=1,
         lora_rank=None,
         lora_alpha=None,

@@ -15,6 +15,8 @@ from torch.nn import functional
 from arena_estimators.exceptions import ArenaError, warn
 
 _CACHED, _KEPT = 2048, 4096  # tokens
+_MOST = 16384  # tokens of a batch, if nobody says how many
+_STEPS, _FEWEST = 100, 8  # that an epoch should have, and battles that a step should
 _SHAPES = 1000
 _SMALL = 1024  # rows of an embedding that is cheaper as a product with one-hot rows
 _RANDOMNESS = threading.RLock()
@@ -23,8 +25,20 @@ _RANDOMNESS = threading.RLock()
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
+def tokens_of_batch(batch_tokens, lengths, batches_a_step):
+    """Give the tokens of a batch; "auto" makes smaller ones of few battles, for enough steps.
+
+    `lengths` are the tokens of each battle.
+    """
+    if batch_tokens != "auto":
+        return batch_tokens
+    step = max(lengths.sum() / _STEPS, lengths.mean() * _FEWEST)
+    return max(1, min(_MOST, int(step / batches_a_step)))
+
+
 def tokens_at_once(batch_tokens, device):
     """Give how many tokens to compute in one go; on a CPU, few enough for its caches."""
+    batch_tokens = _MOST if batch_tokens == "auto" else batch_tokens
     return min(batch_tokens, _CACHED) if device.type == "cpu" else batch_tokens
 
 

@@ -32,7 +32,7 @@ CONSTRAINTS = {
     "schedule": [StrOptions({"linear", "cosine", "constant"})],
     "label_smoothing": [Interval(Real, 0, 1, closed="left")],
     "max_grad_norm": [_POSITIVE, None],
-    "batch_tokens": [_COUNT],
+    "batch_tokens": [_COUNT, StrOptions({"auto"})],
     "accumulate": [_COUNT],
     "lora_rank": [_COUNT, None],
     "lora_alpha": [_POSITIVE, None],

@@ -26,6 +26,7 @@ from arena_estimators.neural_network._device import (
     repeatable,
     tokens_at_once,
     tokens_kept,
+    tokens_of_batch,
 )
 from arena_estimators.neural_network._heads import PairLoss, begin_at_shares
 from arena_estimators.neural_network._module import (
@@ -121,16 +122,18 @@ def train(
         part.weight = part.weight / part.weight.max(initial=0.0)
     begin_at_shares(module.heads, train_data.target, train_data.weight)
     compiled = packed and _worth_compiling(p.compile, module, train_data, p.n_epochs)
+    lengths, batches_a_step = train_data.lengths(packed), p.accumulate * workers.size
+    batch_tokens = tokens_of_batch(p.batch_tokens, lengths, batches_a_step)
     dealing = Dealing(
-        batch_tokens=p.batch_tokens,
+        batch_tokens=batch_tokens,
         accumulate=p.accumulate,
         seed=seed,
         pad_id=module.encoder.config.pad_token_id or 0,
         packed=packed,
         static=compiled,
         pin=device.type == "cuda",
-        part_tokens=tokens_kept(p.batch_tokens, device),
-        piece_tokens=tokens_at_once(p.batch_tokens, device),
+        part_tokens=tokens_kept(batch_tokens, device),
+        piece_tokens=tokens_at_once(batch_tokens, device),
         rank=workers.rank,
         size=workers.size,
     )
@@ -147,7 +150,7 @@ def train(
     _say(p.verbose and workers.is_main, device, dtype, packed, compiled)
     net.run_, net.valid_ = Run(workers, p, seed, dtype, interrupts, resume), valid_data
     advice = (
-        f"at batch_tokens={p.batch_tokens}, accumulate={p.accumulate}. Halve batch_tokens and "
+        f"at batch_tokens={batch_tokens}, accumulate={p.accumulate}. Halve batch_tokens and "
         "double accumulate for the same result, or pass gradient_checkpointing=True, lora_rank=16 "
         "or a smaller encoder."
     )

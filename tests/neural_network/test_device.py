@@ -13,6 +13,7 @@ from arena_estimators.neural_network._device import (
     seed_torch,
     tokens_at_once,
     tokens_kept,
+    tokens_of_batch,
 )
 
 
@@ -128,6 +129,26 @@ def test_only_a_cpu_computes_a_step_in_small_parts(kind, at_once, kept):
     device = torch.device(kind)
     assert (tokens_at_once(16384, device), tokens_kept(16384, device)) == (at_once, kept)
     assert tokens_at_once(512, device) == tokens_kept(512, device) == 512
+    assert tokens_at_once("auto", device) == at_once
+
+
+@pytest.mark.parametrize(
+    ("n_battles", "batches_a_step", "tokens"),
+    [
+        (50_000, 1, 16384),
+        (50_000, 4, 16384),
+        (5_000, 1, 10_000),  # a hundred steps
+        (5_000, 4, 2_500),
+        (400, 1, 1_600),  # eight battles each
+        (400, 2, 800),
+        (1, 1000, 1),
+    ],
+)
+def test_few_battles_make_smaller_batches(n_battles, batches_a_step, tokens):
+    lengths = np.tile([150, 250], n_battles)[:n_battles]
+    lengths[-1] += 200 * n_battles - lengths.sum()
+    assert tokens_of_batch("auto", lengths, batches_a_step) == tokens
+    assert tokens_of_batch(300, lengths, batches_a_step) == 300
 
 
 @pytest.mark.parametrize(

@@ -194,6 +194,16 @@ def test_parts_of_a_step_add_up(small, learnable, without_dropout, monkeypatch):
     assert len(small(batch_tokens=600, **settings).fit(X, y).loss_curve_) > 12
 
 
+def test_few_battles_make_many_steps(small, learnable):
+    X, y = learnable
+    auto = {"batch_tokens": "auto", "validation_fraction": 0.0, "n_epochs": 1}
+    one = small(**auto).fit(X, y)
+    assert 10 <= len(one.loss_curve_) <= 16
+    two = small(**auto, accumulate=2).fit(X, y)
+    assert abs(len(two.loss_curve_) - len(one.loss_curve_)) <= 3
+    assert one.predict_proba(X).shape == (80, 3)
+
+
 @pytest.mark.parametrize(
     "other",
     [
