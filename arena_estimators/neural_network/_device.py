@@ -33,6 +33,7 @@ def tokens_of_batch(batch_tokens, lengths, batches_a_step):
     if batch_tokens != "auto":
         return batch_tokens
     step = max(lengths.sum() / _STEPS, lengths.mean() * _FEWEST)
+    step += (batches_a_step - 1) * lengths.mean() / 2  # each more leaves room for half a battle
     return max(1, min(_MOST, int(step / batches_a_step)))
 
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from arena_estimators._encoder import _run
+from arena_estimators._encoder._batches import batches
 from arena_estimators._encoder._load import load_encoder, load_tokenizer
 from arena_estimators._encoder._tokenise import tokenise
 from arena_estimators.neural_network._device import (
@@ -138,10 +139,10 @@ def test_only_a_cpu_computes_a_step_in_small_parts(kind, at_once, kept):
         (50_000, 1, 16384),
         (50_000, 4, 16384),
         (5_000, 1, 10_000),  # a hundred steps
-        (5_000, 4, 2_500),
+        (5_000, 4, 2_575),  # each batch but one has room for half a battle more
         (400, 1, 1_600),  # eight battles each
-        (400, 2, 800),
-        (1, 1000, 1),
+        (400, 2, 850),
+        (1, 1000, 101),
     ],
 )
 def test_few_battles_make_smaller_batches(n_battles, batches_a_step, tokens):
@@ -149,6 +150,19 @@ def test_few_battles_make_smaller_batches(n_battles, batches_a_step, tokens):
     lengths[-1] += 200 * n_battles - lengths.sum()
     assert tokens_of_batch("auto", lengths, batches_a_step) == tokens
     assert tokens_of_batch(300, lengths, batches_a_step) == 300
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("batches_a_step", [2, 3, 4])
+def test_few_battles_make_as_many_steps_of_several_batches(packed, batches_a_step):
+    lengths = 2 * np.minimum(64, np.random.default_rng(0).integers(40, 200, 400))  # most are cut
+    plan = {"shuffle": True, "random_state": 0, "packed": packed}
+
+    def count_steps(size):
+        dealt = batches(lengths, batch_tokens=tokens_of_batch("auto", lengths, size), **plan)
+        return -(-len(dealt) // size)
+
+    assert count_steps(batches_a_step) == pytest.approx(count_steps(1), rel=0.15)
 
 
 @pytest.mark.parametrize(
