@@ -131,8 +131,8 @@ def parse_arguments(argv):
     option("n_epochs", "how often each battle is read", type=at_least(1))
     option("learning_rate", "of the encoder", type=positive)
     option("lora_rank", "train adapters of this rank, not all weights", type=at_least(1))
-    option("batch_tokens", "8192 or less when memory runs out", type=at_least(1))
-    option("accumulate", "and 2 or more of this", type=at_least(1))
+    option("batch_tokens", "half of what the error names when memory runs out", type=at_least(1))
+    option("accumulate", "and double this", type=at_least(1))
     option("random_state", "the seed", type=at_least(0))
     model = f"where the model is kept (default: {MODEL}; if made, {MADE_MODEL})"
     args = vars(parse(parser, argv, N_TRAIN, model=model))

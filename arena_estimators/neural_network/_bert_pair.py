@@ -87,7 +87,7 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
     batch_tokens : int or "auto", default="auto"
         Tokens of a batch, of which a CPU keeps 4096 in memory at a time. "auto" is 16384, or less
         if an epoch would have fewer than 100 optimizer steps, but eight battles a step. When memory
-        runs out, pass half as many, and double `accumulate`, the batches of a step.
+        runs out, pass half of what the error names, and double `accumulate`, the batches of a step.
     accumulate : int, default=1
         Batches in an optimizer step.
     lora_rank : int or None, default=None

@@ -538,6 +538,14 @@ def test_memory_that_runs_out_is_explained(fitted, learnable, monkeypatch, raise
         assert activations.pop()() is None and error.value.__cause__ is raised
 
 
+def test_memory_that_runs_out_names_the_tokens_that_auto_took(fitted, learnable, monkeypatch):
+    fail = Mock(side_effect=torch.OutOfMemoryError("CUDA out of memory"))
+    monkeypatch.setattr("arena_estimators.neural_network._net.PairNet.train_step", fail)
+    model = clone(fitted()).set_params(batch_tokens="auto", accumulate=2)
+    with pytest.raises(ArenaError, match=r"at batch_tokens=\d+, accumulate=2\. Halve"):
+        model.fit(*learnable)
+
+
 def test_vectors_that_are_no_numbers_are_not_predicted_with(small, learnable):
     """As float16 gives where an encoder's activations are large."""
     model = small(precision="bf16").fit(*learnable)
