@@ -284,10 +284,11 @@ def _conclude(net, p, train_data, valid_data):
         loss, where, slack = _calibration.log_loss_of(proba, *truth), "held-out", 0.0
         prior = _calibration.prior_loss(train_data.target, train_data.weight, *truth)
     elif not net.interrupted_:
-        loss, where, slack = _late_loss(net.history, best["epoch"]), "training", 1e-3
+        (loss, *steps), where, slack = _late_loss(net.history, best["epoch"]), "training", 1e-3
         smoothed = p.label_smoothing / train_data.target.shape[1]
         smoothed = train_data.target * (1 - p.label_smoothing) + smoothed
-        prior = _calibration.prior_loss(*[smoothed, train_data.weight] * 2)
+        everything, late = (smoothed, train_data.weight), _battles_of(net, train_data, *steps)
+        prior = _calibration.prior_loss(*everything, *(part[late] for part in everything))
     if net.interrupted_:
         message = (
             f"The training was interrupted after {net.step_} of {net.n_steps_} steps; the "
@@ -304,17 +305,23 @@ def _late_loss(history, epoch):
     """Give the training loss about the end of an epoch; -1 is the last one.
 
     It is that of the epoch's second half, or of the next epoch's, which began with its weights, if
-    that is lower.
+    that is lower. With it come the place of its epoch, and where its steps begin and end.
     """
-    halves = []
-    for row in list(history)[epoch - 1 : epoch + 1] if epoch > 0 else history[-1:]:
+    halves, first = [], epoch - 1 if epoch > 0 else len(history) - 1
+    for place, row in enumerate(list(history)[first : first + 2], first):
         steps = [step for step in row["batches"] if "train_loss" in step]
         columns = ("train_loss", "train_batch_size", "train_weight")
         losses, sizes, weights = np.array([[step[k] for k in columns] for step in steps]).T
         late = slice(len(steps) // 2, None)
         summed = losses[late] @ sizes[late] * weights.sum() / sizes.sum()  # see PairLoss
-        halves.append(summed / weights[late].sum())
+        halves.append((summed / weights[late].sum(), place, late.start, len(steps)))
     return min(halves)
+
+
+def _battles_of(net, data, epoch, start, stop):
+    """Give the positions of the battles that some steps of an epoch held."""
+    steps = net.get_iterator(data, training=True).plans[epoch][start:stop]
+    return np.concatenate([positions for step in steps for positions, _ in step])
 
 
 def _no_better(loss, prior, where, n_battles, p):

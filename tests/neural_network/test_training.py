@@ -297,15 +297,15 @@ def test_smoothed_labels_are_no_reason_to_warn(small, learnable):
 
 def test_the_warning_looks_at_the_epoch_that_was_restored():
     rows = [{"batches": [_step(loss, 4, 4.0)]} for loss in (1.2, 1.0, 2.0)]
-    assert _training._late_loss(rows, 1) == 1.0
-    assert _training._late_loss(rows, 2) == 1.0
-    assert _training._late_loss(rows, 3) == _training._late_loss(rows, -1) == 2.0
+    assert _training._late_loss(rows, 1) == (1.0, 1, 0, 1)
+    assert _training._late_loss(rows, 2) == (1.0, 1, 0, 1)
+    assert _training._late_loss(rows, 3) == _training._late_loss(rows, -1) == (2.0, 2, 0, 1)
 
 
 def test_the_warning_is_told_the_epoch_that_was_restored(monkeypatch, small, learnable):
     """Too few battles are held out to tell; shuffled labels make a later epoch worse."""
     X, y = learnable
-    told = Mock(return_value=0.0)
+    told = Mock(return_value=(0.0, 0, 0, 1))
     monkeypatch.setattr(_training, "_late_loss", told)
     noise = np.random.default_rng(0).permutation(y)
     settings = {"n_epochs": 8, "learning_rate": 1e-2, "validation_fraction": 0.3}
@@ -319,8 +319,34 @@ def test_the_late_loss_is_that_of_its_own_battles():
     """A step of light battles has a small loss, since it is divided by the mean weight of all."""
     steps = [_step(1.0, 2, 2.0), _step(0.25 * 0.8, 2, 0.5), _step(1.75 * 1.2, 2, 3.5)]
     late = (2 * 0.25 * 0.8 + 2 * 1.75 * 1.2) / (0.5 + 3.5)
-    assert _training._late_loss([{"batches": steps}], 1) == pytest.approx(late)
+    assert _training._late_loss([{"batches": steps}], 1) == (pytest.approx(late), 0, 1, 3)
     assert late == pytest.approx((0.5 * 0.8 + 3.5 * 1.2) / 4)
+
+
+def test_the_late_loss_is_compared_with_the_shares_for_its_own_battles(
+    small, learnable, monkeypatch
+):
+    """Half of few battles may have far more or fewer ties than all of them."""
+    X, y = learnable
+    prior, parts = Mock(return_value=9.0), Battles()
+    monkeypatch.setattr(_training._calibration, "prior_loss", prior)
+    small(validation_fraction=0.0, n_epochs=1, callbacks=[parts]).fit(X, y)
+    late = np.concatenate(parts.seen[len(parts.seen) // 2 :])
+    hot = (y[:, None] == ["model_a", "model_b", "tie"]).astype(float)
+    assert 0 < len(late) < len(y)
+    np.testing.assert_array_equal(prior.call_args.args[0], hot)
+    np.testing.assert_array_equal(prior.call_args.args[2].sum(0), hot[late].sum(0))
+
+
+class Battles(Callback):
+    """Keep the positions of each step's battles."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_batch_end(self, net, batch=None, training=None, **kwargs):
+        if training:
+            self.seen.append(np.concatenate([part["positions"] for part in batch.parts]))
 
 
 def _step(loss, n_battles, weight):
