@@ -296,7 +296,7 @@ def _conclude(net, p, train_data, valid_data):
         )
         warn(message)
     elif loss >= prior + slack:
-        message = _no_better(loss, prior, where, len(train_data), p)
+        message = _no_better(loss, prior, where, len(train_data), net.n_steps_, p)
         warn(message)
     return temperature, sure_from
 
@@ -324,12 +324,13 @@ def _battles_of(net, data, epoch, start, stop):
     return np.concatenate([positions for step in steps for positions, _ in step])
 
 
-def _no_better(loss, prior, where, n_battles, p):
+def _no_better(loss, prior, where, n_battles, n_steps, p):
     return (
         f"The fit is no better than predicting the class shares: {where} log loss {loss:.4f}, "
         f"against {prior:.4f}. Usual reasons: too few battles ({n_battles}; an encoder whose "
         "weights come from masked language modelling alone needs about 10,000, a sentence encoder "
-        f"such as the default far fewer), too short a training (n_epochs={p.n_epochs}), a "
-        f"learning_rate ({p.learning_rate:g}) too low or so high that it diverged, or labels that "
-        "do not depend on the texts."
+        f"such as the default far fewer), too short a training ({n_steps} optimizer steps: more "
+        "with a higher n_epochs or a lower batch_tokens), a learning_rate "
+        f"({p.learning_rate:g}) too low or so high that it diverged, or labels that do not depend "
+        "on the texts."
     )

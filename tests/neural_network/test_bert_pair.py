@@ -314,8 +314,9 @@ def test_an_epoch_without_improvement_stops_and_the_best_weights_return(small, l
     noise = np.random.default_rng(0).permutation(y)
     settings = {"n_epochs": 8, "learning_rate": 1e-2, "validation_fraction": 0.4}
     kept = KeepWeights()
-    with pytest.warns(ArenaWarning, match="no better"):
+    with pytest.warns(ArenaWarning, match="no better") as warned:
         model = small(**settings, style_features=False, callbacks=[kept]).fit(X, noise)
+    assert f"({model.net_.n_steps_} optimizer steps: more with" in str(warned[0].message)
     losses = model.history_.valid_loss
     best = losses.idxmin()
     assert len(losses) == len(kept.epochs) == best + 2 < 8
