@@ -10,6 +10,7 @@ from sklearn.model_selection import (
     GroupKFold,
     GroupShuffleSplit,
     cross_validate,
+    learning_curve,
 )
 
 from arena_estimators import (
@@ -81,6 +82,22 @@ def test_a_search_takes_one_part_held_out():
     ).fit(data.X, data.y)
     assert search.n_splits_ == 1
     assert repr(search.cv) == "PromptGroupShuffleSplit(n_splits=1, random_state=0, test_size=0.25)"
+
+
+def test_a_learning_curve_takes_battles():
+    data = make_battles(90, random_state=0)
+    sizes, _, scores = learning_curve(
+        make_arena_pipeline("linear"),
+        data.X,
+        data.y,
+        train_sizes=[20, 50],
+        cv=PromptGroupKFold(3),
+        scoring="neg_log_loss",
+        shuffle=True,
+        random_state=0,
+    )
+    assert sizes.tolist() == [20, 50]
+    assert scores.shape == (2, 3) and np.isfinite(scores).all()
 
 
 @pytest.mark.parametrize("splitter", [PromptGroupKFold(2), PromptGroupShuffleSplit()])
