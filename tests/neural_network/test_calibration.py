@@ -18,7 +18,7 @@ def test_log_odds_exponentiate_to_the_probabilities():
     np.testing.assert_allclose(_calibration.log_odds(two), [np.log(4), 0], atol=1e-12)
 
 
-@pytest.mark.parametrize("true", [0.7, 2.5])
+@pytest.mark.parametrize("true", [0.1, 0.7, 2.5, 10.0])
 def test_temperature_is_found_again(true):
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(1, 20000, 3)) * 2
@@ -90,6 +90,11 @@ def test_probabilities_are_double_however_large_the_logits():
     found = _calibration.probabilities(logits)
     assert found.dtype == np.float64
     np.testing.assert_array_equal(found, [[0.5, 0.0, 0.5]])
+
+
+def test_a_battle_of_large_logits_leaves_the_others_as_they_are():
+    logits = np.array([[[1000.0, 0.0, 0.0], [0.0, 0.0, 0.0]]])
+    np.testing.assert_allclose(_calibration.probabilities(logits)[1], 1 / 3)
 
 
 def test_the_prior_loss_is_weighted_by_the_battles_it_judges():
