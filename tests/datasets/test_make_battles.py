@@ -160,6 +160,20 @@ def test_all_features_but_the_subject_can_be_measured_from_the_turns():
         "on_topic": 0.25,
     }
     assert features(["Sure.", None], 1.0)[4] == 0.0
+    assert all(features([language["refusals"][-1]], 0.0)[4] == 1.0 for language in LANGUAGES)
+
+
+@pytest.mark.parametrize(
+    ("text", "counts"),
+    [
+        ("9. nine\n10. ten", [2, 0, 0]),
+        ("One - or 2. two", [0, 0, 0]),
+        ("#tag\nA # sign", [0, 0, 0]),
+        ("2**3\n3**2", [0, 0, 0]),
+    ],
+)
+def test_only_what_markdown_shows_as_such_is_counted(text, counts):
+    assert features([text], 0.0)[1:4] == [math.log1p(count) for count in counts]
 
 
 def test_on_topic_is_a_share():
@@ -182,6 +196,7 @@ def test_sentences_are_about_the_subject_as_often_as_they_say_and_none_is_lost(l
     for model in range(20):
         sentences, about = writer.sentences(language, subject, 12, 0.5)
         assert sum(subject in text for text in sentences) == about
+        assert len(set(sentences)) >= min(len(sentences), len(language["sentences"]))
         text = writer.layout(language, subject, sentences, model)
         assert all(sentence in text.replace("**", "") for sentence in sentences)
         assert text == text.strip() and "\n\n\n" not in text
@@ -210,6 +225,36 @@ def test_a_response_of_one_sentence_is_on_topic_or_is_not(monkeypatch):
         assert about in shares and shares <= {0, about}  # a refusal or a null turn has none
 
 
+def test_the_share_on_topic_is_that_of_all_turns(monkeypatch):
+    writer, turns = Writer(random.Random(0)), iter([(["One."] * 3, 1), (["One."], 1)])
+    monkeypatch.setattr(writer, "sentences", lambda *given: next(turns))
+    assert writer.response(LANGUAGES[0], "tea", 2, 0)[1] == 2 / 4
+
+
+def test_no_response_is_without_a_sentence():
+    writer = Writer(random.Random(0))
+    drawn = [writer.sentences(LANGUAGES[0], "tea", 1, 0.5)[0] for _ in range(200)]
+    assert min(map(len, drawn)) == 1
+
+
 def test_conversations_have_up_to_four_turns():
     cells = make_battles(600, random_state=0).X["prompt"]
     assert {len(cell) for cell in cells if isinstance(cell, list)} == {2, 3, 4}
+
+
+def test_the_response_that_is_more_on_topic_names_the_subject_more_often():
+    data = make_battles(400, random_state=0)
+    subjects = sorted({name for one in LANGUAGES for name in one["subjects"]}, key=len)[::-1]
+    asked = [next(s for s in subjects if s in text) for text in data.X.prompt.map(text_of)]
+    a, b = (
+        [text.count(name) / max(len(text), 1) for text, name in zip(texts, asked, strict=True)]
+        for texts in (data.X[side].map(text_of) for side in ("response_a", "response_b"))
+    )
+    assert np.corrcoef(np.subtract(a, b), data.D.on_topic)[0, 1] > 0.5
+
+
+def test_any_earlier_prompt_may_come_up_again():
+    prompts = make_battles(1000, random_state=0).X.prompt.map(text_of)
+    again = prompts[prompts.duplicated()]
+    assert again.value_counts().max() < 10
+    assert prompts.index.to_series().groupby(prompts).diff().median() > 20
