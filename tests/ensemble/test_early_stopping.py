@@ -146,10 +146,9 @@ def test_classes_can_be_weighted(data, kind):
     assert weighted.estimator_[-1].get_params()[held_out] == weighted.n_rounds_
     ties = [model.predict_proba(data.X)[:, 2].mean() for model in (weighted, each)]
     assert ties[0] == pytest.approx(ties[1], abs=0.05)
-    assert (
-        ties[0]
-        > early(BOOSTERS[kind]()).fit(data.X, data.y).predict_proba(data.X)[:, 2].mean() + 0.1
-    )
+    plain = early(BOOSTERS[kind]()).fit(data.X, data.y)
+    assert ties[0] > plain.predict_proba(data.X)[:, 2].mean() + 0.1
+    assert weighted.validation_log_loss_ != plain.validation_log_loss_  # weighted before, too
 
 
 def test_some_classes_can_be_weighted(data):
@@ -257,6 +256,8 @@ def test_bad_input_is_refused_before_any_fit(data):
         untouched(RandomForestClassifier()).fit(data.X, data.y)
     with pytest.raises(ArenaError, match="needs a Pipeline .*got HistGradient"):
         EarlyStoppingClassifier(histogram()).fit(data.X, data.y)
+    with pytest.raises(ArenaError, match="reads numbers"):
+        EarlyStoppingClassifier(make_pipeline(histogram())).fit(data.X, data.y)
     for last in (LinearSVC(), "passthrough"):
         with pytest.raises(ArenaError, match="needs a Pipeline whose last step is a LGBM"):
             untouched(last).fit(data.X, data.y)
@@ -268,7 +269,7 @@ def test_bad_input_is_refused_before_any_fit(data):
     ):
         with pytest.raises(ArenaError, match=f"{alias} of LGBMClassifier.*Pass .*{instead}"):
             untouched(lightgbm(**{alias: 5})).fit(data.X, data.y)
-    for options in ({"validation_fraction": 1.0}, {"patience": 0}):
+    for options in ({"validation_fraction": 0.0}, {"validation_fraction": 1.0}, {"patience": 0}):
         with pytest.raises(ValueError, match=next(iter(options))):
             untouched(**options).fit(data.X, data.y)
     with pytest.raises(BattlesError, match="DataFrame"):
@@ -313,6 +314,11 @@ def test_the_last_fit_does_not_stop_early_on_rows_of_its_own(data):
     booster = model.estimator_[-1]
     assert booster.n_iter_ == model.n_rounds_
     assert booster.early_stopping is False
+
+
+def test_settings_of_the_booster_are_checked_too(data):
+    with pytest.raises(ValueError, match="l2_regularization"):
+        early(histogram(3, l2_regularization=-1.0)).fit(data.X, data.y)
 
 
 @pytest.mark.parametrize("alias", ["boosting_type", "boosting", "boost"])
