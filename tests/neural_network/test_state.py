@@ -89,6 +89,17 @@ def test_a_loaded_model_needs_neither_the_folder_nor_the_network(small, learnabl
     np.testing.assert_array_equal(pickle.loads(data).predict_proba(X), expected)
 
 
+def test_a_tokenizer_of_several_chat_templates_is_kept(lora, learnable):
+    """Which it saves in a folder of their own."""
+    model = copy.deepcopy(lora)
+    templates = {"default": "{{ messages }}", "tool_use": "{{ tools }}"}
+    model.tokenizer_.chat_template = templates
+    loaded = pickle.loads(pickle.dumps(model))
+    assert loaded.tokenizer_.chat_template == templates
+    X, _ = learnable
+    np.testing.assert_array_equal(loaded.predict_proba(X), lora.predict_proba(X))
+
+
 def test_nothing_of_the_training_is_left(small, learnable):
     model = small(checkpoint_dir=None).fit(*learnable)
     net = model.net_
