@@ -284,11 +284,14 @@ def _conclude(net, p, train_data, valid_data):
         loss, where, slack = _calibration.log_loss_of(proba, *truth), "held-out", 0.0
         prior = _calibration.prior_loss(train_data.target, train_data.weight, *truth)
     elif not net.interrupted_:
-        (loss, *steps), where, slack = _late_loss(net.history, best["epoch"]), "training", 1e-3
+        where, slack = "training", 1e-3
         smoothed = p.label_smoothing / train_data.target.shape[1]
         smoothed = train_data.target * (1 - p.label_smoothing) + smoothed
-        everything, late = (smoothed, train_data.weight), _battles_of(net, train_data, *steps)
-        prior = _calibration.prior_loss(*everything, *(part[late] for part in everything))
+        truth, found = (smoothed, train_data.weight), []
+        for loss, place, late in _late_losses(net.history, best["epoch"]):
+            battles = _battles_of(net, train_data, place, late)
+            found.append((loss, _calibration.prior_loss(*truth, *(t[battles] for t in truth))))
+        loss, prior = min(found, key=lambda pair: pair[0] - pair[1])
     if net.interrupted_:
         message = (
             f"The training was interrupted after {net.step_} of {net.n_steps_} steps; the "
@@ -301,27 +304,27 @@ def _conclude(net, p, train_data, valid_data):
     return temperature, sure_from
 
 
-def _late_loss(history, epoch):
-    """Give the training loss about the end of an epoch; -1 is the last one.
+def _late_losses(history, epoch):
+    """Give training losses about the end of an epoch; -1 is the last one.
 
-    It is that of the epoch's second half, or of the next epoch's, which began with its weights, if
-    that is lower. With it come the place of its epoch, and where its steps begin and end.
+    They are that of the epoch's second half and that of the next epoch's, which began with its
+    weights: tuples of the loss, the place of its epoch and the slice of its steps.
     """
-    halves, first = [], epoch - 1 if epoch > 0 else len(history) - 1
+    found, first = [], epoch - 1 if epoch > 0 else len(history) - 1
     for place, row in enumerate(list(history)[first : first + 2], first):
         steps = [step for step in row["batches"] if "train_loss" in step]
         columns = ("train_loss", "train_batch_size", "train_weight")
         losses, sizes, weights = np.array([[step[k] for k in columns] for step in steps]).T
-        late = slice(len(steps) // 2, None)
+        late = slice(len(steps) // 2, len(steps))
         summed = losses[late] @ sizes[late] * weights.sum() / sizes.sum()  # see PairLoss
-        halves.append((summed / weights[late].sum(), place, late.start, len(steps)))
-    return min(halves)
+        found.append((summed / weights[late].sum(), place, late))
+    return found
 
 
-def _battles_of(net, data, epoch, start, stop):
+def _battles_of(net, data, epoch, steps):
     """Give the positions of the battles that some steps of an epoch held."""
-    steps = net.get_iterator(data, training=True).plans[epoch][start:stop]
-    return np.concatenate([positions for step in steps for positions, _ in step])
+    plan = net.get_iterator(data, training=True).plans[epoch][steps]
+    return np.concatenate([positions for step in plan for positions, _ in step])
 
 
 def _no_better(loss, prior, where, n_battles, n_steps, p):

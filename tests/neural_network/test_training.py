@@ -297,16 +297,17 @@ def test_smoothed_labels_are_no_reason_to_warn(small, learnable):
 
 def test_the_warning_looks_at_the_epoch_that_was_restored():
     rows = [{"batches": [_step(loss, 4, 4.0)]} for loss in (1.2, 1.0, 2.0)]
-    assert _training._late_loss(rows, 1) == (1.0, 1, 0, 1)
-    assert _training._late_loss(rows, 2) == (1.0, 1, 0, 1)
-    assert _training._late_loss(rows, 3) == _training._late_loss(rows, -1) == (2.0, 2, 0, 1)
+    one, two, three = ((loss, at, slice(0, 1)) for at, loss in enumerate((1.2, 1.0, 2.0)))
+    assert _training._late_losses(rows, 1) == [one, two]
+    assert _training._late_losses(rows, 2) == [two, three]
+    assert _training._late_losses(rows, 3) == _training._late_losses(rows, -1) == [three]
 
 
 def test_the_warning_is_told_the_epoch_that_was_restored(monkeypatch, small, learnable):
     """Too few battles are held out to tell; shuffled labels make a later epoch worse."""
     X, y = learnable
-    told = Mock(return_value=(0.0, 0, 0, 1))
-    monkeypatch.setattr(_training, "_late_loss", told)
+    told = Mock(return_value=[(0.0, 0, slice(0, 1))])
+    monkeypatch.setattr(_training, "_late_losses", told)
     noise = np.random.default_rng(0).permutation(y)
     settings = {"n_epochs": 8, "learning_rate": 1e-2, "validation_fraction": 0.3}
     model = small(**settings, style_features=False).fit(X, noise)
@@ -319,7 +320,9 @@ def test_the_late_loss_is_that_of_its_own_battles():
     """A step of light battles has a small loss, since it is divided by the mean weight of all."""
     steps = [_step(1.0, 2, 2.0), _step(0.25 * 0.8, 2, 0.5), _step(1.75 * 1.2, 2, 3.5)]
     late = (2 * 0.25 * 0.8 + 2 * 1.75 * 1.2) / (0.5 + 3.5)
-    assert _training._late_loss([{"batches": steps}], 1) == (pytest.approx(late), 0, 1, 3)
+    assert _training._late_losses([{"batches": steps}], 1) == [
+        (pytest.approx(late), 0, slice(1, 3))
+    ]
     assert late == pytest.approx((0.5 * 0.8 + 3.5 * 1.2) / 4)
 
 
@@ -336,6 +339,18 @@ def test_the_late_loss_is_compared_with_the_shares_for_its_own_battles(
     assert 0 < len(late) < len(y)
     np.testing.assert_array_equal(prior.call_args.args[0], hot)
     np.testing.assert_array_equal(prior.call_args.args[2].sum(0), hot[late].sum(0))
+
+
+def test_a_fit_is_better_than_the_shares_if_one_half_says_so(small, learnable, monkeypatch):
+    X, y = learnable
+    halves = [(1.0, 0, slice(0, 1)), (1.1, 0, slice(1, 2))]
+    monkeypatch.setattr(_training, "_late_losses", Mock(return_value=halves))
+    fit = small(validation_fraction=0.0, n_epochs=1).fit
+    monkeypatch.setattr(_training._calibration, "prior_loss", Mock(side_effect=[0.9, 1.2]))
+    fit(X, y)  # a warning would be an error here
+    monkeypatch.setattr(_training._calibration, "prior_loss", Mock(side_effect=[0.9, 1.0]))
+    with pytest.warns(ArenaWarning, match="training log loss 1.0000, against 0.9000"):
+        fit(X, y)
 
 
 class Battles(Callback):
