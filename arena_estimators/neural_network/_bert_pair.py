@@ -86,7 +86,7 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
         Gradients are cut to this norm.
     batch_tokens : int or "auto", default="auto"
         Tokens of a batch, of which a CPU keeps 4096 in memory at a time. "auto" is 16384, or less
-        if an epoch would have fewer than 100 optimizer steps, but eight battles a step. When memory
+        if an epoch would have fewer than 200 optimizer steps, but eight battles a step. When memory
         runs out, pass half of what the error names, and double `accumulate`, the batches of a step.
     accumulate : int, default=1
         Batches in an optimizer step.

@@ -16,7 +16,7 @@ from arena_estimators.exceptions import ArenaError, warn
 
 _CACHED, _KEPT = 2048, 4096  # tokens
 _MOST = 16384  # tokens of a batch, if nobody says how many
-_STEPS, _FEWEST = 100, 8  # that an epoch should have, and battles that a step should
+_STEPS, _FEWEST = 200, 8  # that an epoch should have, and battles that a step should
 _SHAPES = 1000
 _SMALL = 1024  # rows of an embedding that is cheaper as a product with one-hot rows
 _RANDOMNESS = threading.RLock()

@@ -136,10 +136,10 @@ def test_only_a_cpu_computes_a_step_in_small_parts(kind, at_once, kept):
 @pytest.mark.parametrize(
     ("n_battles", "batches_a_step", "tokens"),
     [
-        (50_000, 1, 16384),
-        (50_000, 4, 16384),
-        (5_000, 1, 10_000),  # a hundred steps
-        (5_000, 4, 2_575),  # each batch but one has room for half a battle more
+        (100_000, 1, 16384),
+        (100_000, 4, 16384),
+        (5_000, 1, 5_000),  # two hundred steps
+        (5_000, 4, 1_325),  # each batch but one has room for half a battle more
         (400, 1, 1_600),  # eight battles each
         (400, 2, 850),
         (1, 1000, 101),
