@@ -85,9 +85,9 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
     max_grad_norm : float or None, default=1.0
         Gradients are cut to this norm.
     batch_tokens : int or "auto", default="auto"
-        Tokens of a batch, of which a CPU keeps 4096 in memory at a time. "auto" is 16384, or less
-        if an epoch would have fewer than 200 optimizer steps, but eight battles a step. When memory
-        runs out, pass half of what the error names, and double `accumulate`, the batches of a step.
+        Tokens of a batch, of which a CPU keeps 4096 in memory at a time. "auto" is 16384, or fewer
+        for 200 optimizer steps an epoch, but about eight battles a step. When memory runs out, pass
+        half of what the error names, and double `accumulate`, the batches of a step.
     accumulate : int, default=1
         Batches in an optimizer step.
     lora_rank : int or None, default=None

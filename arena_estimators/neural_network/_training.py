@@ -284,14 +284,8 @@ def _conclude(net, p, train_data, valid_data):
         loss, where, slack = _calibration.log_loss_of(proba, *truth), "held-out", 0.0
         prior = _calibration.prior_loss(train_data.target, train_data.weight, *truth)
     elif not net.interrupted_:
+        loss, prior = _training_loss(net, p, train_data, best["epoch"])
         where, slack = "training", 1e-3
-        smoothed = p.label_smoothing / train_data.target.shape[1]
-        smoothed = train_data.target * (1 - p.label_smoothing) + smoothed
-        truth, found = (smoothed, train_data.weight), []
-        for loss, place, late in _late_losses(net.history, best["epoch"]):
-            battles = _battles_of(net, train_data, place, late)
-            found.append((loss, _calibration.prior_loss(*truth, *(t[battles] for t in truth))))
-        loss, prior = min(found, key=lambda pair: pair[0] - pair[1])
     if net.interrupted_:
         message = (
             f"The training was interrupted after {net.step_} of {net.n_steps_} steps; the "
@@ -302,6 +296,17 @@ def _conclude(net, p, train_data, valid_data):
         message = _no_better(loss, prior, where, len(train_data), net.n_steps_, p)
         warn(message)
     return temperature, sure_from
+
+
+def _training_loss(net, p, data, epoch):
+    """Give the training loss about the end of an epoch, and the shares' on the same battles."""
+    smoothed = data.target * (1 - p.label_smoothing) + p.label_smoothing / data.target.shape[1]
+    truth, found = (smoothed, data.weight), []
+    for loss, place, late in _late_losses(net.history, epoch):
+        plan = net.get_iterator(data, training=True).plans[place][late]
+        battles = np.concatenate([positions for step in plan for positions, _ in step])
+        found.append((loss, _calibration.prior_loss(*truth, *(t[battles] for t in truth))))
+    return min(found, key=lambda pair: pair[0] - pair[1])
 
 
 def _late_losses(history, epoch):
@@ -319,12 +324,6 @@ def _late_losses(history, epoch):
         summed = losses[late] @ sizes[late] * weights.sum() / sizes.sum()  # see PairLoss
         found.append((summed / weights[late].sum(), place, late))
     return found
-
-
-def _battles_of(net, data, epoch, steps):
-    """Give the positions of the battles that some steps of an epoch held."""
-    plan = net.get_iterator(data, training=True).plans[epoch][steps]
-    return np.concatenate([positions for step in plan for positions, _ in step])
 
 
 def _no_better(loss, prior, where, n_battles, n_steps, p):
