@@ -116,6 +116,11 @@ def train_model(path, train, battles, asked):
     return model, unsaved
 
 
+def tokens(text):
+    """Read --batch-tokens."""
+    return text if text == "auto" else at_least(1)(text)
+
+
 def parse_arguments(argv):
     """Give the files, and the parameters of the classifier that were asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -131,7 +136,8 @@ def parse_arguments(argv):
     option("n_epochs", "how often each battle is read", type=at_least(1))
     option("learning_rate", "of the encoder", type=positive)
     option("lora_rank", "train adapters of this rank, not all weights", type=at_least(1))
-    option("batch_tokens", "half of what the error names when memory runs out", type=at_least(1))
+    half = "half of what the error names when memory runs out"
+    option("batch_tokens", half, type=tokens)
     option("accumulate", "and double this", type=at_least(1))
     option("random_state", "the seed", type=at_least(0))
     model = f"where the model is kept (default: {MODEL}; if made, {MADE_MODEL})"

@@ -60,7 +60,7 @@ def test_it_writes_a_submission_and_then_reuses_the_model(main, tmp_path, tiny, 
 
 
 def test_a_made_run_needs_no_files_and_leaves_the_place_of_the_real_model(main, tiny, capsys):
-    main(["--encoder", tiny(), "--learning-rate", "1e-3"])
+    main(["--encoder", tiny(), "--learning-rate", "1e-3", "--batch-tokens", "auto"])
     assert "Fine-tuning on 120 battles" in capsys.readouterr().out
     assert len(pd.read_csv("made_submission.csv")) == 100
     assert not pathlib.Path("submission.csv").exists()
@@ -80,11 +80,20 @@ def test_errors_of_the_encoder_and_of_another_model_take_one_line(main, tmp_path
         main(["--model", "broken.joblib"])
 
 
-@pytest.mark.parametrize(("option", "value"), [("--learning-rate", "0"), ("--random-state", "-1")])
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--learning-rate", "0"), ("--random-state", "-1"), ("--batch-tokens", "0")],
+)
 def test_numbers_out_of_range_are_refused_at_once(main, capsys, option, value):
     with pytest.raises(SystemExit):
         main([option, value])
     assert f"argument {option}: expected" in capsys.readouterr().err
+
+
+def test_what_is_no_number_is_refused_by_a_name_the_user_knows(main, capsys):
+    with pytest.raises(SystemExit):
+        main(["--batch-tokens", "all"])
+    assert "argument --batch-tokens: invalid tokens value: 'all'" in capsys.readouterr().err
 
 
 def test_an_interrupted_run_is_continued_and_not_submitted(main, tiny, capsys, monkeypatch):
