@@ -93,8 +93,11 @@ def packed_attention(module, query, key, value, attention_mask, scaling=None, **
         return attend(module, *tensors, scaling=scaling, **kwargs)
     causal = kwargs.get("is_causal")
     causal = getattr(module, "is_causal", True) if causal is None else causal
-    window = kwargs.get("sliding_window")
-    left = -1 if window is None else window - 1
+    longest, window = kwargs["max_length_q"], kwargs.get("sliding_window")
+    # A window of the longest sequence's length hides nothing, and keeps torch from taking cuDNN's
+    # kernel on some GPUs (from 2.14 on): only from cuDNN 9.25 on does that know the sequences
+    # without tokens that a row of fixed shape is filled with.
+    left = longest if window is None else window - 1
     # (1, heads, tokens, size) -> (tokens, heads, size)
     query, key, value = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
     shared = query.shape[1] // key.shape[1]  # how many heads read one key and value
@@ -108,8 +111,8 @@ def packed_attention(module, query, key, value, attention_mask, scaling=None, **
         value,
         ends,
         ends,
-        kwargs["max_length_q"],
-        kwargs["max_length_q"],
+        longest,
+        longest,
         scale=scaling,
         window_size=(left, 0 if causal else left),
     )
@@ -147,16 +150,11 @@ def reference_varlen(query, key, value, ends, _, max_q, max_k, *, scale, window_
 
 def _window_mask(length, window_size, device):
     left, right = window_size
-    if left < 0 and right < 0:
+    if min(left, right) >= length:
         return None
     place = torch.arange(length, device=device)
     ahead = place[None, :] - place[:, None]  # key position less query position
-    mask = torch.ones_like(ahead, dtype=torch.bool)
-    if left >= 0:
-        mask &= ahead >= -left
-    if right >= 0:
-        mask &= ahead <= right
-    return mask
+    return (ahead >= -left) & (ahead <= right)
 
 
 def _has_kernel(dtype, size):

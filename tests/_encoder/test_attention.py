@@ -7,7 +7,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from arena_estimators._encoder import _attention
 from arena_estimators._encoder._attention import can_pack, packed_attention, supports_packing
-from arena_estimators._encoder._load import load_encoder
+from arena_estimators._encoder._load import is_decoder, load_encoder
 from arena_estimators._encoder._run import encode, forward, pack, pad
 
 PADDED_ONLY = {"deberta-v2", "mpnet", "t5"}  # a bias for each pair of positions
@@ -127,6 +127,24 @@ def test_one_graph_for_all_batches_of_a_shape(tiny, sequences, family, monkeypat
         inputs = pack(sequences, some, 150, max_sequences=16, max_length=64)
         assert forward(model, inputs, pooling="mean").shape == (16, 32)
     assert counter.frame_count == 1
+
+
+@pytest.mark.parametrize("family", PACKABLE)
+def test_no_layer_asks_for_attention_without_a_window(tiny, sequences, family, monkeypatch):
+    """Such is what torch gives to cuDNN's kernel, whatever releases of it can."""
+    windows = []
+
+    def kernel(*arguments, window_size, **options):
+        windows.append(window_size)
+        return reference_varlen(*arguments, window_size=window_size, **options)
+
+    reference_varlen = _attention.reference_varlen
+    monkeypatch.setattr(_attention, "reference_varlen", kernel)
+    model = load_encoder(tiny(family))
+    forward(model, pack(sequences, range(9), max_length=64), pooling="mean")
+    full = (64, 0 if is_decoder(model.config) else 64)
+    assert full in windows
+    assert min(left for left, _ in windows) > 0
 
 
 def test_grouped_heads_and_scale():
