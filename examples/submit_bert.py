@@ -141,7 +141,7 @@ def parse_arguments(argv):
     option("accumulate", "and double this", type=at_least(1))
     option("random_state", "the seed", type=at_least(0))
     model = f"where the model is kept (default: {MODEL}; if made, {MADE_MODEL})"
-    args = vars(parse(parser, argv, N_TRAIN, model=model))
+    args = vars(parse(parser, argv, N_TRAIN, model=model, reads_model=True))
     files = {name: args.pop(name) for name in ("train", "test", "out", "model")}
     asked = {name: value for name, value in args.items() if value is not None}
     if files["train"] is None:

@@ -51,8 +51,13 @@ positive = reader(float, lambda number: 0 < number < float("inf"), "a number abo
 n_jobs = reader(int, bool, "1 or more, or -1 for all cores")
 
 
-def parse(parser, argv, n_train, *, model="also save the fitted model here (joblib)"):
-    """Add --train, --test, --out and --model, of which `model` tells, parse, and check them."""
+def parse(
+    parser, argv, n_train, *, model="also save the fitted model here (joblib)", reads_model=False
+):
+    """Add --train, --test, --out and --model, of which `model` tells, parse, and check them.
+
+    `reads_model` says that a model that is there is read and not replaced.
+    """
     files = parser.add_argument_group("files")
     files.add_argument("--train", help=f"battles with winners (default: {n_train:,} made ones)")
     files.add_argument("--test", help=f"battles to predict (default: {N_TEST} made ones)")
@@ -64,7 +69,7 @@ def parse(parser, argv, n_train, *, model="also save the fitted model here (jobl
     if args.train and os.path.realpath(args.train) == os.path.realpath(args.test):
         parser.error("--train and --test are the same file")
     args.out = args.out or (OUT if args.train else MADE_OUT)
-    check_paths(args.out, args.model)
+    check_paths(args.out, args.model, reads_model=reads_model)
     read = (args.train, args.test, getattr(args, "unlabelled", None))
     taken = {os.path.realpath(path) for path in read if path}
     for option, path in (("out", args.out), ("model", args.model)):
@@ -74,8 +79,8 @@ def parse(parser, argv, n_train, *, model="also save the fitted model here (jobl
     return args
 
 
-def check_paths(out, model):
-    """Stop if the submission or the model could not be written."""
+def check_paths(out, model, *, reads_model=False):
+    """Stop if the submission, or a model that is not read, could not be written."""
     name, folder = os.path.basename(out), os.path.dirname(os.path.realpath(out))
     if not name.lower().endswith((".csv", ".csv.gz")):
         raise SystemExit(f"--out {out}: expected a name that ends in .csv or .csv.gz.")
@@ -84,7 +89,8 @@ def check_paths(out, model):
     check_writable("--out", out)
     check_replaced(out)
     if model is not None:
-        check_writable("--model", model)
+        if not (reads_model and os.path.isfile(model)):
+            check_writable("--model", model)
         check_model(model)
 
 
@@ -106,7 +112,7 @@ def check_model(path):
     """Stop if the file to write is there and no model, as `save` begins one, but perhaps data."""
     if not os.path.isfile(path):
         return
-    with open(path, "rb") as file:
+    with one_line("--model: "), open(path, "rb") as file:
         if file.read(1) not in (b"", b"\x80"):
             raise SystemExit(f"--model {path} is there already and no model; it would be lost.")
 

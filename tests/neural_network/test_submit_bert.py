@@ -80,6 +80,13 @@ def test_errors_of_the_encoder_and_of_another_model_take_one_line(main, tmp_path
         main(["--model", "broken.joblib"])
 
 
+def test_a_model_that_is_only_read_may_be_where_nothing_can_be_written(main, monkeypatch):
+    joblib.dump("text", "m.joblib")
+    monkeypatch.setattr(os, "access", lambda *_: False)  # as in the input folder of a notebook
+    with pytest.raises(SystemExit, match="m.joblib holds a str; expected a BertPairClassifier"):
+        main(["--model", "m.joblib"])
+
+
 @pytest.mark.parametrize(
     ("option", "value"),
     [("--learning-rate", "0"), ("--random-state", "-1"), ("--batch-tokens", "0")],
