@@ -60,3 +60,16 @@ def test_the_page_on_battles_adds_each_once_be_it_text_or_turns(tmp_path, monkey
     exec(compile(code, "battles.rst", "exec"), names)
     assert names["X"].prompt.tolist() == [*data.X.prompt, "Not asked before"]
     assert names["y"].tolist() == [*data.y, "tie"]
+
+
+def test_the_page_on_battles_reads_votes_of_a_spreadsheet(tmp_path, monkeypatch):
+    page = (README.parent / "docs/battles.rst").read_text(encoding="utf-8")
+    code = textwrap.dedent(re.search(r"refused::\n\n((?:    .*\n|\n)+)", page)[1])
+    monkeypatch.chdir(tmp_path)
+    lines = ["question,left,right,vote", "Hi,NA,Hello,right", "6 x 7?,42,43,left", "Why?,A,B,same"]
+    pathlib.Path("votes.csv").write_text("\n".join(lines), encoding="utf-8")
+    names = {"load_arena": load_arena, "pd": pd}
+    exec(compile(code, "battles.rst", "exec"), names)
+    mine = names["mine"]
+    assert mine.X.response_a.tolist() == ["NA", "42", "A"]
+    assert mine.y.tolist() == ["model_b", "model_a", "tie"]
