@@ -51,7 +51,7 @@ class NLTKCleaner(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap_outpu
     stop_words : str, list of str or None, default="english"
         Tokens to drop. English comes with the package, any other language of NLTK's stop words
         from the user's NLTK data. Words are compared with tokens, which are lower-case if
-        `lowercase`; the tokenizers split "don't" into "do" and "n't".
+        `lowercase`; all tokenizers but `"tweet"` split "don't" into "do" and "n't".
     lemmatize : {"n", "v", "a", "r", "any"} or None, default="n"
         The part of speech for `WordNetLemmatizer`: noun, verb, adjective or adverb. `"any"` takes
         the shortest of the four lemmas, the first of equals in that order.
