@@ -35,11 +35,11 @@ class ResourceNotFoundError(ArenaError, LookupError):
 
 
 class MissingExtraError(ArenaError, ImportError):
-    """An optional package is not installed; the message names the extra that brings it."""
+    """An optional package is not installed; the message says what to install."""
 
 
 class ArenaWarning(UserWarning):
-    """Base of every warning this library gives on purpose."""
+    """Base of this library's own warnings; `DavidsonClassifier` also gives a ConvergenceWarning."""
 
 
 def warn(message, category=ArenaWarning):
