@@ -62,8 +62,8 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
     batch_tokens : int, default=None
         Tokens of a batch; None means 1,024 on a CPU and 65,536 on a GPU.
     precision : {"auto", "fp32", "bf16", "fp16"}, default="auto"
-        What to compute in. "auto" is float32 on a CPU, else bfloat16 or, on GPUs without it,
-        float16.
+        What to compute in. "auto" is float32 on a CPU and on Apple's GPUs, else bfloat16 or, on
+        GPUs without it, float16.
     device : str, default="auto"
         A torch device; "auto" is a GPU if there is one.
     cache_dir : str or path-like, default=None

@@ -101,9 +101,9 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
     gradient_checkpointing : bool, default=False
         Compute activations again in the backward pass: slower, in a fraction of the memory.
     precision : {"auto", "fp32", "bf16", "fp16"}, default="auto"
-        What to compute in. "auto" is bfloat16 on a GPU or, without it there, float16. On a CPU it
-        is float32, but training is in bfloat16 if torch finds AVX-512 instructions for it, and the
-        weights then depend a little on the number of threads.
+        What to compute in. "auto" is bfloat16 on a GPU or, without it there, float16; on Apple's
+        it is float32. So it is on a CPU, but training is in bfloat16 if torch finds AVX-512
+        instructions for it, and the weights then depend a little on the number of threads.
     compile : bool or "auto", default="auto"
         Whether to compile the encoder for training where sequences are packed; elsewhere it is
         not. "auto" does so when the training is long and the machine has Triton and a C compiler.
