@@ -106,7 +106,7 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
     A pickle holds the name of the encoder and the settings, not its weights: where it is loaded,
     `encoder` must be found as in `fit`, with the same files, or be set to a folder that holds them.
     The weights are read when they are first needed; between calls they stay in memory on the CPU,
-    and the GPU holds nothing. The tokens of up to 256 MiB of text are kept as well, for every
+    and the GPU holds nothing. Up to 256 MiB of texts and their tokens are kept as well, for every
     estimator of the process.
 
     Every call reads all its texts, a few battles a second for each core without a GPU: pass
