@@ -7,6 +7,7 @@ import sys
 import textwrap
 
 import joblib
+import numpy as np
 import pandas as pd
 import pytest
 from competition_files import write_competition_files
@@ -73,3 +74,19 @@ def test_the_page_on_battles_reads_votes_of_a_spreadsheet(tmp_path, monkeypatch)
     mine = names["mine"]
     assert mine.X.response_a.tolist() == ["NA", "42", "A"]
     assert mine.y.tolist() == ["model_b", "model_a", "tie"]
+
+
+def test_the_page_on_battles_exchanges_half_of_the_chosen_responses(tmp_path, monkeypatch):
+    page = (README.parent / "docs/battles.rst").read_text(encoding="utf-8")
+    code = textwrap.dedent(re.search(r"are exchanged::\n\n((?:    .*\n|\n)+)", page)[1])
+    monkeypatch.chdir(tmp_path)
+    pairs = {name: [f"{name} {i}" for i in range(20)] for name in ("prompt", "chosen", "rejected")}
+    pd.DataFrame(pairs).to_parquet("pairs.parquet")
+    names = {"pd": pd}
+    exec(compile(code, "battles.rst", "exec"), names)
+    X, y = names["X"], names["y"]
+    assert X.prompt.tolist() == pairs["prompt"]
+    assert set(y) == {"model_a", "model_b"}
+    winners = np.where(y == "model_a", X.response_a, X.response_b)
+    assert winners.tolist() == pairs["chosen"]
+    assert (X.response_a != X.response_b).all()

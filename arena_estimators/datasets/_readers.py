@@ -29,9 +29,10 @@ def find_reader(path):
     for ending, reader in _READERS.items():
         if os.fspath(path).lower().endswith(ending):
             return reader
-    unpack = " Unzip it first." if os.fspath(path).lower().endswith(".zip") else ""
+    ending = os.path.splitext(os.fspath(path))[1].lower()
     raise FileFormatError(
-        f"{path}: unknown format. Expected a name that ends in {_ENDINGS}.{unpack}"
+        f"{path}: unknown format. Expected a name that ends in {', '.join(_READERS)}."
+        f"{_OTHERS.get(ending, '')}"
     )
 
 
@@ -259,4 +260,5 @@ _READERS = {
     ".jsonl": _read_jsonl,
     ".jsonl.gz": _read_jsonl,
 }
-_ENDINGS = ", ".join(_READERS)
+_TABLE = " Save the table as CSV, or pass what pandas.read_excel gives."
+_OTHERS = {".zip": " Unzip it first.", ".xlsx": _TABLE, ".xls": _TABLE, ".ods": _TABLE}

@@ -403,7 +403,8 @@ BROKEN = {
         b'{"prompt":"a","response_a":"b","response_b":"c"}\n{"prompt":"a","response_a":"b"}',
         "line 2 and line 1 differ in the keys response_b",
     ),
-    "battles.xlsx": (b"", "unknown format.*jsonl"),
+    "battles.XLSX": (b"", "unknown format.*jsonl.*as CSV, or pass what pandas.read_excel gives"),
+    "battles.json": (b"", r"unknown format.*\.gz\.$"),
     "train.csv.zip": (b"", "unknown format.*Unzip it first"),
 }
 
