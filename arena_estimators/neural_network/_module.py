@@ -39,7 +39,8 @@ class PairModule(nn.Module):
         encoder = self.encoder if compiled is None else compiled
         pooled = torch.cat([_run.forward(encoder, i, pooling=self.pooling) for i in inputs])
         with torch.autocast(pooled.device.type, enabled=False):
-            return self.heads(pooled[rows], odd, even)
+            # Not pooled[rows], whose gradient a CPU's threads add up in another order each time.
+            return self.heads(nn.functional.embedding(rows, pooled), odd, even)
 
     @property
     def n_readings(self):
