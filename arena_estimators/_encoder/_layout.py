@@ -141,8 +141,11 @@ def cut(ids, room, marker, truncation):
 
 def special_tokens(tokenizer):
     """Give what the tokenizer puts before and after a single text, by looking at one."""
-    bare = tokenizer("a", add_special_tokens=False)["input_ids"]
-    whole = tokenizer("a")["input_ids"]
+    # As for all texts: a change of it disturbs other threads, which may be using the tokenizer.
+    bare, whole = (
+        tokenizer("a", add_special_tokens=added, split_special_tokens=True)["input_ids"]
+        for added in (False, True)
+    )
     for start in range(len(whole) - len(bare) + 1):
         if whole[start : start + len(bare)] == bare:
             before, after = whole[:start], whole[start + len(bare) :]

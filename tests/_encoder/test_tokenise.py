@@ -13,7 +13,7 @@ from tiny_encoders import FAMILIES
 
 from arena_estimators import swap
 from arena_estimators._encoder import _texts
-from arena_estimators._encoder._layout import TRUNCATIONS, Plan, _fill, cut
+from arena_estimators._encoder._layout import TRUNCATIONS, Plan, _fill, cut, special_tokens
 from arena_estimators._encoder._load import load_tokenizer
 from arena_estimators._encoder._tokenise import tokenise
 from arena_estimators.exceptions import ArenaError
@@ -604,6 +604,14 @@ def test_a_text_that_two_threads_tokenise_takes_its_room_once(bert, monkeypatch)
     found = _texts.tokenise_texts(["hello"], bert)
     assert len(_texts._CACHE) == 1
     assert _texts._held == _texts._size("hello", found["hello"])
+
+
+def test_special_tokens_are_looked_up_without_changing_what_another_thread_may_be_using(bert):
+    """The libraries call it "Already borrowed" then, if they do not use the change."""
+    _texts.raw_ids(["hello"], bert)
+    assert bert.backend_tokenizer.encode_special_tokens
+    special_tokens(bert)
+    assert bert.backend_tokenizer.encode_special_tokens
 
 
 @pytest.mark.parametrize("layout", ["siamese", "cross"])
