@@ -13,6 +13,7 @@ from transformers import (
     AutoModel,
     BartConfig,
     BertConfig,
+    BigBirdConfig,
     CanineConfig,
     CLIPConfig,
     ConvBertConfig,
@@ -48,7 +49,7 @@ from arena_estimators._encoder._load import (
     longest_input,
     width_of,
 )
-from arena_estimators._encoder._run import forward, pad
+from arena_estimators._encoder._run import encode, forward, pad
 from arena_estimators._encoder._tokenise import Sequences
 from arena_estimators.exceptions import ArenaError, ResourceNotFoundError
 
@@ -153,6 +154,20 @@ def test_families_that_read_padding_are_refused(tmp_path, kind):
     kind().save_pretrained(tmp_path)
     with pytest.raises(ArenaError, match="predictions would depend on the batch"):
         load_encoder(str(tmp_path))
+
+
+def test_big_bird_reads_the_same_whatever_it_has_read_before(tmp_path, sequences):
+    """Its sparse attention depends on the padding, and ends for good at the first short text."""
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 90}
+    config = BigBirdConfig(**sizes, intermediate_size=64, block_size=2, num_random_blocks=1)
+    AutoModel.from_config(config).save_pretrained(tmp_path)
+    model = load_encoder(str(tmp_path))
+    alone, short, again = (
+        encode(model, sequences.take(places), pooling="mean") for places in ([5], [0], [5])
+    )
+    np.testing.assert_array_equal(alone, again)
+    together = encode(model, sequences, pooling="mean")
+    np.testing.assert_allclose(together[[5, 0]], np.concatenate([alone, short]), atol=1e-5)
 
 
 def test_longest_input():
