@@ -1,5 +1,6 @@
 """PairEmbeddings: what a pretrained encoder makes of two responses, as numbers."""
 
+import contextlib
 import os
 from numbers import Integral, Real
 
@@ -289,7 +290,7 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
         # Sorted, so that the same texts are computed together whatever the order of the battles.
         missing = sorted(set(keys) - set(known))
         step = _STORED_AT_ONCE if cache else max(1, len(missing))
-        try:
+        with _run.visiting(found.model, device) if missing else contextlib.nullcontext():
             for start in range(0, len(missing), step):
                 part = missing[start : start + step]
                 vectors = _run.encode(
@@ -304,10 +305,6 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
                 known.update(zip(part, vectors, strict=True))
                 if cache:
                     cache.store(part, vectors)
-        finally:  # out of memory and Ctrl-C leave nothing on the device either
-            if missing:
-                found.model.to("cpu")
-                _run.free(device)
         return np.array([known[key] for key in keys], np.float32).reshape(len(keys), self.width_)
 
     def __getstate__(self):

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from arena_estimators._encoder._run import digests, encode, free
+from arena_estimators._encoder._run import digests, encode, visiting
 
 _ROWS = 4096  # battles the heads see at once
 
@@ -23,7 +23,7 @@ def pooled_vectors(module, sequences, *, workers, progress, **options):
     place_of = {key: place for place, key in enumerate(keys)}
     distinct = sorted(place_of)
     share = slice(workers.rank, None, workers.size)
-    try:
+    with visiting(module.encoder, workers.device):
         vectors = encode(
             module.encoder,
             sequences.take([place_of[key] for key in distinct[share]]),
@@ -36,9 +36,6 @@ def pooled_vectors(module, sequences, *, workers, progress, **options):
             everything = np.zeros((len(distinct), vectors.shape[1]), dtype=np.float32)
             everything[share] = vectors
             vectors = workers.sum(everything)
-    finally:  # out of memory and Ctrl-C leave nothing on the device either
-        module.encoder.to("cpu")
-        free(workers.device)
     number_of = {key: number for number, key in enumerate(distinct)}
     return vectors[np.array([number_of[key] for key in keys], dtype=np.int64)]
 

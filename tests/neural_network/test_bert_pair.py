@@ -411,7 +411,7 @@ def test_a_prediction_that_fails_frees_the_device(fitted, learnable, monkeypatch
 
     model = fitted()
     monkeypatch.setattr("arena_estimators._encoder._run.forward", fail)
-    monkeypatch.setattr("arena_estimators.neural_network._prediction.free", freed.append)
+    monkeypatch.setattr("arena_estimators._encoder._run.free", freed.append)
     with pytest.raises(seen):
         model.predict_proba(learnable[0])
     assert freed == [torch.device("cpu")]
