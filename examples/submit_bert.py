@@ -136,8 +136,7 @@ def parse_arguments(argv):
     option("n_epochs", "how often each battle is read", type=at_least(1))
     option("learning_rate", "of the encoder", type=positive)
     option("lora_rank", "train adapters of this rank, not all weights", type=at_least(1))
-    half = "half of what the error names when memory runs out"
-    option("batch_tokens", half, type=tokens)
+    option("batch_tokens", "half of what the error names when memory runs out", type=tokens)
     option("accumulate", "and double this", type=at_least(1))
     option("random_state", "the seed", type=at_least(0))
     model = f"where the model is kept (default: {MODEL}; if made, {MADE_MODEL})"
