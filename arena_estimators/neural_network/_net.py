@@ -74,6 +74,8 @@ class PairNet(NeuralNet):
         self.step_ = self.epoch_step_ = self.n_steps_ = 0
         self.valid_logits_, self.unread_ = None, []
         several = self.run_.workers.size > 1  # of which none may leave amid a step
+        # What callbacks print; not before, since skorch would tell that it makes everything anew.
+        self.verbose = int(bool(self.run_.settings.verbose) and self.run_.workers.is_main)
         try:
             begun = self._begin(X, y)  # who ends a continued training keeps what it had
             with contextlib.nullcontext() if several else self.run_.interrupts.allowed():

@@ -24,6 +24,7 @@ from skorch.callbacks import (
     EpochScoring,
     Freezer,
     LRScheduler,
+    PrintLog,
     TrainEndCheckpoint,
     Unfreezer,
 )
@@ -668,6 +669,17 @@ def test_callbacks_see_the_gradients(small, learnable):
 def test_the_bar_says_the_validation(small, learnable, capsys):
     model = small(verbose=1).fit(*learnable)
     assert f", validation {model.history_.valid_loss[0]:.4f}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verbose", [0, 1])
+def test_callbacks_print_where_the_estimator_does(small, learnable, capsys, verbose):
+    stop = EarlyStopping(threshold=10.0, threshold_mode="abs", patience=1)
+    model = small(callbacks=[PrintLog(), stop], verbose=verbose, n_epochs=4).fit(*learnable)
+    said = capsys.readouterr().out
+    assert len(model.history_) == 2
+    assert said.count(f"{model.history_.valid_loss[0]:.4f}") == verbose
+    assert said.count("Stopping since valid_loss has not improved") == verbose
+    assert "initializ" not in said
 
 
 def test_the_bar_of_a_training_that_fails_ends_its_line(small, learnable, capsys):
