@@ -12,6 +12,8 @@ from arena_estimators.neural_network._heads import CrossHeads, SiameseHeads
 
 # bert.encoder.layer.3., gpt2 h.3., t5 block.3., llama layers.3.
 _LAYER = re.compile(r"(?:^|\.)(?:layers?|h|block|blocks)\.(\d+)\.")
+_EMBEDDING = re.compile(r"embed|^w[tp]e|relative_attention_bias")  # GPT-2's wte, MPNet's positions
+_RELATIVE, _THEIR_NORM = "encoder.rel_embeddings.weight", "encoder.LayerNorm."  # DeBERTa-v2's
 HEADS = {"siamese": SiameseHeads, "cross": CrossHeads}
 
 
@@ -91,6 +93,8 @@ def build_module(folder, *, architecture, pooling, attention, n_odd, n_even, n_c
 def depths(encoder):
     """Give for each parameter of an encoder the layer it belongs to; embeddings are in layer 0.
 
+    So are the positions that all layers read, where they are a table outside of the layers.
+
     Returns
     -------
     dict of str to int
@@ -102,7 +106,8 @@ def depths(encoder):
     deep, seen = {}, not layers  # ALBERT's and XLM's have no number: all are one layer
     for name in found:
         seen = seen or name in layers
-        before = not seen or "embed" in name or name.startswith(("wte", "wpe"))
+        norm = _RELATIVE in found and name.startswith(_THEIR_NORM)  # other families': after all
+        before = not seen or norm or _EMBEDDING.search(name)
         deep[name] = layers.get(name, 0 if before else last)
     return deep
 

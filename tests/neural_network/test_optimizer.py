@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
-from transformers import AlbertConfig, AutoModel, XLMConfig
+import tiny_encoders
+import torch
+from transformers import AlbertConfig, AutoModel, XLMConfig, XLMRobertaXLConfig
 
 from arena_estimators.neural_network._module import build_module, depths, freeze
 from arena_estimators.neural_network._optimizer import parameter_groups, rate_at
@@ -20,6 +22,36 @@ def test_layers_are_found_in_every_family(tiny, family):
     embeddings = encoder.get_input_embeddings().weight
     names = {name for name, parameter in encoder.named_parameters() if parameter is embeddings}
     assert {of[name] for name in names} == {0}
+
+
+@pytest.mark.parametrize("family", tiny_encoders.FAMILIES)
+def test_frozen_layers_give_what_they_gave(tiny, family):
+    """Also where they read tables of positions that all layers share, which other names have."""
+    encoder = build_module(tiny(family), **SHAPE).encoder
+    freeze(encoder, 1)
+    tokens = torch.arange(10, 40).reshape(1, -1)
+
+    def read():
+        with torch.inference_mode():
+            return encoder(tokens, output_hidden_states=True).hidden_states
+
+    before = read()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            if parameter.requires_grad:
+                parameter.add_(torch.rand(parameter.shape, generator=generator))
+    after = read()
+    assert torch.equal(before[1], after[1])
+    assert not torch.equal(before[-1], after[-1])
+
+
+def test_a_norm_after_all_layers_belongs_to_the_last():
+    """Whose name is that of the norm of DeBERTa-v2's positions."""
+    sizes = {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64}
+    encoder = AutoModel.from_config(XLMRobertaXLConfig(**sizes, vocab_size=99, num_hidden_layers=2))
+    of = depths(encoder)
+    assert of["encoder.LayerNorm.weight"] == of["encoder.LayerNorm.bias"] == 2
 
 
 @pytest.mark.parametrize("kind", [AlbertConfig, XLMConfig])
