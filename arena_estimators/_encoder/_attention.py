@@ -46,11 +46,12 @@ def supports_packing(model, config):
     return replaceable and config.model_type in _PACKING
 
 
-def require_packing(model, config):
-    """Refuse an encoder, or its class, that cannot read packed input."""
-    if not supports_packing(model, config):
+def require(attention, model, config):
+    """Refuse a way to attend that an encoder, or its class, does not have."""
+    possible = {"packed": supports_packing(model, config), "sdpa": model._supports_sdpa}
+    if not possible.get(attention, True):
         raise ArenaError(
-            f"attention='packed' is not possible for the family {config.model_type!r}; "
+            f"attention={attention!r} is not possible for the family {config.model_type!r}; "
             "pass attention='auto'."
         )
 
@@ -73,7 +74,7 @@ def can_pack(model, device, dtype):
 def enable(model, *, required=False):
     """Let a model take packed input beside padded input, where its family supports it."""
     if required:
-        require_packing(model, model.config)
+        require("packed", model, model.config)
     if supports_packing(model, model.config):
         model.set_attn_implementation(NAME)
 

@@ -109,8 +109,8 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
         not. "auto" does so when the training is long and the machine has Triton and a C compiler.
     attention : {"auto", "packed", "sdpa", "eager"}, default="auto"
         "auto" packs sequences end to end where encoder and GPU can, and otherwise pads sequences
-        of similar length; `verbose` says which. "packed" refuses encoders that cannot. "sdpa" and
-        "eager" always pad, and drop attention weights at random if the encoder is configured so.
+        of similar length; `verbose` says which. "packed" and "sdpa" refuse an encoder that cannot.
+        "sdpa" and "eager" always pad, and drop attention weights at random if it is so configured.
     validation_fraction : float, default=0.1
         Share of the prompts that is held out, with all their battles, to find the best epoch and
         the temperature. 0 holds nothing out, nor does a single prompt, or prompts that cannot be

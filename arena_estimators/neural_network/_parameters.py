@@ -6,7 +6,7 @@ from numbers import Integral, Real
 
 from skorch.callbacks import BatchScoring, Callback, EpochScoring, LRScheduler
 
-from arena_estimators._encoder._attention import require_packing
+from arena_estimators._encoder import _attention
 from arena_estimators._encoder._layout import TRUNCATIONS
 from arena_estimators._encoder._load import class_of, load_config, longest_input
 from arena_estimators._validation import Interval, StrOptions
@@ -67,8 +67,7 @@ def check_together(p, folder):
             raise ArenaError(f"{name}=True: expected {', '.join(map(str, allowed))}.")
     config = load_config(folder)
     check_length(p.max_length, config)
-    if p.attention == "packed":
-        require_packing(class_of(config), config)
+    _attention.require(p.attention, class_of(config), config)
     if p.gradient_checkpointing and not class_of(config).supports_gradient_checkpointing:
         raise ArenaError(
             f"gradient_checkpointing=True: the family {config.model_type!r} cannot do it."

@@ -444,6 +444,8 @@ def test_verbose_shows_progress(small, learnable, capsys):
     ("family", "parameters", "match"),
     [
         ("deberta-v2", {"attention": "packed"}, "attention='auto'"),
+        ("deberta-v2", {"attention": "sdpa"}, "attention='sdpa' is not possible.*='auto'"),
+        ("mpnet", {"attention": "sdpa"}, "attention='sdpa' is not possible.*='auto'"),
         ("mpnet", {"gradient_checkpointing": True}, "cannot do it"),
         ("bert", {"max_length": 5}, "too short"),
         ("bert", {"callbacks": [3]}, "skorch callbacks"),
