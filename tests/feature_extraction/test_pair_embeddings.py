@@ -9,7 +9,7 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.utils._param_validation import InvalidParameterError
-from tiny_encoders import make_tiny_encoder
+from tiny_encoders import FAMILIES, make_tiny_encoder
 
 from arena_estimators import swap
 from arena_estimators._encoder import _run
@@ -86,12 +86,15 @@ class TestBlocks:
 
 
 class TestEncoder:
-    @pytest.mark.parametrize("family", ["gpt2", "t5", "deberta-v2", "modernbert"])
-    def test_other_families(self, tmp_path, battles, family):
-        model = PairEmbeddings(make_tiny_encoder(family, tmp_path / family)).fit(battles)
-        output = model.transform(battles)
+    @pytest.mark.parametrize("family", FAMILIES)
+    def test_every_family(self, tmp_path, battles, encoded, family):
+        encoder = make_tiny_encoder(family, tmp_path / family)
+        output = PairEmbeddings(encoder, cache_dir=tmp_path / "vectors").fit_transform(battles)
         assert output.shape == (6, 32)
         assert np.abs(output[:2]).max() > 0.01
+        again = PairEmbeddings(encoder, cache_dir=tmp_path / "vectors").fit_transform(battles)
+        assert len(encoded) == 1
+        np.testing.assert_array_equal(again, output)
 
     def test_settings_reach_the_encoder(self, folder):
         text = "The quick brown fox jumps over the lazy dog. What is two plus two? "

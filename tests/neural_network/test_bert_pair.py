@@ -1,5 +1,6 @@
 import json
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -432,6 +433,7 @@ def test_verbose_shows_progress(small, learnable, capsys):
     said = capsys.readouterr()
     assert "padded" in said.out
     assert "pair/s" in said.err
+    assert re.search(r"/\d+ \[\d\d:\d\d<\d\d:\d\d, ", said.err)  # the time taken < the time left
     assert f"fit in {len(model.loss_curve_)} steps" in said.err
     assert "loss" in said.err
     model.predict(learnable[0])

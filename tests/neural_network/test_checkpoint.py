@@ -4,8 +4,12 @@ import os
 import pathlib
 import re
 import shutil
+import signal
+import subprocess
+import sys
 from unittest.mock import MagicMock, Mock
 
+import joblib
 import numpy as np
 import pytest
 import torch
@@ -95,6 +99,35 @@ def test_a_killed_fit_ends_with_the_same_weights(
     _assert_same(resumed, whole)
     assert re.search(r"continues after step \d+, from .*\.checkpoint", capsys.readouterr().out)
     assert list(tmp_path.iterdir()) == []
+
+
+KILLED = """
+import os, signal, sys
+import joblib
+from skorch.callbacks import Callback
+from arena_estimators.neural_network import _callbacks
+
+class Die(Callback):
+    def on_grad_computed(self, net, **kwargs):
+        if net.step_ == 4:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+_callbacks._SHARE = 0
+model, X, y = joblib.load(sys.argv[1])
+model.set_params(callbacks=[Die()]).fit(X, y)
+"""
+
+
+@pytest.mark.slow
+def test_a_process_that_the_system_kills_is_continued(tiny, learnable, whole, tmp_path):
+    """In the midst of a step, without a chance to tidy up."""
+    model = _make(tiny, checkpoint_dir=tmp_path / "checkpoints")
+    joblib.dump((model, *learnable), tmp_path / "fit.joblib")
+    command = [sys.executable, "-c", KILLED, tmp_path / "fit.joblib"]
+    ended = subprocess.run(command, timeout=300, capture_output=True, text=True)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr[-3000:]
+    assert len(_files(tmp_path / "checkpoints")) == 1
+    _assert_same(model.fit(*learnable), whole)
 
 
 # Whether so short a training from any seed beats the shares of the classes is not the question.

@@ -77,9 +77,12 @@ def test_parallel_jobs_on_a_gpu_are_refused_with_advice():
     assert _refusal("cuda") == ""
 
 
+@pytest.mark.parametrize("ties", [True, False])
 @pytest.mark.parametrize("kind", ["voting", "stacking", "calibrated", "pipeline", "blend"])
-def test_meta_estimators_take_it(small, learnable, kind):
+def test_meta_estimators_take_it(small, learnable, kind, ties):
     X, y = learnable
+    if not ties:
+        X, y = X[y != "tie"], y[y != "tie"]
     members = [("bert", small()), ("linear", make_arena_pipeline("linear"))]
     model = {
         "voting": lambda: VotingClassifier(members, voting="soft"),
@@ -89,9 +92,9 @@ def test_meta_estimators_take_it(small, learnable, kind):
         "pipeline": lambda: make_pipeline(NLTKCleaner(stop_words=None), small(n_epochs=4)),
     }[kind]()
     model.fit(X, np.asarray(y))
-    assert list(model.classes_) == ["model_a", "model_b", "tie"]
+    assert list(model.classes_) == ["model_a", "model_b", "tie"][: 3 if ties else 2]
     loss = log_loss(y, model.predict_proba(X))
-    assert loss < 1.0
+    assert loss < (1.0 if ties else 0.65)  # the shares alone: 1.09 and 0.69
 
 
 def test_it_does_not_mind_pandas_output(small, fitted, learnable):
