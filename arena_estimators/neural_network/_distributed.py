@@ -42,9 +42,8 @@ class _Several(Workers):
 
     def sum(self, value):
         if torch.is_tensor(value):
-            return self._accelerator.reduce(value, "sum")
-        tensor = torch.from_numpy(np.array(value)).to(self.device)
-        return self._accelerator.reduce(tensor, "sum").cpu().numpy()
+            return self._reduce(value)
+        return self._reduce(torch.from_numpy(np.array(value)).to(self.device)).cpu().numpy()
 
     def sum_gradients(self, parameters):
         group, size = [], 0
@@ -62,9 +61,22 @@ class _Several(Workers):
             self._sum_in_place(group)
 
     def _sum_in_place(self, tensors):
-        flat = self._accelerator.reduce(torch.cat([t.flatten() for t in tensors]), "sum")
+        flat = self._reduce(torch.cat([t.flatten() for t in tensors]))
         for tensor, part in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
             tensor.copy_(part.view_as(tensor))
+
+    def _reduce(self, tensor):
+        try:
+            return self._accelerator.reduce(tensor, "sum")
+        except RuntimeError as error:
+            if not isinstance(error, torch.distributed.DistError) and "gloo" not in str(error):
+                raise
+            raise ArenaError(
+                f"Another process has ended, or does something else ({error}). If it failed, its "
+                "own error says why. If not: all processes that `accelerate launch` or torchrun "
+                "starts must call `fit` and predict alike; what follows, such as writing a file, "
+                "may be left to one."
+            ) from error
 
 
 def join_workers(device):

@@ -26,6 +26,7 @@ SCRIPT = """
     import joblib, numpy as np, pandas as pd, torch
     from skorch.callbacks import Callback
     from arena_estimators import BertPairClassifier, swap
+    from arena_estimators.exceptions import ArenaError
     from arena_estimators.neural_network import _callbacks
 
     class Stop(Exception):
@@ -73,6 +74,11 @@ SCRIPT = """
     half = parameters | json.loads((folder / "half.json").read_text())
     curve = BertPairClassifier(**half).fit(X, y).loss_curve_.tolist()
     (folder / f"half{rank}.json").write_text(json.dumps(curve))
+    if rank == "0":
+        try:
+            model.predict_proba(X)
+        except ArenaError as error:
+            (folder / "alone.txt").write_text(str(error))
 """
 
 
@@ -144,6 +150,21 @@ def test_two_processes_equal_one(two, learnable, parameters):
     for rank in (0, 1):
         curve = json.loads((folder / f"half{rank}.json").read_text())
         np.testing.assert_allclose(curve, alone.loss_curve_, atol=1e-3)
+
+
+@pytest.mark.slow
+def test_who_predicts_alone_is_told_what_the_others_must_do(two):
+    folder, _ = two
+    said = (folder / "alone.txt").read_text()
+    assert said.startswith("Another process has ended")
+    assert "must call `fit` and predict alike" in said
+
+
+def test_other_errors_than_those_of_the_connection_are_not_explained():
+    pair = Pair()
+    pair.reduce = Mock(side_effect=RuntimeError("not enough memory"))
+    with pytest.raises(RuntimeError, match="^not enough memory$"):
+        _distributed._Several(pair).sum(3)
 
 
 def test_without_accelerate_the_error_says_what_to_install(monkeypatch):
