@@ -113,7 +113,7 @@ def missing(what, package, path, instead):
     """Build the error for NLTK data that is not on this machine."""
     return ResourceNotFoundError(
         f"{what} are not on this machine. With network, get them by: "
-        f"python -m nltk.downloader {package}. Without, copy {path} from a machine that has it "
-        f"into a folder and name that folder in the environment variable NLTK_DATA before Python "
+        f"python -m nltk.downloader {package}. Without, copy {path} from the NLTK data of another "
+        f"machine to FOLDER/{path} and set the environment variable NLTK_DATA=FOLDER before Python "
         f"starts. Or {instead}."
     )

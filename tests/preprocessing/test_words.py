@@ -114,6 +114,13 @@ def test_nothing_is_downloaded(said_without_data):
     assert "python -m nltk.downloader punkt_tab" in said
 
 
+@pytest.mark.parametrize("path", ["corpora/stopwords/tamil", "tokenizers/punkt_tab"])
+def test_missing_data_says_where_a_copy_must_lie(said_without_data, path):
+    (said,) = (said for said in said_without_data if path in said)
+    assert f"copy {path} from" in said
+    assert f"to FOLDER/{path} and set the environment variable NLTK_DATA=FOLDER" in said
+
+
 def test_a_language_comes_from_the_users_data(tmp_path):
     (tmp_path / "corpora" / "stopwords").mkdir(parents=True)
     (tmp_path / "corpora" / "stopwords" / "danish").write_text("og\ni\n", encoding="utf-8")
