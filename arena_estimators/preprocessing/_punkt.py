@@ -15,7 +15,7 @@ import functools
 import re
 import threading
 
-from arena_estimators.preprocessing._words import missing
+from arena_estimators.preprocessing._words import NOT_THERE, missing
 
 # The marks in front always end a word and never start one, so what follows them is a word anew.
 _PLAIN = re.compile(r"""(?:[^\s.?!]*[)";}\]*:@({\[])?((?:[^\W_]+(?:-[^\W_]+)*)?[.?!])""").fullmatch
@@ -32,7 +32,7 @@ def _load():
 
     try:
         return Sentences(PunktTokenizer("english"))
-    except LookupError:
+    except NOT_THERE:
         raise missing(
             "NLTK's punkt_tab sentence models",
             "punkt_tab",

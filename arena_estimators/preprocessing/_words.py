@@ -9,6 +9,7 @@ import gzip
 import importlib.resources
 import json
 import threading
+import zipfile
 
 from arena_estimators.exceptions import ArenaError, ResourceNotFoundError
 
@@ -18,6 +19,8 @@ LANGUAGES = tuple(
     finnish french german greek hebrew hinglish hungarian indonesian italian kazakh nepali
     norwegian portuguese romanian russian slovene spanish swedish tajik tamil turkish""".split()
 )
+# What NLTK raises for data that are missing, or whose download broke off.
+NOT_THERE = (LookupError, OSError, zipfile.BadZipFile)
 _LOCK = threading.Lock()
 PARTS_OF_SPEECH = ("n", "v", "a", "r")
 
@@ -100,7 +103,7 @@ def _nltk_stop_words(language):
 
     try:
         return frozenset(stopwords.words(language))
-    except (LookupError, OSError):
+    except NOT_THERE:
         raise missing(
             f"NLTK's stop words for {language!r}",
             "stopwords",
@@ -112,7 +115,7 @@ def _nltk_stop_words(language):
 def missing(what, package, path, instead):
     """Build the error for NLTK data that is not on this machine."""
     return ResourceNotFoundError(
-        f"{what} are not on this machine. With network, get them by: "
+        f"{what} are not, or not whole, on this machine. With network, get them by: "
         f"python -m nltk.downloader {package}. Without, copy {path} from the NLTK data of another "
         f"machine to FOLDER/{path} and set the environment variable NLTK_DATA=FOLDER before Python "
         f"starts. Or {instead}."

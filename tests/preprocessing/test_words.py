@@ -121,6 +121,18 @@ def test_missing_data_says_where_a_copy_must_lie(said_without_data, path):
     assert f"to FOLDER/{path} and set the environment variable NLTK_DATA=FOLDER" in said
 
 
+def test_a_download_that_broke_off_is_missing(tmp_path):
+    for package in ("corpora/stopwords", "tokenizers/punkt_tab"):
+        file = tmp_path / f"{package}.zip"
+        file.parent.mkdir()
+        file.write_bytes(b"PK\3\4 the first bytes of an archive")
+    code = "refused(stop_words='tamil'); refused(tokenizer='punkt')"
+    code = WITHOUT_DATA.replace("path = []", f"path = [{str(tmp_path)!r}]") + code
+    said = run_with_data(code, ".").splitlines()
+    assert "python -m nltk.downloader stopwords" in said[0]
+    assert "python -m nltk.downloader punkt_tab" in said[1]
+
+
 def test_a_language_comes_from_the_users_data(tmp_path):
     (tmp_path / "corpora" / "stopwords").mkdir(parents=True)
     (tmp_path / "corpora" / "stopwords" / "danish").write_text("og\ni\n", encoding="utf-8")
