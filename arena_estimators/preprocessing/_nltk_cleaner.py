@@ -59,9 +59,9 @@ class NLTKCleaner(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap_outpu
         Whether to keep tokens without any letter or digit. The usual line keeps them.
     n_jobs : int, default=None
         Number of processes, as in joblib, this one among them. While others must be started it
-        cleans five million characters alone (with "punkt", whose processes import NLTK, twenty
-        million). Each learns chunks for itself, so where less than five million more are left for
-        each, repeats included, fewer take part.
+        cleans five million characters alone (twenty with "punkt", whose processes import NLTK, two
+        and a half with "tweet", which is slow). Each learns chunks for itself, so where less than
+        five million more are left for each, repeats included, fewer take part.
 
     Attributes
     ----------

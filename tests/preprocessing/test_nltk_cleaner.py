@@ -286,6 +286,14 @@ def test_processes_that_must_be_started_get_less():
     assert 400 < own - max(others) < 430
 
 
+def test_the_docstring_says_how_much_this_process_then_cleans_alone():
+    alone = {name: part * _columns._WORTH_A_PROCESS for name, part in _columns._BEHIND.items()}
+    assert alone == {"treebank": 5_000_000, "punkt": 20_000_000, "tweet": 2_500_000}
+    said = " ".join(NLTKCleaner.__doc__.split())
+    assert "cleans five million characters alone (twenty with" in said
+    assert 'two and a half with "tweet"' in said
+
+
 def test_joblib_is_asked_whether_processes_must_be_started():
     get_reusable_executor().shutdown()
     assert _columns._must_start()
