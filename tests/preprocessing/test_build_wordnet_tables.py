@@ -4,6 +4,7 @@ import json
 import pathlib
 
 import pytest
+from cleaning_reference import need
 
 SCRIPT = pathlib.Path(__file__).parents[2] / "tools" / "build_wordnet_tables.py"
 
@@ -41,3 +42,19 @@ def test_a_folder_without_wordnet_is_refused(script, tmp_path, capsys):
     with pytest.raises(SystemExit):
         script.main([str(tmp_path)])
     assert "holds no index.noun" in capsys.readouterr().err
+
+
+def test_the_shipped_tables_are_what_the_script_makes_of_wordnet(script, tmp_path):
+    need("corpora/wordnet")
+    from nltk.corpus import wordnet
+
+    for name in script.FILE_OF.values():
+        for file in (f"index.{name}", f"{name}.exc"):
+            with wordnet.open(file) as lines:
+                (tmp_path / file).write_text(lines.read(), encoding="ascii")
+    script.main([str(tmp_path), "--out", str(tmp_path)])
+    assert script._read(tmp_path / "english.json.gz") == script._read(
+        script.TABLES / "english.json.gz"
+    )
+    made, shipped = [folder / "LICENSE.wordnet" for folder in (tmp_path, script.TABLES)]
+    assert made.read_text(encoding="ascii") == shipped.read_text(encoding="ascii")
