@@ -199,6 +199,25 @@ def test_bad_battles(battles):
         NLTKCleaner().transform(battles)
 
 
+def test_what_is_refused_leaves_everything_as_it_was(battles):
+    cleaner = NLTKCleaner().fit(battles)
+    before, expected = pickle.dumps(cleaner), cleaner.transform(battles)
+    bad = battles.assign(response_b=[*battles.response_b[:-1], 3])  # all before it could be cleaned
+    kept = bad.copy(deep=True)
+    for method in (cleaner.transform, cleaner.fit, cleaner.fit_transform):
+        with pytest.raises(BattlesError, match="response_b"):
+            method(bad)
+    assert_frame_equal(bad, kept)
+    assert pickle.dumps(cleaner) == before
+    assert_frame_equal(cleaner.transform(battles), expected)
+
+
+def test_nothing_is_learned(battles):
+    other = battles.assign(response_a="Quite other words, which nobody wrote!")
+    cleaned = NLTKCleaner().fit(other).transform(battles)
+    assert_frame_equal(cleaned, NLTKCleaner().fit(battles).transform(battles))
+
+
 def test_state_is_small(battles):
     cleaner = NLTKCleaner().fit(battles)
     cleaner.transform(pd.concat([battles] * 100))
@@ -284,14 +303,6 @@ def test_processes_that_must_be_started_get_less():
     assert own + sum(others) == 1000
     assert 190 < min(others) <= max(others) < 200
     assert 400 < own - max(others) < 430
-
-
-def test_the_docstring_says_how_much_this_process_then_cleans_alone():
-    alone = {name: part * _columns._WORTH_A_PROCESS for name, part in _columns._BEHIND.items()}
-    assert alone == {"treebank": 5_000_000, "punkt": 20_000_000, "tweet": 2_500_000}
-    said = " ".join(NLTKCleaner.__doc__.split())
-    assert "cleans five million characters alone (twenty with" in said
-    assert 'two and a half with "tweet"' in said
 
 
 def test_joblib_is_asked_whether_processes_must_be_started():
