@@ -214,8 +214,8 @@ def test_what_is_refused_leaves_everything_as_it_was(battles):
 
 def test_nothing_is_learned(battles):
     other = battles.assign(response_a="Quite other words, which nobody wrote!")
-    cleaned = NLTKCleaner().fit(other).transform(battles)
-    assert_frame_equal(cleaned, NLTKCleaner().fit(battles).transform(battles))
+    output = NLTKCleaner().fit(other).transform(battles)
+    assert_frame_equal(output, NLTKCleaner().fit(battles).transform(battles))
 
 
 def test_state_is_small(battles):
