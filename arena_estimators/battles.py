@@ -13,6 +13,10 @@ from arena_estimators.exceptions import BattlesError, LabelsError
 PROMPT, RESPONSE_A, RESPONSE_B = COLUMNS = ("prompt", "response_a", "response_b")
 GROUP = "prompt_group"  # a column that says which battles no split may part
 CLASSES = ("model_a", "model_b", "tie")
+_EXPECTED = (
+    "Expected text, None, or a list or tuple of turns, each text or None. load_arena reads frames "
+    "of other kinds."
+)
 
 
 def swap(X):
@@ -134,13 +138,10 @@ def check_battles(X, *, columns=COLUMNS, name="X"):
         if pd.api.types.infer_dtype(values, skipna=True) in ("string", "empty"):
             continue
         for position, cell in enumerate(values.array):
-            found = _not_text(cell)
-            if found:
-                raise BattlesError(
-                    f"{name} has {found} in column {column!r}, row {position} "
-                    f"(index {X.index.tolist()[position]!r}). Expected text, None, or a list or "
-                    "tuple of turns, each text or None. load_arena reads frames of other kinds."
-                )
+            if found := _not_text(cell):
+                label = X.index.tolist()[position]
+                place = f"column {column!r}, row {position} (index {label!r})"
+                raise BattlesError(f"{name} has {found} in {place}. {_EXPECTED}")
     return X
 
 
@@ -237,6 +238,8 @@ def text_of(cell, separator="\n\n"):
         return cell
     if isinstance(cell, list | tuple):
         return separator.join(turn for turn in cell if turn)
+    if not _is_missing(cell):
+        raise BattlesError(f"There is {_not_text(cell)}. {_EXPECTED}")
     return ""
 
 
@@ -254,6 +257,11 @@ def texts(column, separator="\n\n"):
     -------
     list of str
         Null and empty turns add nothing, missing cells are empty text.
+
+    Raises
+    ------
+    BattlesError
+        If a cell is of another kind, such as the arrays of a parquet file that pandas has read.
 
     Examples
     --------

@@ -276,6 +276,12 @@ def test_turns_and_texts():
     assert texts(["a", None, [None], float("nan")]) == ["a", "", "", ""]
 
 
+def test_cells_of_other_kinds_are_no_empty_text():
+    """As `pandas.read_parquet` gives lists of turns."""
+    with pytest.raises(BattlesError, match="cell of type ndarray .* Expected text, None, or a lis"):
+        texts([np.array(["Hi"], dtype=object)])
+
+
 @pytest.mark.parametrize(
     "transformer",
     [PairTfidfVectorizer(), PairStyleFeatures(), NLTKCleaner()],
