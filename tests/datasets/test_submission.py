@@ -215,6 +215,12 @@ def test_a_packed_file_may_be_named_in_capitals(tmp_path, frame):
     assert read.id.tolist() == [9, 4, 7]
 
 
+def test_a_packed_file_unpacks_to_its_own_name(tmp_path, frame):
+    write_submission(frame, tmp_path / "submission.csv.gz")
+    packed = (tmp_path / "submission.csv.gz").read_bytes()
+    assert packed[10:].startswith(b"submission.csv\0")  # the name in the header of gzip
+
+
 def test_the_new_file_is_written_beside_the_old_one(tmp_path, frame, monkeypatch):
     moved, replace = [], os.replace
     monkeypatch.setattr(os, "replace", lambda old, new: moved.append(old) or replace(old, new))
