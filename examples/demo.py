@@ -12,7 +12,7 @@ from submit_baseline import CV, run
 from submit_files import MADE_OUT, OUT, check_paths, read_test, read_train, start
 
 TRAIN, TEST = "data/train.csv", "data/test.csv"
-MODEL = "models/linear.joblib"
+MODEL, MADE_MODEL = "models/linear.joblib", "models/made_linear.joblib"
 
 
 def main():
@@ -21,15 +21,16 @@ def main():
     # A model of synthetic battles says nothing about real ones.
     test_file = TEST if train_file and os.path.exists(TEST) else None
     test = read_test(test_file, 500)
-    # submission.csv shows how one looks, unless it is there and of other battles.
+    # submission.csv shows how one looks, unless it is there and of other battles, as is its model.
     out = OUT if test_file or (train_file is None and may_replace(OUT, test.id)) else MADE_OUT
-    check_paths(out, MODEL)
+    model = MODEL if train_file or out == OUT else MADE_MODEL
+    check_paths(out, model)
     if train_file is None:
         print("No data/train.csv here: all battles are synthetic. Put the competition's files")
         print("into data/ and run this again for real ones.\n", flush=True)
     elif test_file is None:
         print("No data/test.csv here: predictions are for synthetic battles.\n", flush=True)
-    run(read_train(train_file, 4000, CV), test, out, MODEL)
+    run(read_train(train_file, 4000, CV), test, out, model)
 
 
 def may_replace(path, ids):

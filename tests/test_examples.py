@@ -121,7 +121,7 @@ def test_the_demo_takes_what_is_in_data_but_no_real_test_for_a_made_train(
     assert joblib.load("models/linear.joblib").classes_.tolist() == ["model_a", "model_b", "tie"]
 
 
-def test_the_demo_replaces_its_own_submission_alone(example):
+def test_the_demo_replaces_its_own_submission_and_model_alone(example):
     example("demo")
     first = pathlib.Path("submission.csv").read_bytes()
     example("demo")
@@ -129,9 +129,12 @@ def test_the_demo_replaces_its_own_submission_alone(example):
     assert not pathlib.Path("made_submission.csv").exists()
     real = f"{','.join(COLUMNS)}\n136060,0.5,0.25,0.25\n"
     pathlib.Path("submission.csv").write_text(real)
+    pathlib.Path("models/linear.joblib").write_bytes(b"\x80 of real battles")
     example("demo")
     assert pathlib.Path("submission.csv").read_text() == real
     check_submission("made_submission.csv", 100)
+    assert pathlib.Path("models/linear.joblib").read_bytes() == b"\x80 of real battles"
+    assert pathlib.Path("models/made_linear.joblib").exists()
 
 
 def test_the_demo_says_what_it_does_before_it_does_it(example, monkeypatch, capsys):
