@@ -25,6 +25,7 @@ from arena_estimators.exceptions import ArenaError
 N_TEST = 100
 OUT, MADE_OUT = "submission.csv", "made_submission.csv"  # what is made replaces nothing
 SUBMISSION = ",".join(["id", *(f"winner_{name}" for name in CLASSES)])
+PACKED = b"x\x1fB\xfd]"  # how what joblib packs begins: zlib, gzip, bz2, xz, lzma
 LEAST = 30  # battles that folds are made of
 HIDDEN_TEST = 25_000  # battles in the competition's hidden file, which may take nine hours
 SAMPLE, FEW = 256, 50  # battles to measure the speed with; fewer tell nothing
@@ -91,7 +92,7 @@ def check_paths(out, model, *, reads_model=False):
     if model is not None:
         if not (reads_model and os.path.isfile(model)):
             check_writable("--model", model)
-        check_model(model)
+        check_model(model, PACKED if reads_model else b"")
 
 
 def check_replaced(out):
@@ -108,12 +109,15 @@ def check_replaced(out):
         raise SystemExit(f"--out {out} is there already and no submission; it would be lost.")
 
 
-def check_model(path):
-    """Stop if the file to write is there and no model, as `save` begins one, but perhaps data."""
+def check_model(path, packed=b""):
+    """Stop if the file to write is there and no model, as `save` begins one, but perhaps data.
+
+    Where it is only read, it may begin as `packed` ones do, too.
+    """
     if not os.path.isfile(path):
         return
     with one_line("--model: "), open(path, "rb") as file:
-        if file.read(1) not in (b"", b"\x80"):
+        if file.read(1) not in b"\x80" + packed:
             raise SystemExit(f"--model {path} is there already and no model; it would be lost.")
 
 

@@ -87,6 +87,13 @@ def test_a_model_that_is_only_read_may_be_where_nothing_can_be_written(main, mon
         main(["--model", "m.joblib"])
 
 
+@pytest.mark.parametrize("kind", ["zlib", "gzip", "bz2", "xz", "lzma"])
+def test_a_model_that_joblib_packed_is_read(main, kind):
+    joblib.dump("text", "m.joblib", compress=(kind, 1))
+    with pytest.raises(SystemExit, match="m.joblib holds a str; expected a BertPairClassifier"):
+        main(["--model", "m.joblib"])
+
+
 @pytest.mark.parametrize(
     ("option", "value"),
     [("--learning-rate", "0"), ("--random-state", "-1"), ("--batch-tokens", "0")],
