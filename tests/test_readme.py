@@ -14,6 +14,7 @@ from competition_files import write_competition_files
 
 from arena_estimators import load_arena
 from arena_estimators.battles import texts
+from arena_estimators.exceptions import FileFormatError
 
 README = pathlib.Path(__file__).parent.parent / "README.md"
 SHORTER = {"PromptGroupKFold(5": "PromptGroupKFold(2", "[256, 512]": "[16, 24]"}
@@ -92,3 +93,21 @@ def test_the_page_on_battles_exchanges_half_of_the_chosen_responses(tmp_path, mo
     winners = np.where(y == "model_a", X.response_a, X.response_b)
     assert winners.tolist() == pairs["chosen"]
     assert (X.response_a != X.response_b).all()
+
+
+def test_the_page_on_battles_reads_chosen_and_rejected_conversations(tmp_path, monkeypatch):
+    page = (README.parent / "docs/battles.rst").read_text(encoding="utf-8")
+    code = textwrap.dedent(re.search(r"exchanged as above::\n\n((?:    .*\n|\n)+)", page)[1])
+    monkeypatch.chdir(tmp_path)
+    asked = {"role": "user", "content": "Why?"}
+    talks = {
+        name: [[asked, {"role": "assistant", "content": name}]] for name in ("chosen", "rejected")
+    }
+    pairs = pd.DataFrame({"prompt": ["Why?"], **talks})
+    pairs.to_parquet("pairs.parquet")
+    names = {"load_arena": load_arena, "pd": pd}
+    exec(compile(code, "battles.rst", "exec"), names)
+    assert names["X"].loc[0].tolist() == [["Why?"], ["chosen"], ["rejected"]]
+    renamed = pairs.rename(columns={"chosen": "response_a", "rejected": "response_b"})
+    with pytest.raises(FileFormatError, match="not text.*read from conversation_a and con"):
+        load_arena(renamed)

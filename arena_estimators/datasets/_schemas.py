@@ -117,10 +117,12 @@ class Schema:
         writable = isinstance(turn, bool | int | float) and abs(turn) < inf
         if writable and self.non_text == "json":
             return json.dumps(turn)
-        hint = "; non_text='json' keeps true, false and numbers as their JSON text"
-        raise _CellError(
-            f"{turn!r:.60}, which is not text. Expected text or null" + (hint if writable else "")
-        )
+        hint = ""
+        if writable:
+            hint = "; non_text='json' keeps true, false and numbers as their JSON text"
+        elif isinstance(turn, dict) and {"role", "content"} <= turn.keys():
+            hint = "; whole conversations are read from conversation_a and conversation_b alone"
+        raise _CellError(f"{turn!r:.60}, which is not text. Expected text or null{hint}")
 
     def _from_conversations(self, columns, rows):
         sides = {
