@@ -22,6 +22,7 @@ from arena_estimators.utils.estimator_checks import (
     battle_checks,
     check_bad_input,
     check_bad_labels,
+    check_clone_and_set_params,
     check_set_output,
     check_swap_equivariance,
     check_swap_of_transformed,
@@ -365,6 +366,16 @@ def test_a_misspelt_check_is_not_passed_over():
 
 def test_a_step_that_names_its_columns_when_fitted_passes():
     check_set_output(make_pipeline(PairStyleFeatures(), MaxAbsScaler()))
+
+
+@pytest.mark.parametrize("parameter", [object(), np.random.RandomState(0)])
+def test_a_parameter_may_print_where_in_memory_it_lies(parameter):
+    class Parametrised(PairStyleFeatures):
+        def __init__(self, blocks="difference", *, parameter=None):
+            super().__init__(blocks)
+            self.parameter = parameter
+
+    check_clone_and_set_params(Parametrised(parameter=parameter))
 
 
 def test_the_checks_say_what_was_not_refused():

@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import re
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,11 @@ def seeded(estimator):
     estimator = clone(estimator)
     seeds = [name for name in estimator.get_params() if name.split("__")[-1] == "random_state"]
     return estimator.set_params(**dict.fromkeys(seeds, 0))
+
+
+def shown(estimator):
+    """Give what is printed, without where in memory a parameter lies: its copy lies elsewhere."""
+    return re.sub(r" at 0x[0-9A-Fa-f]+", "", repr(estimator))
 
 
 def fit_clone(estimator, data=None):

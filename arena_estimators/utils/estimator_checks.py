@@ -35,6 +35,7 @@ from arena_estimators.utils._testing import (
     raises,
     sample_battles,
     seeded,
+    shown,
     take,
 )
 
@@ -125,7 +126,7 @@ def check_init_only_assigns(estimator):
 def check_clone_and_set_params(estimator):
     """Clones have equal parameters, and set_params undoes itself."""
     copied = clone(estimator)
-    assert repr(copied) == repr(estimator)
+    assert shown(copied) == shown(estimator)
     before = copied.get_params(deep=False)
     copied.set_params(**before)
     assert all(copied.get_params(deep=False)[name] is before[name] for name in before)
