@@ -309,8 +309,10 @@ def _one_hot(y):
         y = y.astype(np.int64)  # scikit-learn takes text alone for labels in an object array
     check_classification_targets(y)
     classes, codes = np.unique(y, return_inverse=True)
-    if classes.dtype.kind in "OU" and set(classes) & set(CLASSES):
-        classes, codes = check_labels(y)  # the arena's own labels: a misspelt one is named
+    # Of the arena's own labels a misspelt one is named; the tie may be the last of three others.
+    own = CLASSES[:2] if classes[2:].tolist() == ["tie"] else CLASSES
+    if classes.dtype.kind in "OU" and set(classes) & set(own):
+        classes, codes = check_labels(y)
     if len(classes) not in (2, 3):
         raise ArenaError(
             f"A battle has two classes (a, b) or three (a, b, tie); y contains {len(classes)} "

@@ -113,7 +113,8 @@ def test_any_sorted_labels_mean_a_b_and_tie():
     D, y = draw()
     codes = np.unique(y, return_inverse=True)[1]
     expected = DavidsonClassifier().fit(D, y).coef_
-    for labels in (codes, codes * 10 - 3, np.array(["x", "y", "z"])[codes]):
+    texts = [np.array(names)[codes] for names in (["x", "y", "z"], ["left", "right", "tie"])]
+    for labels in (codes, codes * 10 - 3, *texts):
         np.testing.assert_array_equal(DavidsonClassifier().fit(D, labels).coef_, expected)
 
 
@@ -121,6 +122,9 @@ def test_any_sorted_labels_mean_a_b_and_tie():
     ("y", "match"),
     [
         (["model_a", "tie", "tie"], "needs both"),
+        (["model_a", "right", "tie"], "Unknown label 'right'"),
+        (["left", "tie", "tie"], "Unknown label 'left'"),
+        (["tie", "x", "y"], "Unknown label 'x'"),
         (["a", "a", "a"], "contains 1 class"),
         ([1, 2, 3, 4], "contains 4 classes"),
         ([[0.5, 0.6, 0.1]] * 3, "sum to one"),
