@@ -4,6 +4,7 @@ import importlib.util
 from numbers import Integral
 
 import numpy as np
+from sklearn.base import OneToOneFeatureMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.decomposition import TruncatedSVD
 from sklearn.ensemble import (
@@ -98,8 +99,9 @@ def make_arena_pipeline(kind="linear", *, n_jobs=None, random_state=None):
         odd = "difference", "ratio", "tanh", "interaction"
         every = "difference", "ratio", "absolute", "sum", "similarity", "prompt"
         words = PairTfidfVectorizer(ngram_range=(1, 2), min_df=10, sublinear_tf=True)
+        same = OneToOneFeatureMixin.get_feature_names_out
         clip = FunctionTransformer(
-            np.clip, kw_args={"a_min": -2.5, "a_max": 2.5}, feature_names_out="one-to-one"
+            np.clip, kw_args={"a_min": -2.5, "a_max": 2.5}, feature_names_out=same
         )
         scaled = make_pipeline(PairStyleFeatures(odd), StandardScaler(with_mean=False), clip)
         linear_features = FeatureUnion(
@@ -156,6 +158,7 @@ def make_arena_pipeline(kind="linear", *, n_jobs=None, random_state=None):
     The composition of `"linear"`, typed by hand:
 
     >>> import numpy as np
+    >>> from sklearn.base import OneToOneFeatureMixin
     >>> from sklearn.pipeline import FeatureUnion, make_pipeline
     >>> from sklearn.preprocessing import FunctionTransformer, StandardScaler
     >>> from arena_estimators import DavidsonClassifier, PairStyleFeatures, PairTfidfVectorizer
@@ -164,7 +167,9 @@ def make_arena_pipeline(kind="linear", *, n_jobs=None, random_state=None):
     ...     PairStyleFeatures(("difference", "ratio", "tanh", "interaction")),
     ...     StandardScaler(with_mean=False),
     ...     FunctionTransformer(
-    ...         np.clip, kw_args={"a_min": -2.5, "a_max": 2.5}, feature_names_out="one-to-one"
+    ...         np.clip,
+    ...         kw_args={"a_min": -2.5, "a_max": 2.5},
+    ...         feature_names_out=OneToOneFeatureMixin.get_feature_names_out,
     ...     ),
     ... )
     >>> by_hand = make_pipeline(
@@ -190,9 +195,11 @@ def _style():
 
 
 def _clip():
-    # Style has long tails: the hundredth line says less than the second.
+    # Style has long tails: the hundredth line says less than the second. "one-to-one" would give
+    # names before `fit`, of which scikit-learn cannot draw the diagram of a fitted ensemble.
+    same = OneToOneFeatureMixin.get_feature_names_out
     return FunctionTransformer(
-        np.clip, kw_args={"a_min": -2.5, "a_max": 2.5}, feature_names_out="one-to-one"
+        np.clip, kw_args={"a_min": -2.5, "a_max": 2.5}, feature_names_out=same
     )
 
 

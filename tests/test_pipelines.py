@@ -13,8 +13,10 @@ import pytest
 from sklearn import config_context
 from sklearn.base import BaseEstimator, clone
 from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import VotingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
+from sklearn.utils import estimator_html_repr
 from sklearn.utils._param_validation import InvalidParameterError
 
 from arena_estimators import (
@@ -38,6 +40,7 @@ NEEDS_MINILM = pytest.mark.skipif(
 IMPORTS = """
 import numpy as np
 from lightgbm import LGBMClassifier
+from sklearn.base import OneToOneFeatureMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.decomposition import TruncatedSVD
 from sklearn.ensemble import RandomForestClassifier, StackingClassifier
@@ -195,6 +198,13 @@ def test_the_docstring_shows_what_each_kind_is():
     exec(IMPORTS + textwrap.dedent(lines), names)
     for kind in ("boosting", "forest", "kernel", "svm", "embedding", "ensemble"):
         assert described(names[kind]) == described(make_arena_pipeline(kind)), kind
+
+
+@pytest.mark.parametrize("kind", ["linear", "kernel", "svm"])
+def test_a_notebook_shows_a_fitted_ensemble_of_it(kind):
+    vote = VotingClassifier([(kind, make_arena_pipeline(kind))])
+    vote.classes_ = ["model_a", "model_b", "tie"]  # fitted; it shows members as given
+    assert "FunctionTransformer" in estimator_html_repr(vote)
 
 
 def described(model):
