@@ -8,6 +8,7 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 
 from arena_estimators import (
+    BlendingClassifier,
     DavidsonClassifier,
     PairTfidfVectorizer,
     PromptGroupKFold,
@@ -26,6 +27,7 @@ def _words():
     [
         lambda X, y: _words().fit(X, y),
         lambda X, y: SwapSymmetricClassifier(_words()).fit(X, y),
+        lambda X, y: BlendingClassifier([("words", _words())], verbose=True).fit(X, y),
         lambda X, y: cross_val_score(_words(), X, y, cv=PromptGroupKFold(2)),
         lambda X, y: DavidsonClassifier("auto").fit(np.eye(len(X)), y, np.full(len(X), 1e-3)),
         lambda X, y: DavidsonClassifier(max_iter=1).fit(np.eye(len(X)), y),
