@@ -169,8 +169,8 @@ def interval(difference, groups, n_boot=2000, seed=0):
     return np.quantile(sums[draws].sum(1) / counts[draws].sum(1), [0.025, 0.975])
 
 
-def difference(row, reference, groups):
-    """Say by how much a row's loss is higher than another's, with the interval of 95 %."""
-    gap = row["losses"] - reference["losses"]
+def difference(losses, reference, groups):
+    """Say by how much losses are higher than others, with the interval of 95 %."""
+    gap = losses - reference
     low, high = interval(gap, np.unique(groups, return_inverse=True)[1])
     return f"{gap.mean():+.4f} ({low:+.4f} to {high:+.4f})"

@@ -81,7 +81,8 @@ def main(argv=None):
         kind = ROWS[name][0]
         cells = {"features": name, "log loss": f"{row['losses'].mean():.4f}"}
         if kind in found:
-            gap = _rows.difference(row, found[kind], groups[row["tested"]])
+            reference = found[kind]["losses"]
+            gap = _rows.difference(row["losses"], reference, groups[row["tested"]])
             cells["minus the whole (95 %)"] = "" if name == kind else gap
         rows.append(cells | {"fit, s a fold": float(row["fit"])})
     tested = len(row["tested"]) if rows else 0

@@ -23,9 +23,8 @@ from arena_estimators import (
     make_arena_pipeline,
     prompt_groups,
 )
-from benchmarks import _battles
+from benchmarks import _battles, _rows
 from benchmarks._harness import data_folder, report
-from benchmarks._rows import interval
 from benchmarks.bench_search import some
 
 N_BATTLES = 2000
@@ -86,14 +85,13 @@ MODELS = {
 def evaluate(make, X, y, train_y):
     """Predict every battle out of fold; give the loss of each and the seconds of a fit."""
     losses = np.empty(len(y))
-    codes = np.unique(y, return_inverse=True)[1]
     seconds = 0.0
     for train, test in _battles.CV.split(X):
         start = time.process_time()
         model = make().fit(X.iloc[train], train_y[train])
         seconds += time.process_time() - start
         proba = model.predict_proba(X.iloc[test])
-        losses[test] = -np.log(proba[np.arange(len(test)), codes[test]])
+        losses[test] = _rows.losses_of(proba, model.classes_, y[test])
     return losses, seconds / 5
 
 
@@ -107,9 +105,7 @@ def table(name, models, X, y, note):
         losses[model], seconds = evaluate(make, X, y, noisy if with_noise else y)
         row = {"model": model, "log loss": float(losses[model].mean()), "CPU s a fit": seconds}
         if base:
-            difference = losses[model] - losses[base]
-            low, high = interval(difference, groups)
-            row["difference"] = f"{difference.mean():+.4f} ({low:+.4f} to {high:+.4f})"
+            row["difference"] = _rows.difference(losses[model], losses[base], groups)
             row["compared with"] = base
         rows.append(row)
         print(row, flush=True)

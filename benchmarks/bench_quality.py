@@ -74,7 +74,7 @@ def main(argv=None):
     for name, row in found.items():
         cells = {"model": name, "log loss": f"{row['losses'].mean():.4f}"}
         if "linear" in found:
-            gap = _rows.difference(row, found["linear"], groups[tested])
+            gap = _rows.difference(row["losses"], found["linear"]["losses"], groups[tested])
             cells["minus linear (95 %)"] = "" if name == "linear" else gap
         cells |= {"fit, s a fold": float(row["fit"]), "predict, s a fold": float(row["predict"])}
         cells |= {"all, s": round(float(row["seconds"])), "peak, MiB": round(float(row["peak"]))}

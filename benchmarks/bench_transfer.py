@@ -66,8 +66,8 @@ def main(argv=None):
                 key = f"{votes} {taught}"
                 row[f"trained on {title}"] = f"{losses[key].mean():.4f}"
                 if "class prior" in found and name != "class prior":
-                    pair = ({"losses": f[key]} for f in (losses, found["class prior"]))
-                    row[f"{title}: minus prior"] = _rows.difference(*pair, groups)
+                    gap = _rows.difference(losses[key], found["class prior"][key], groups)
+                    row[f"{title}: minus prior"] = gap
             rows.append(row | {"all, s": round(float(losses["seconds"])), "n": len(groups)})
     report(options.table, rows, "Trained on the votes: 5 folds grouped by prompt.")
     _rows.finish(options)

@@ -32,8 +32,7 @@ def test_the_interval_is_of_prompts_drawn_again_and_of_a_mean_over_battles():
 
 
 def test_a_difference_is_positive_where_the_row_loses_more():
-    row, reference = {"losses": np.array([2.0, 3.0])}, {"losses": np.array([1.0, 2.0])}
-    said = _rows.difference(row, reference, np.array([7, 3]))
+    said = _rows.difference(np.array([2.0, 3.0]), np.array([1.0, 2.0]), np.array([7, 3]))
     assert said == "+1.0000 (+1.0000 to +1.0000)"
 
 
