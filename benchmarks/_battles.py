@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from arena_estimators import DavidsonClassifier, PromptGroupKFold, load_arena
+from arena_estimators import DavidsonClassifier, PromptGroupKFold, load_arena, prompt_groups
 from arena_estimators.battles import COLUMNS, texts
 
 CV = PromptGroupKFold(5, shuffle=True, random_state=0)
@@ -22,6 +22,14 @@ def read(folder, name="judge_unique"):
     """Read one of the parquet files as X and y."""
     data = load_arena(folder / f"{name}.parquet")
     return data.X, data.y
+
+
+def some(X, y, n_battles):
+    """Take prompts with all their battles, about as many as asked for."""
+    groups = prompt_groups(X)
+    order = np.random.default_rng(0).permutation(groups.max() + 1)
+    rows = np.flatnonzero(np.isin(groups, order[: len(order) * n_battles // len(X)]))
+    return X.iloc[rows], y[rows]
 
 
 def length_gap(X):

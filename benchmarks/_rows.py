@@ -15,7 +15,6 @@ from tqdm import tqdm
 from arena_estimators import swap_inconsistency
 from benchmarks import _battles
 from benchmarks._harness import RESULTS, add_data, in_fresh_process
-from benchmarks.bench_search import some
 
 EXTRA = {
     "--all": {"action": "store_true", "help": "also what takes hours without a GPU"},
@@ -66,7 +65,7 @@ def arguments(argv, table, rows, description, extra=()):
 def read(options, name="judge_unique"):
     """Read the battles the options ask for."""
     X, y = _battles.read(options.data, name)
-    return some(X, y, options.battles) if options.battles else (X, y)
+    return _battles.some(X, y, options.battles) if options.battles else (X, y)
 
 
 def measure(options, rows, function, unfit=None):

@@ -25,7 +25,6 @@ from arena_estimators import (
 )
 from benchmarks import _battles, _rows
 from benchmarks._harness import data_folder, report
-from benchmarks.bench_search import some
 
 N_BATTLES = 2000
 
@@ -125,7 +124,7 @@ def main():
     if folder is None:
         print("Skipped: set ARENA_DATA or pass --data to the folder with judge_unique.parquet.")
         return
-    X, y = some(*_battles.read(folder), N_BATTLES)
+    X, y = _battles.some(*_battles.read(folder), N_BATTLES)
     note = "judge_unique (of one turn each: nothing for drop_turns to drop)"
     table("augmentation", MODELS, X, y, note)
     several_turns(folder)

@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
-from arena_estimators import CachedTransformer, PromptGroupKFold, make_arena_pipeline, prompt_groups
+from arena_estimators import CachedTransformer, PromptGroupKFold, make_arena_pipeline
 from benchmarks import _battles
 from benchmarks._harness import data_folder, report
 
@@ -38,14 +38,6 @@ def cached(folder):
 WAYS = {"nothing kept": plain, "Pipeline(memory=...)": memory, "CachedTransformer": cached}
 
 
-def some(X, y, n_battles):
-    """Take prompts with all their battles, about as many as asked for."""
-    groups = prompt_groups(X)
-    order = np.random.default_rng(0).permutation(groups.max() + 1)
-    rows = np.flatnonzero(np.isin(groups, order[: len(order) * n_battles // len(X)]))
-    return X.iloc[rows], y[rows]
-
-
 def measure(make, X, y):
     """Search, and give the search, its wall seconds and its CPU seconds."""
     with tempfile.TemporaryDirectory() as folder:
@@ -61,7 +53,7 @@ def main():
     if folder is None:
         print("Skipped: set ARENA_DATA or pass --data to the folder with judge_unique.parquet.")
         return
-    X, y = some(*_battles.read(folder), N_BATTLES)
+    X, y = _battles.some(*_battles.read(folder), N_BATTLES)
     runs = {name: measure(make, X, y) for name, make in WAYS.items()}
     first, wall, cpu = runs["nothing kept"]
     scores = first.cv_results_["mean_test_score"]

@@ -16,7 +16,6 @@ from sklearn.metrics import log_loss
 
 from arena_estimators import make_battles, prompt_groups
 from benchmarks import _battles, _harness, _rows
-from benchmarks.bench_search import some
 from benchmarks.bench_tfidf import measured
 
 
@@ -55,7 +54,7 @@ def test_each_battle_is_predicted_by_a_model_that_has_not_seen_its_prompt(n_fold
 
 def test_some_battles_are_whole_prompts():
     data = make_battles(300, random_state=0)
-    X, y = some(data.X, data.y, 100)
+    X, y = _battles.some(data.X, data.y, 100)
     assert 50 < len(X) < 150
     groups, rows = prompt_groups(data.X), data.X.index.get_indexer(X.index)
     assert not set(groups[rows]) & set(np.delete(groups, rows))
