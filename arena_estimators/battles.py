@@ -200,13 +200,13 @@ def check_labels(y, *, n_battles=None):
         codes = np.where(np.isin(values, known), values, np.intp(-1)).astype(np.intp)
     else:
         known = np.array(CLASSES)
-        codes = pd.Index(CLASSES, dtype=object).get_indexer(pd.Index(values, dtype=object))
+        names = [label if isinstance(label, str) else None for label in values.tolist()]
+        codes = pd.Index(CLASSES, dtype=object).get_indexer(pd.Index(names, dtype=object))
     if (codes < 0).any():
         row = int(np.flatnonzero(codes < 0)[0])
         # NumPy makes text of all in a list that has any.
-        made_text = values.dtype.kind == "U" and isinstance(y, list | tuple)
-        label = y[row] if made_text else values[row]
-        label = label.item() if isinstance(label, np.generic | np.ndarray) else label
+        label = y[row] if values.dtype.kind == "U" and isinstance(y, list | tuple) else values[row]
+        label = label.tolist() if isinstance(label, np.generic | np.ndarray) else label
         is_column = str(label).startswith("winner_")  # of the competition's files, by idxmax
         raise LabelsError(
             f"Unknown label {label!r} in y, row {row}{is_column * ': drop its prefix'}. Expected "

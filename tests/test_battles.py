@@ -189,6 +189,13 @@ def test_a_label_of_numpys_is_shown_as_pythons(label):
         check_labels(["model_a", "model_b", label])
 
 
+@pytest.mark.parametrize("label", [[0, 1, 0], np.array([0, 1, 0]), {"winner": "tie"}])
+def test_a_label_that_has_no_hash_is_named_with_its_row(label):
+    """As a column of one-hot lists, or of arrays that `pandas.read_parquet` makes of them."""
+    with pytest.raises(LabelsError, match="Unknown label .* in y, row 1"):
+        check_labels(pd.Series(["model_a", label]))
+
+
 def test_labels_may_be_what_only_numpy_makes_text_of():
     class Column:
         def __array__(self):
