@@ -64,7 +64,7 @@ def build_module(folder, *, architecture, pooling, attention, n_odd, n_even, n_c
     Parameters
     ----------
     folder : str
-        From `find_encoder`, or one that `unpack_folder` wrote.
+        From `find_encoder`, or one that `unpack_network` made.
     architecture : {"siamese", "cross"}
     pooling : {"auto", "mean", "cls", "last", "max"}
     attention : {"auto", "packed", "sdpa", "eager"}
