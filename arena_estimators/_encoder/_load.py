@@ -77,8 +77,6 @@ def load_config(folder):
             f"{folder!r} holds a model of the family {config.model_type!r}, which does not read "
             "text alone. Take an encoder or a decoder of text, or save the part that is one."
         )
-    if hasattr(config, "reference_compile"):
-        config.reference_compile = False
     if config.model_type == "big_bird":  # its sparse way reads padding, and ends at a short text
         config.attention_type = "original_full"
     config.use_cache = False
