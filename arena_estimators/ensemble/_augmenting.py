@@ -16,7 +16,6 @@ from arena_estimators.ensemble._members import (
     check_member,
     fit_member,
     proba_of,
-    weight_name,
 )
 from arena_estimators.exceptions import ArenaError
 from arena_estimators.model_selection import prompt_groups
@@ -143,8 +142,6 @@ class AugmentingClassifier(BattleClassifierMixin, BaseEstimator):
         self._check_settings()
         classes, y, weight = self._read(X, y, sample_weight)
         check_member(self.estimator, "estimator", classes, soft=y.ndim == 2)
-        if weight is not None:
-            weight_name(self.estimator, "estimator")
         rows, copies = self._copies(X)
         rows = np.concatenate([np.arange(len(X)), rows])
         groups = prompt_groups(X)[rows]
