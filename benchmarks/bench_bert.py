@@ -24,7 +24,7 @@ import torch
 
 from arena_estimators import BertPairClassifier, load_arena
 from arena_estimators._encoder._find import find_encoder
-from benchmarks import _battles
+from benchmarks import _battles, _rows
 from benchmarks._bert_speed import (
     GPU,
     SIZE,
@@ -51,8 +51,6 @@ def first_fold(folder):
 def quality(folder, encoder, variants, seeds):
     """Fit each variant with each seed."""
     X, y, X_test, y_test = first_fold(folder)
-    column = {"model_a": 0, "model_b": 1, "tie": 2}
-    place = np.array([column[label] for label in y_test])
     rows = []
     for name, parameters in variants.items():
         losses, fits, predicts, temperatures, probas = [], [], [], [], []
@@ -64,16 +62,16 @@ def quality(folder, encoder, variants, seeds):
             proba = model.predict_proba(X_test)
             predicts.append(time.perf_counter() - fitted)
             fits.append(fitted - start)
-            losses.append(-np.log(proba[np.arange(len(place)), place]).mean())
+            losses.append(_rows.losses_of(proba, model.classes_, y_test).mean())
             temperatures.append(model.temperature_)
             probas.append(proba)
-        mean = np.mean(probas, axis=0)
+        averaged = _rows.losses_of(np.mean(probas, axis=0), model.classes_, y_test)
         rows.append(
             {
                 "model": name,
                 "log loss": float(np.mean(losses)),
                 "of each seed": " ".join(f"{loss:.4f}" for loss in losses),
-                "seeds averaged": float(-np.log(mean[np.arange(len(place)), place]).mean()),
+                "seeds averaged": float(averaged.mean()),
                 "temperature": float(np.mean(temperatures)),
                 "fit s": float(np.median(fits)),
                 "predict s": float(np.median(predicts)),
