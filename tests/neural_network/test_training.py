@@ -514,9 +514,7 @@ def test_gradients_are_clipped_and_shown_without_the_scale_of_half_precision(
 def test_gradients_and_their_checkpointing_end_with_the_training(small, learnable):
     model = small(gradient_checkpointing=True, n_epochs=1).fit(*learnable)
     assert all(parameter.grad is None for parameter in model.net_.module_.parameters())
-    encoder = model.net_.module_.encoder
-    since_5 = hasattr(type(encoder), "is_activation_checkpointing")
-    assert not getattr(encoder, f"is_{'activation' if since_5 else 'gradient'}_checkpointing")
+    assert not _checkpointing(model.net_.module_.encoder)
 
 
 def test_a_validation_loss_that_is_no_number_is_told_as_such(small, learnable, monkeypatch):
