@@ -427,6 +427,11 @@ def test_probabilities_of_other_shapes_are_refused(shape):
         check_labels(P)
 
 
+def test_soft_labels_of_text_are_refused():
+    with pytest.raises(LabelsError, match="must be numbers: could not convert string.*'many'"):
+        check_labels([["0.5", "many", "0.25"]])
+
+
 def test_soft_labels_without_ties_are_a_task():
     soft = np.array([[0.25, 0.75], [1, 0]])
     frame = pd.DataFrame(soft[:, ::-1], columns=["winner_model_b", "winner_model_a"])

@@ -851,3 +851,11 @@ def test_a_member_of_other_classes_is_refused_without_folds_too(data):
     members = [("wrong", Fixed(data.proba, ("x", "y", "z")))]
     with pytest.raises(LabelsError, match="Member 'wrong' .Fixed. has the classes"):
         BlendingClassifier(members, weights=[1.0], temperature=1.0).fit(data.X, data.y)
+
+
+def test_what_a_member_gains_is_unknown_where_no_other_has_a_weight(data):
+    even = Fixed(np.full((200, 3), 1 / 3)).fit(None, None)
+    members = [("all", Fixed(data.proba).fit(None, None)), ("none", even)]
+    model = BlendingClassifier(members, weights=[1, 0], prefit=True).fit(data.X, data.y)
+    assert np.isnan(model.leave_one_out_["all"])
+    assert model.leave_one_out_["none"] == pytest.approx(0)
