@@ -200,7 +200,7 @@ def test_the_docstring_shows_what_each_kind_is():
         assert described(names[kind]) == described(make_arena_pipeline(kind)), kind
 
 
-@pytest.mark.parametrize("kind", ["linear", "kernel", "svm"])
+@pytest.mark.parametrize("kind", ["kernel", "svm"])
 def test_a_notebook_shows_a_fitted_ensemble_of_it(kind):
     vote = VotingClassifier([(kind, make_arena_pipeline(kind))])
     vote.classes_ = ["model_a", "model_b", "tie"]  # fitted; it shows members as given
