@@ -21,9 +21,9 @@ def main():
     # A model of synthetic battles says nothing about real ones.
     test_file = TEST if train_file and os.path.exists(TEST) else None
     test = read_test(test_file, 500)
-    # submission.csv shows how one looks, unless it is there and of other battles, as is its model.
+    # submission.csv shows how one looks, unless it is there and of other battles.
     out = OUT if test_file or (train_file is None and may_replace(OUT, test.id)) else MADE_OUT
-    model = MODEL if train_file or out == OUT else MADE_MODEL
+    model = MODEL if train_file else MADE_MODEL
     check_paths(out, model)
     if train_file is None:
         print("No data/train.csv here: all battles are synthetic. Put the competition's files")

@@ -118,10 +118,14 @@ def test_the_demo_takes_what_is_in_data_but_no_real_test_for_a_made_train(
     said = capsys.readouterr().out
     assert ("Fitting on all 80 battles" in said) == ("train.csv" in names)
     assert ("No data/train.csv here" in said) == ("train.csv" not in names)
-    assert joblib.load("models/linear.joblib").classes_.tolist() == ["model_a", "model_b", "tie"]
+    name = "linear" if "train.csv" in names else "made_linear"
+    assert joblib.load(f"models/{name}.joblib").classes_.tolist() == ["model_a", "model_b", "tie"]
+    assert len(list(pathlib.Path("models").iterdir())) == 1
 
 
 def test_the_demo_replaces_its_own_submission_and_model_alone(example):
+    pathlib.Path("models").mkdir()
+    pathlib.Path("models/linear.joblib").write_bytes(b"\x80 of real battles")
     example("demo")
     first = pathlib.Path("submission.csv").read_bytes()
     example("demo")
@@ -129,7 +133,6 @@ def test_the_demo_replaces_its_own_submission_and_model_alone(example):
     assert not pathlib.Path("made_submission.csv").exists()
     real = f"{','.join(COLUMNS)}\n136060,0.5,0.25,0.25\n"
     pathlib.Path("submission.csv").write_text(real)
-    pathlib.Path("models/linear.joblib").write_bytes(b"\x80 of real battles")
     example("demo")
     assert pathlib.Path("submission.csv").read_text() == real
     check_submission("made_submission.csv", 100)

@@ -130,8 +130,9 @@ def write_submission(frame, path):
     frame = frame.astype(dict.fromkeys(others, np.float64))  # or True is written for 1
 
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    packed = {"method": "gzip", "filename": path.name[:-3]}  # or it unpacks to the temporary name
-    compression = packed if path.name.lower().endswith(".gz") else None
+    compression = None
+    if path.name.lower().endswith(".gz"):  # without the name it unpacks to the temporary one
+        compression = {"method": "gzip", "filename": path.name[:-3]}
     try:
         with open(temporary, "xb") as file:
             frame.to_csv(file, index=False, compression=compression, lineterminator="\n")
