@@ -1,4 +1,4 @@
-"""Columns of battles in, cleaned columns out, each distinct text once in each process."""
+"""Columns of battles in, cleaned columns out, each distinct text cleaned once."""
 
 import os
 import tempfile
@@ -11,13 +11,11 @@ from joblib.parallel import LokyBackend, get_active_backend
 
 from arena_estimators.battles import texts as texts_of
 from arena_estimators.preprocessing._engine import (
-    clean_cells,
     clean_file,
-    clean_share,
+    clean_texts,
     data_folders,
-    read_columns,
-    turns,
-    write_columns,
+    read_texts,
+    write_texts,
 )
 
 _WORTH_A_PROCESS = 5_000_000  # characters that another process gets at least
@@ -29,24 +27,53 @@ _OWN_SHARE = 1.05
 
 
 def clean_columns(columns, settings, n_jobs=None):
-    """Clean the cells of columns, lists of one length, with `settings` as `engine` takes them.
+    """Clean the cells of columns, lists of one length, with `settings` as `engine` takes them."""
+    texts = _distinct(columns)
+    cleaned = dict(zip(texts, _clean(texts, settings, n_jobs), strict=True))
 
-    Battles of a prompt stay together, because they share words and what a process learns stays in
-    it. This process cleans a share itself, so that only the others' texts travel.
+    def clean(cell):
+        if isinstance(cell, str):
+            return cleaned[cell]
+        if isinstance(cell, list | tuple):
+            kept = map(cleaned.get, cell)
+            return list(kept) if isinstance(cell, list) else tuple(kept)
+        return cell
+
+    return [list(map(clean, cells)) for cells in columns]
+
+
+def _distinct(columns):
+    """List the distinct texts of columns, those of battles with one prompt beside each other.
+
+    They share words, and what a process learns of them stays in it.
     """
     order = sorted(range(len(columns[0])), key=texts_of(columns[0]).__getitem__)
-    columns = [list(map(cells.__getitem__, order)) for cells in columns]
+    battles = zip(*(map(cells.__getitem__, order) for cells in columns), strict=True)
+    texts = dict.fromkeys(chain.from_iterable(map(_turns, chain.from_iterable(battles))))
+    texts.pop(None, None)
+    return list(texts)
+
+
+def _turns(cell):
+    """Give the texts of a cell, None among them where a turn is missing."""
+    if isinstance(cell, str):
+        return (cell,)
+    return cell if isinstance(cell, list | tuple) else ()
+
+
+def _clean(texts, settings, n_jobs):
+    """Clean texts here and, if they are enough to be worth it, in other processes.
+
+    This process cleans a share itself, so that only the others' texts travel.
+    """
     jobs = effective_n_jobs(n_jobs)
     if jobs > 1:
-        ends = np.cumsum(np.sum([_lengths(cells) for cells in columns], axis=0))
+        ends = np.cumsum([0, *map(len, texts)])[1:]
         behind = _BEHIND[settings[0]] * _WORTH_A_PROCESS * _must_start()
         jobs = min(jobs, int((ends[-1:].sum() - behind) // _WORTH_A_PROCESS))
     if jobs < 2:
-        cleaned = clean_cells(columns, settings)
-    else:
-        cleaned = _clean_shares(_shares(columns, ends, jobs, behind), settings)
-    back = np.argsort(order).tolist()
-    return [list(map(cells.__getitem__, back)) for cells in cleaned]
+        return clean_texts(texts, settings)
+    return _clean_shares(_shares(texts, ends, jobs, behind), settings)
 
 
 def _must_start():
@@ -62,11 +89,11 @@ def _uses_loky():
 def _clean_shares(shares, settings):
     folders = data_folders(settings)
     if _uses_loky():
-        shares = _clean_by_files(shares, settings, folders)
+        cleaned = _clean_by_files(shares, settings, folders)
     else:  # joblib may have other machines do it
-        tasks = (delayed(clean_share)(share, settings, folders) for share in shares)
-        shares = Parallel(n_jobs=len(shares), batch_size=1)(tasks)
-    return [list(chain.from_iterable(cells)) for cells in zip(*shares, strict=True)]
+        tasks = (delayed(clean_texts)(share, settings, folders) for share in shares)
+        cleaned = Parallel(n_jobs=len(shares), batch_size=1)(tasks)
+    return list(chain.from_iterable(cleaned))
 
 
 def _clean_by_files(shares, settings, folders):
@@ -74,33 +101,22 @@ def _clean_by_files(shares, settings, folders):
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
         paths = [os.path.join(home, str(number)) for number in range(len(others))]
         for path, share in zip(paths, others, strict=True):
-            write_columns(path, share)
+            write_texts(path, share)
         tasks = [delayed(clean_file)(path, settings, folders) for path in paths]
         # One process alone would make joblib do the work here, before the own share.
         done = Parallel(n_jobs=max(2, len(tasks)), batch_size=1, return_as="generator")(tasks)
-        cleaned = [clean_cells(own, settings)]
+        cleaned = [clean_texts(own, settings)]
         list(done)  # waits, and raises what went wrong there
-        return [*cleaned, *map(read_columns, paths)]
+        return [*cleaned, *map(read_texts, paths)]
 
 
-def _lengths(cells):
-    """Count the characters of each cell."""
-    return [
-        len(cell) if isinstance(cell, str) else sum(map(len, filter(None, turns(cell))))
-        for cell in cells
-    ]
+def _shares(texts, ends, jobs, behind):
+    """Cut texts into one share for each process, the first for this one.
 
-
-def _shares(columns, ends, jobs, behind):
-    """Cut columns into one share for each process, the first for this one.
-
-    The others begin when this one has cleaned `behind` characters.
+    `ends` are the characters up to the end of each text. The others begin when this one has cleaned
+    `behind` characters.
     """
     each = (ends[-1] - behind) / (_OWN_SHARE + jobs - 1)
     parts = np.cumsum([behind + _OWN_SHARE * each, *[each] * (jobs - 1)])
-    cuts = np.searchsorted(ends, parts[:-1])
-    cuts = [0, *cuts.tolist(), len(ends)]
-    return [
-        [cells[start:stop] for cells in columns]
-        for start, stop in zip(cuts[:-1], cuts[1:], strict=True)
-    ]
+    cuts = [0, *np.searchsorted(ends, parts[:-1]).tolist(), len(ends)]
+    return [texts[start:stop] for start, stop in zip(cuts[:-1], cuts[1:], strict=True)]

@@ -7,7 +7,6 @@ a whole: a dictionary is only ever replaced, never emptied, so a thread keeps wh
 
 import functools
 import pickle
-from itertools import chain
 
 from arena_estimators.preprocessing import _punkt, _treebank, _words
 
@@ -17,53 +16,36 @@ _ROOM = 100_000_000
 _PART = 10_000
 
 
-def clean_cells(columns, settings):
-    """Clean the cells of columns in this process, with `settings` as `engine` takes them.
+def clean_texts(texts, settings, folders=None):
+    """Clean a list of texts in this process, with `settings` as `engine` takes them.
 
-    Battles of a prompt should stand together, because they share words and an engine remembers.
+    Texts that share words should stand together, because an engine remembers. In another process
+    `folders` says where NLTK's data is.
     """
-    cells = chain.from_iterable(zip(*columns, strict=True))
-    texts = dict.fromkeys(chain.from_iterable(map(turns, cells)))
-    texts.pop(None, None)
-    texts = dict(zip(texts, engine(*settings).clean(list(texts)), strict=True))
-
-    def cleaned(cell):
-        if isinstance(cell, str):
-            return texts[cell]
-        if isinstance(cell, list | tuple):
-            kept = map(texts.get, cell)
-            return list(kept) if isinstance(cell, list) else tuple(kept)
-        return cell
-
-    return [list(map(cleaned, cells)) for cells in columns]
-
-
-def clean_share(columns, settings, folders):
-    """Do what `clean_cells` does in another process, with NLTK's data where `folders` says."""
     if folders is not None:
         import nltk
 
         nltk.data.path[:] = folders
-    return clean_cells(columns, settings)
+    return engine(*settings).clean(texts)
 
 
 def clean_file(path, settings, folders):
-    """Put what `clean_share` makes of the columns in a file in their place.
+    """Put what `clean_texts` makes of the texts in a file in their place.
 
     Through a pipe they would come and go in small pieces, and the thread at its other end would
     get its turns from one that cleans meanwhile.
     """
-    write_columns(path, clean_share(read_columns(path), settings, folders))
+    write_texts(path, clean_texts(read_texts(path), settings, folders))
 
 
-def write_columns(path, columns):
-    """Write columns into a file."""
+def write_texts(path, texts):
+    """Write a list of texts into a file."""
     with open(path, "wb") as file:
-        pickle.dump(columns, file, protocol=pickle.HIGHEST_PROTOCOL)
+        pickle.dump(texts, file, protocol=pickle.HIGHEST_PROTOCOL)
 
 
-def read_columns(path):
-    """Read columns from a file."""
+def read_texts(path):
+    """Read a list of texts from a file."""
     with open(path, "rb") as file:
         return pickle.load(file)
 
@@ -75,13 +57,6 @@ def data_folders(settings):
     import nltk
 
     return list(nltk.data.path)
-
-
-def turns(cell):
-    """Give the texts of a cell, None among them where a turn is missing."""
-    if isinstance(cell, str):
-        return (cell,)
-    return cell if isinstance(cell, list | tuple) else ()
 
 
 @functools.lru_cache(maxsize=2)

@@ -266,40 +266,37 @@ def test_n_jobs_changes_nothing(monkeypatch, backend, n_jobs):
 
 def test_a_file_then_holds_what_a_share_becomes(tmp_path):
     settings = NLTKCleaner()._settings()
-    columns = [["The dogs", None], [["Cats", "\ud800"], ("Mice", None)]]
+    texts = ["The dogs", "Cats", "\ud800", "", "Mice"]
     path = tmp_path / "share"
-    _engine.write_columns(path, columns)
+    _engine.write_texts(path, texts)
     _engine.clean_file(path, settings, None)
-    expected = [["dog", None], [["cat", ""], ("mouse", None)]]
-    assert _engine.read_columns(path) == _engine.clean_share(columns, settings, None) == expected
+    expected = ["dog", "cat", "", "", "mouse"]
+    assert _engine.read_texts(path) == _engine.clean_texts(texts, settings) == expected
 
 
 def test_processes_leave_no_file_behind(monkeypatch):
     monkeypatch.setattr(_columns, "_WORTH_A_PROCESS", 100)
     seen = []
-    read = _columns.read_columns
-    monkeypatch.setattr(_columns, "read_columns", lambda path: seen.append(path) or read(path))
+    read = _columns.read_texts
+    monkeypatch.setattr(_columns, "read_texts", lambda path: seen.append(path) or read(path))
     assert cleaned(sample(7), n_jobs=3) == cleaned(sample(7))
     assert len(set(seen)) == 2
     assert not any(os.path.exists(os.path.dirname(path)) for path in seen)
 
 
 def test_processes_get_equal_shares_and_this_one_a_little_more():
-    columns = [[str(row) for row in range(1000)], [["x" * 100]] * 1000]
+    texts = [str(row) for row in range(1000)]
     ends = np.cumsum([100] * 1000)
-    shares = _columns._shares(columns, ends, 4, behind=0)
-    own, *others = [len(share[0]) for share in shares]
+    shares = _columns._shares(texts, ends, 4, behind=0)
+    own, *others = map(len, shares)
     assert max(others) - min(others) <= 1
     assert max(others) < own < 1.2 * min(others)
-    for number, cells in enumerate(columns):
-        assert [cell for share in shares for cell in share[number]] == cells
+    assert [text for share in shares for text in share] == texts
 
 
 def test_processes_that_must_be_started_get_less():
-    columns = [[str(row) for row in range(1000)]]
     ends = np.cumsum([100] * 1000)
-    own, *others = _columns._shares(columns, ends, 3, behind=40_000)
-    own, others = len(own[0]), [len(share[0]) for share in others]
+    own, *others = map(len, _columns._shares(["x"] * 1000, ends, 3, behind=40_000))
     assert own + sum(others) == 1000
     assert 190 < min(others) <= max(others) < 200
     assert 400 < own - max(others) < 430
@@ -403,12 +400,12 @@ def test_a_process_that_only_cleans_needs_no_large_library():
     settings = NLTKCleaner()._settings()
     code = f"""
 import sys
-from arena_estimators.preprocessing._engine import clean_cells
-print(clean_cells([["It's (the dogs') end.", "gonna"]], {settings!r}))
+from arena_estimators.preprocessing._engine import clean_texts
+print(clean_texts(["It's (the dogs') end.", "gonna"], {settings!r}))
 print([m for m in ("nltk", "numpy", "pandas", "sklearn", "joblib") if m in sys.modules])
 """
     ran = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert ran.stdout.splitlines() == [str([["'s dog end", "gon na"]]), "[]"]
+    assert ran.stdout.splitlines() == [str(["'s dog end", "gon na"]), "[]"]
 
 
 def test_known_chunks_meet_no_rules_again(monkeypatch):
@@ -460,8 +457,9 @@ def test_a_column_may_have_any_name():
 def test_every_process_gets_enough_characters(monkeypatch, n_characters, must_start, n_jobs):
     monkeypatch.setattr(_columns, "_WORTH_A_PROCESS", 100)
     monkeypatch.setattr(_columns, "_must_start", lambda: must_start)
-    X = frame(["x"] * 50, columns=["prompt", "response_a"])
-    X.at[0, "response_a"] = [None, "x" * (n_characters - 99)]
+    # Each text counts once: 50 of two characters, and one of the rest.
+    X = frame([f"{row:02}" for row in range(50)], columns=["prompt", "response_a"])
+    X.at[0, "response_a"] = [None, "x" * (n_characters - 100)]
     shares = []
     clean = _columns._clean_shares
     monkeypatch.setattr(
@@ -486,8 +484,8 @@ def test_processes_that_may_be_elsewhere_get_no_file_but_nltks_folders(monkeypat
         return share
 
     monkeypatch.setattr(_columns, "_WORTH_A_PROCESS", 100)
-    monkeypatch.setattr(_columns, "write_columns", lambda *_: pytest.fail("a file was written"))
-    monkeypatch.setattr(_columns, "clean_share", clean)
+    monkeypatch.setattr(_columns, "write_texts", lambda *_: pytest.fail("a file was written"))
+    monkeypatch.setattr(_columns, "clean_texts", clean)
     cells = sample(7)
     with joblib.parallel_config(backend="threading"):
         assert cleaned(cells, tokenizer="punkt", n_jobs=2) == cells
@@ -495,7 +493,7 @@ def test_processes_that_may_be_elsewhere_get_no_file_but_nltks_folders(monkeypat
 
 
 def test_a_single_other_process_works_beside_this_one(monkeypatch, tmp_path):
-    here, begun, clean = os.getpid(), tmp_path / "begun", _columns.clean_cells
+    here, begun, clean = os.getpid(), tmp_path / "begun", _columns.clean_texts
 
     def elsewhere(*task):
         assert os.getpid() != here
@@ -507,7 +505,7 @@ def test_a_single_other_process_works_beside_this_one(monkeypatch, tmp_path):
 
     monkeypatch.setattr(_columns, "_WORTH_A_PROCESS", 100)
     monkeypatch.setattr(_columns, "clean_file", elsewhere)
-    monkeypatch.setattr(_columns, "clean_cells", lambda *given: begun.touch() or clean(*given))
+    monkeypatch.setattr(_columns, "clean_texts", lambda *given: begun.touch() or clean(*given))
     assert cleaned(sample(7), n_jobs=2) == cleaned(sample(7))
 
 
