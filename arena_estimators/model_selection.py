@@ -1,5 +1,7 @@
 """Splits that keep all battles of a prompt on one side."""
 
+from unicodedata import normalize
+
 import numpy as np
 from sklearn.model_selection import BaseCrossValidator, GroupKFold, GroupShuffleSplit
 
@@ -10,10 +12,11 @@ from arena_estimators.exceptions import BattlesError
 def prompt_groups(X):
     """Give one number to all battles of a prompt.
 
-    Prompts are compared without regard to case and to how much white space stands between words or
-    around them. The numbers follow the sorted prompts and so do not depend on the order of the
-    rows. A column `prompt_group` says it instead, where there is one: for what belongs together
-    though its prompts differ, such as a conversation and its later turns.
+    Prompts are compared without regard to case, to how much white space stands between words or
+    around them, and to whether a letter and its mark, as in "é" or "가", are one character or more
+    (Unicode's canonical caseless match). The numbers follow the sorted prompts and so do not depend
+    on the order of the rows. A column `prompt_group` says it instead, where there is one: for what
+    belongs together though its prompts differ, such as a conversation and its later turns.
 
     Parameters
     ----------
@@ -49,8 +52,16 @@ def prompt_groups(X):
             return np.unique(X[GROUP], return_inverse=True)[1]
         except TypeError as error:
             raise BattlesError(f"The column {GROUP!r} mixes kinds of values: {error}.") from None
-    normal = [" ".join(text.split()).casefold() for text in texts(X[PROMPT])]
+    normal = list(map(_normal, texts(X[PROMPT])))
     return np.unique(np.array(normal, dtype=object), return_inverse=True)[1]
+
+
+def _normal(text):
+    """Make texts that are the same prompt equal."""
+    text = " ".join(text.split())
+    if text.isascii():
+        return text.casefold()
+    return normalize("NFC", normalize("NFD", text).casefold())
 
 
 class _PromptSplitter(BaseCrossValidator):

@@ -1,4 +1,5 @@
 import re
+import unicodedata
 
 import numpy as np
 import pandas as pd
@@ -169,6 +170,15 @@ def test_groups_that_cannot_be_sorted_are_refused():
 
 def test_case_is_that_of_any_script():
     assert prompt_groups(pd.DataFrame({"prompt": ["Straße", "STRASSE", "x"]})).tolist() == [0, 0, 1]
+
+
+@pytest.mark.parametrize("text", ["Café", "가나다", "が", "Việt", "कि़", "İ", "ᾴ"])
+def test_a_letter_and_its_mark_are_one_however_they_are_encoded(text):
+    ways = [
+        f(unicodedata.normalize(form, text)) for form in ("NFC", "NFD") for f in (str, str.upper)
+    ]
+    groups = prompt_groups(pd.DataFrame({"prompt": [*ways, "Cafe"]})).tolist()
+    assert len(set(groups[:-1])) == 1 and groups[-1] != groups[0]
 
 
 @pytest.mark.parametrize("name", ["response_a", "prompt_group"])
