@@ -57,7 +57,7 @@ def read_batches(path, wanted, batch_rows, *, json_cells):
             empty = False
             yield batch
     except UnicodeDecodeError as error:
-        hint = _advise(path, "encoding='cp1252'") if reader is _read_csv else ""
+        hint = _advise(path, "encoding='cp1252'") + _ENCODINGS if reader is _read_csv else ""
         raise FileFormatError(
             f"{path}: not UTF-8 text ({error}). Save it as UTF-8{hint}."
         ) from None
@@ -244,6 +244,11 @@ def _plain_cells(column):
     return [cell.tolist() if isinstance(cell, np.ndarray) else cell for cell in cells]
 
 
+_ENCODINGS = (
+    ". cp1252 is Western Europe's and makes wrong letters of any other, often without an error: "
+    "Chinese is in gb18030 or big5, Japanese in cp932, Korean in cp949, Russian in cp1251, Arabic "
+    "in cp1256"
+)
 _NO_TEXT = {
     b"\x1f\x8b": "a gzip file; add .gz to its name",
     b"PK\x03\x04": "a zip file, such as Excel's are; unzip it, or save the table as CSV",

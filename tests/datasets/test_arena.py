@@ -439,6 +439,21 @@ def test_what_is_advised_for_other_separators_and_encodings_works(tmp_path, writ
     assert data.y is not None
 
 
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [("gb18030", "为什么？"), ("cp932", "なぜ？"), ("cp949", "왜?"), ("cp1251", "Почему?")],
+)
+def test_no_western_encoding_alone_is_advised_for_other_scripts(tmp_path, encoding, text):
+    path = tmp_path / "train.csv"
+    path.write_bytes(f"prompt,response_a,response_b\n{text},b,c\n".encode(encoding))
+    with pytest.raises(FileFormatError, match=f"wrong letters.*{encoding}") as error:
+        load_arena(path)
+    advised = re.search(r"load_arena\(.*\)\)", str(error.value)).group()
+    advised = advised.replace("cp1252", encoding)
+    data = eval(advised, {"load_arena": load_arena, "pandas": pd})
+    assert data.X.prompt.tolist() == [text]
+
+
 def test_other_encodings_are_named_behind_empty_cells_too(tmp_path):
     path = tmp_path / "train.csv"
     rows = b"a,b,\n" * 2100  # cells at the end of rows may be empty or not there
