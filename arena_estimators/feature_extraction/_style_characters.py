@@ -6,7 +6,7 @@ import numpy as np
 
 _LINE, _BLANK, _HYPHEN, _POINT = 10, 32, 45, 46
 _FIRST_WIDE = 128  # from here on, a code stands for characters that are not ASCII
-_WIDE = {character: _FIRST_WIDE + i for i, character in enumerate("…。！？“—–")}
+_WIDE = {character: _FIRST_WIDE + i for i, character in enumerate("…。！？।॥۔؟“—–")}
 _OTHER, _SPACE, _EMOJI = range(_FIRST_WIDE + len(_WIDE), _FIRST_WIDE + len(_WIDE) + 3)
 _N_CODES = _EMOJI + 1
 

@@ -40,7 +40,10 @@ _LINK = re.compile(r"https?://|\]\(\S")
 _TABLE_ROW = re.compile(r"\n *\|.*\| *(?=\n|$)")
 _OPENING = re.compile(rf"(?:{'|'.join(map(re.escape, OPENINGS))})\b")
 _LONGEST = 30  # a mean length of words: a text without spaces would be one of thousands
-_FINISHED = frozenset(".!?…。！？)]}>\"'”’`*|~")
+# Marks that end a sentence with no blank behind them; the last four are Hindi, Urdu and Arabic.
+_STOPS = "。！？।॥۔؟"
+_QUESTION_MARKS = frozenset("?？؟")
+_FINISHED = frozenset(f".!?…{_STOPS})]}}>\"'”’`*|~）］｝〉》」』】")
 
 
 def measure_texts(cells):
@@ -85,7 +88,7 @@ def measure_texts(cells):
 
 
 def _sizes(texts, size, words, characters):
-    sentences = np.maximum(1, characters.sentence_ends() + characters.number("。！？"))
+    sentences = np.maximum(1, characters.sentence_ends() + characters.number(_STOPS))
     n_words = np.maximum(1, words.n_words)
     return {
         "log_characters": np.log1p(size),
@@ -140,7 +143,7 @@ def _characters(texts, size, characters):
         "digits": number("0123456789") / size,
         "non_ascii": characters.not_ascii() / size,
         "emoji": np.log1p(characters.emoji()),
-        "questions": np.log1p(number("?？")),
+        "questions": np.log1p(number(_QUESTION_MARKS)),
         "exclamations": np.log1p(number("!！")),
         "commas": number(",") / size,
         "semicolons": np.log1p(number(";")),
@@ -184,7 +187,7 @@ def _ending(texts, lower, characters):
     return {
         "greets": np.array([_OPENING.match(text) is not None for text in lower]),
         "offers_more": np.array([any(map(text[-250:].__contains__, OFFERS)) for text in lower]),
-        "ends_asking": np.array([character in {"?", "？"} for character in last]),
+        "ends_asking": np.array([character in _QUESTION_MARKS for character in last]),
         "finished": finished,
         "cut_off": (odd > 0) | (long > 0),
     }

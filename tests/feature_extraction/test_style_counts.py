@@ -34,11 +34,11 @@ See [a link](http://example.org), `inline` and
 """
 CODE_BLOCK = re.compile(r"```[^`]*```")
 COUNTED = {  # in the whole text
-    "sentences": r"[.!?…][\"')*]?(?=\s|$)|[。！？]",
+    "sentences": r"[.!?…][\"')*]?(?=\s|$)|[。！？।॥۔؟]",
     "log_lines": r"\n",
     "links": r"https?://|\]\(\S",
     "emoji": "[\u2600-\u27bf\U0001f300-\U0001faff]",
-    "questions": "[?？]",
+    "questions": "[?？؟]",
     "exclamations": "[!！]",
     "semicolons": ";",
     "names": r"[a-z,] [A-Z](?=[a-z])",
@@ -56,7 +56,7 @@ COUNTED_IN_PROSE = {  # outside of fenced code
 }
 SHARES = {"digits": "[0-9]", "non_ascii": r"[^\x00-\x7f]", "commas": ","}
 NASTY = st.text(
-    alphabet="aAbéÉßİΣ ._-*+#`|,;:/()[]!?…。！？“—–\"'’1٣\n\t\r\x00\x1c\x85\xa0\u2003\u2028"
+    alphabet="aAbéÉßİΣ ._-*+#`|,;:/()[]!?…。！？।॥۔؟“—–\"'’1٣\n\t\r\x00\x1c\x85\xa0\u2003\u2028"
     "\ud83d😀☀中\u0301\ufeff",
     max_size=60,
 )
@@ -105,8 +105,8 @@ def reference(text):
             for opening in lexicon.OPENINGS
         ),
         "offers_more": any(offer in lower[-250:] for offer in lexicon.OFFERS),
-        "ends_asking": text[-1] in "?？",
-        "finished": text.endswith(tuple(".!?…。！？)]}>\"'”’`*|~")),
+        "ends_asking": text[-1] in "?？؟",
+        "finished": text.endswith(tuple(".!?…。！？।॥۔؟)]}>\"'”’`*|~）］｝〉》」』】")),
     }
 
 
@@ -228,6 +228,20 @@ def test_no_text_takes_quadratic_time(part):
     begin = time.process_time()
     assert measure_text(OPEN + part * 40_000 + " end")["log_characters"] > 10
     assert time.process_time() - begin < 2  # 0.1, or 10 and more
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "यह एक शहर है। यह नदी पर स्थित है और सुंदर है।",  # Hindi, Urdu, Arabic
+        "یہ ایک شہر ہے۔ یہ دریا پر واقع ہے اور خوبصورت ہے۔",
+        "هذه مدينة كبيرة؟ هل تريد أن تعرف المزيد عن هذه المدينة الآن؟",
+    ],
+)
+def test_sentences_of_scripts_with_spaces_end_where_their_own_marks_say(text):
+    values = measure_text(text)
+    assert (values["finished"], values["cut_off"]) == (1, 0)
+    assert values["log_sentences"] == pytest.approx(log1p(2))
 
 
 @pytest.mark.parametrize(
@@ -394,7 +408,10 @@ def test_a_line_is_repeated_to_the_letter(text, share):
     assert measure_text(text)["repeated_lines"] == share
 
 
-@pytest.mark.parametrize(("ends", "finished"), [(".!?…。！？)]}>\"'”’`*|~", 1), (",:;-—(a1中", 0)])
+@pytest.mark.parametrize(
+    ("ends", "finished"),
+    [(".!?…。！？।॥۔؟)]}>\"'”’`*|~）］｝〉》」』】", 1), (",:;-—(a1中，、「क", 0)],
+)
 def test_what_a_finished_text_ends_with(ends, finished):
     values, _ = measure_texts([f"It is {end}" for end in ends])
     assert values["finished"].tolist() == [finished] * len(ends)
