@@ -57,7 +57,8 @@ class PairTfidfVectorizer(
         - `"separate"`: prompt, a and b side by side, the prompts being part of the vocabulary.
         - `"joined"`: one text of prompt, a and b, with empty lines between.
     analyzer : {"word", "char", "char_wb"}, default="word"
-        Whether n-grams are made of words, of characters, or of characters within words.
+        Whether n-grams are made of words, of characters, or of characters within words. Where no
+        spaces part words, as in Chinese, Japanese and Thai, a clause is one word: take "char_wb".
     ngram_range : tuple (min_n, max_n), default=(1, 1)
         The shortest and the longest n-grams.
     max_features : int, default=None

@@ -93,9 +93,15 @@ class Vocabulary:
             kept = np.flatnonzero(kept)[(-frequencies).argsort()[:max_features]]
             kept = np.isin(np.arange(len(df)), kept)
         if not kept.any():
-            raise ArenaError(
+            error = ArenaError(
                 "After pruning, no terms remain. Try a lower min_df or a higher max_df."
             )
+            if self.joiner:
+                error.add_note(
+                    "Or, of text without spaces between words, such as Chinese: analyzer='char_wb' "
+                    "reads characters, where a whole clause is one word that seldom comes again."
+                )
+            raise error
         columns = np.where(kept, np.cumsum(kept) - 1, -1).astype(np.int32)
         self.columns = [columns[rank] for rank in ranks]
         self.n_columns = int(np.count_nonzero(kept))

@@ -229,6 +229,7 @@ def test_given_vocabulary(nasty):
         ({"min_df": 3, "max_df": 1}, "max_df corresponds to < documents than min_df"),
         ({"min_df": 3, "max_df": 1}, "3 texts at least and in 1 at most: .* Lower min_df"),
         ({"min_df": 29}, "no terms remain"),
+        ({"min_df": 29}, "without spaces between words, such as Chinese: analyzer='char_wb'"),
         ({"token_pattern": "(a)(b)"}, "capturing group"),
         ({"combine": "sum"}, "combine"),
         ({"dtype": np.float16}, "dtype"),
