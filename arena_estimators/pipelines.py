@@ -98,7 +98,9 @@ def make_arena_pipeline(kind="linear", *, n_jobs=None, random_state=None):
 
         odd = "difference", "ratio", "tanh", "interaction"
         every = "difference", "ratio", "absolute", "sum", "similarity", "prompt"
-        words = PairTfidfVectorizer(ngram_range=(1, 2), min_df=10, sublinear_tf=True)
+        words = PairTfidfVectorizer(
+            analyzer="multilingual", ngram_range=(1, 2), min_df=10, sublinear_tf=True
+        )
         same = OneToOneFeatureMixin.get_feature_names_out
         clip = FunctionTransformer(
             np.clip, kw_args={"a_min": -2.5, "a_max": 2.5}, feature_names_out=same
@@ -107,7 +109,8 @@ def make_arena_pipeline(kind="linear", *, n_jobs=None, random_state=None):
         linear_features = FeatureUnion(
             [("words", words), ("style", scaled)], transformer_weights={"words": 10}
         )
-        topics = make_pipeline(PairTfidfVectorizer(min_df=5, sublinear_tf=True), TruncatedSVD(48))
+        some_words = PairTfidfVectorizer(analyzer="multilingual", min_df=5, sublinear_tf=True)
+        topics = make_pipeline(some_words, TruncatedSVD(48))
         features = FeatureUnion([("style", PairStyleFeatures(every)), ("topics", topics)])
         cv = PromptGroupKFold(3)
 
@@ -162,7 +165,9 @@ def make_arena_pipeline(kind="linear", *, n_jobs=None, random_state=None):
     >>> from sklearn.pipeline import FeatureUnion, make_pipeline
     >>> from sklearn.preprocessing import FunctionTransformer, StandardScaler
     >>> from arena_estimators import DavidsonClassifier, PairStyleFeatures, PairTfidfVectorizer
-    >>> words = PairTfidfVectorizer(ngram_range=(1, 2), min_df=10, sublinear_tf=True)
+    >>> words = PairTfidfVectorizer(
+    ...     analyzer="multilingual", ngram_range=(1, 2), min_df=10, sublinear_tf=True
+    ... )
     >>> style = make_pipeline(
     ...     PairStyleFeatures(("difference", "ratio", "tanh", "interaction")),
     ...     StandardScaler(with_mean=False),
@@ -184,7 +189,9 @@ def make_arena_pipeline(kind="linear", *, n_jobs=None, random_state=None):
 
 
 def _linear_features(n_jobs):
-    words = PairTfidfVectorizer(ngram_range=(1, 2), min_df=10, sublinear_tf=True, n_jobs=n_jobs)
+    words = PairTfidfVectorizer(
+        analyzer="multilingual", ngram_range=(1, 2), min_df=10, sublinear_tf=True, n_jobs=n_jobs
+    )
     # The weight sets how strongly words are penalised beside style.
     weights = {"words": 10}
     return _union(("words", words), ("style", _style()), transformer_weights=weights)
@@ -218,8 +225,10 @@ def _plain(estimator):
     return estimator.set_output(transform="default")
 
 
-def _dimensions(n_components, n_jobs, random_state, **options):
-    tfidf = PairTfidfVectorizer(min_df=5, sublinear_tf=True, n_jobs=n_jobs, **options)
+def _dimensions(n_components, n_jobs, random_state, *, analyzer="multilingual", **options):
+    tfidf = PairTfidfVectorizer(
+        analyzer=analyzer, min_df=5, sublinear_tf=True, n_jobs=n_jobs, **options
+    )
     return make_pipeline(tfidf, TruncatedSVD(n_components, random_state=random_state))
 
 

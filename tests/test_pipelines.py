@@ -112,6 +112,25 @@ def test_one_endless_word_makes_nothing_certain(kind, data, parts, fitted):
     assert fitted(kind).predict_proba(endless).min() > max(1e-4, usual.min())
 
 
+@pytest.mark.parametrize("kind", ["linear", "kernel"])
+def test_a_kind_reads_chinese(kind):
+    rng = np.random.default_rng(0)
+    wins = np.array([0, 1, 2] * 50)  # who says 总之, in short
+
+    others = [chr(0x4E00 + i) for i in range(100)]
+
+    def write(phrase):
+        before, after = ("".join(rng.choice(others, 20)) for _ in range(2))
+        return before + phrase + after
+
+    X = pd.DataFrame({"prompt": [write("") for _ in wins]})
+    X["response_a"] = [write("总之" if win == 0 else "") for win in wins]
+    X["response_b"] = [write("总之" if win == 1 else "") for win in wins]
+    y = np.array(["model_a", "model_b", "tie"])[wins]
+    model = make_arena_pipeline(kind, random_state=0).fit(X[:100], y[:100])
+    assert log_loss(y[100:], model.predict_proba(X[100:])) < 0.8
+
+
 def test_style_that_is_far_off_is_cut_at_two_and_a_half_spreads(data, parts, fitted):
     features = fitted("linear")[:-1]
     style = np.char.find(features.get_feature_names_out().astype(str), "style__") == 0

@@ -11,9 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from competition_files import write_competition_files
-from sklearn.metrics import log_loss
 
-from arena_estimators import ArenaError, load_arena, make_arena_pipeline
+from arena_estimators import load_arena
 from arena_estimators.battles import texts
 from arena_estimators.exceptions import FileFormatError
 
@@ -112,25 +111,3 @@ def test_the_page_on_battles_reads_chosen_and_rejected_conversations(tmp_path, m
     renamed = pairs.rename(columns={"chosen": "response_a", "rejected": "response_b"})
     with pytest.raises(FileFormatError, match="not text.*read from conversation_a and con"):
         load_arena(renamed)
-
-
-def test_the_page_on_estimators_reads_scripts_without_spaces():
-    page = (README.parent / "docs/estimators.rst").read_text(encoding="utf-8")
-    code = textwrap.dedent(re.search(r"characters::\n\n((?:    .*\n|\n)+)", page)[1])
-    rng = np.random.default_rng(0)
-    wins = [0, 1, 2] * 50  # who says 总之, in short
-
-    def write(phrase):
-        a, b = ("".join(rng.choice(list("春夏秋冬山水花草"), 20)) for _ in range(2))
-        return a + phrase + b
-
-    X = pd.DataFrame({"prompt": [write("") for _ in wins]})
-    X["response_a"] = [write("总之" * (win == 0)) for win in wins]
-    X["response_b"] = [write("总之" * (win == 1)) for win in wins]
-    y = np.array(["model_a", "model_b", "tie"])[wins]
-    with pytest.raises(ArenaError, match="analyzer='char_wb'"):
-        make_arena_pipeline("linear").fit(X, y)
-    names = {"make_arena_pipeline": make_arena_pipeline}
-    exec(compile(code, "estimators.rst", "exec"), names)
-    model = names["model"].fit(X[:100], y[:100])
-    assert log_loss(y[100:], model.predict_proba(X[100:])) < 0.8

@@ -7,7 +7,6 @@ import numpy as np
 import scipy.sparse as sp
 from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.preprocessing import normalize
 from sklearn.utils.validation import check_is_fitted
 
@@ -31,7 +30,7 @@ _BLOCKS = {
     "joined": ("joined",),
 }
 # Battles analysed at a time. The more, the fewer names are met again, which are many for words.
-_CHUNKS = {"word": 1000, "char": 500, "char_wb": 500}
+_CHUNKS = {"word": 1000, "multilingual": 1000, "char": 500, "char_wb": 500}
 _SWITCHES = ("sublinear_tf", "use_idf", "smooth_idf", "lowercase", "binary")
 _NUMBER = Interval(Integral, 1, None, closed="left")
 _SHARE_OR_NUMBER = [Interval(Real, 0, 1, closed="both"), _NUMBER]
@@ -56,9 +55,11 @@ class PairTfidfVectorizer(
         - `"difference+absolute"`: a - b and abs(a - b), side by side.
         - `"separate"`: prompt, a and b side by side, the prompts being part of the vocabulary.
         - `"joined"`: one text of prompt, a and b, with empty lines between.
-    analyzer : {"word", "char", "char_wb"}, default="word"
-        Whether n-grams are made of words, of characters, or of characters within words. Where no
-        spaces part words, as in Chinese, Japanese and Thai, a clause is one word: take "char_wb".
+    analyzer : {"word", "multilingual", "char", "char_wb"}, default="word"
+        Whether n-grams are made of words, of characters, or of characters within words. A whole
+        clause is one "word" in scripts that put no spaces between words, as in Chinese, Japanese
+        and Thai; "multilingual" takes each of their characters as a word, leaves vowel signs and
+        accents in the words of others, and does not look at `token_pattern`.
     ngram_range : tuple (min_n, max_n), default=(1, 1)
         The shortest and the longest n-grams.
     max_features : int, default=None
@@ -147,7 +148,7 @@ class PairTfidfVectorizer(
         "n_jobs": [Integral, None],
         **dict.fromkeys(_SWITCHES, ["boolean"]),
         "norm": [StrOptions({"l1", "l2"}), None],
-        "analyzer": [StrOptions({"word", "char", "char_wb"})],
+        "analyzer": [StrOptions(set(_CHUNKS))],
         "strip_accents": [StrOptions({"ascii", "unicode"}), None],
         "token_pattern": [str],
         "ngram_range": [tuple],
@@ -307,14 +308,9 @@ class PairTfidfVectorizer(
         check_is_fitted(self, "ngrams_")
         return {name: column for column, name in enumerate(self.ngrams_.names().tolist())}
 
-    def _vectorizer(self, vocabulary=None):
-        """Make the vectorizer whose parts and errors are used here."""
-        names = CountVectorizer().get_params().keys() & self.get_params().keys() - {"vocabulary"}
-        return CountVectorizer(vocabulary=vocabulary, **{n: getattr(self, n) for n in names})
-
     def _check_parameters(self):
         """Let scikit-learn check and warn; give the n-grams of the vocabulary, if there is one."""
-        vectorizer = self._vectorizer([""] if self.vocabulary is None else self.vocabulary)
+        vectorizer = _units.vectorizer(self, [""] if self.vocabulary is None else self.vocabulary)
         columns = vectorizer.fit([""]).vocabulary_
         if min(self.ngram_range) < 1:
             raise ArenaError(f"ngram_range={self.ngram_range}: the shortest n-grams have length 1.")
@@ -329,12 +325,12 @@ class PairTfidfVectorizer(
         return list(chain.from_iterable(texts(X[name].tolist()) for name in names))
 
     def _split(self, X):
-        return _units.split(self._texts(X), self._vectorizer())
+        return _units.split(self._texts(X), _units.vectorizer(self))
 
     def _learn(self, segments):
         """Make a vocabulary of all n-grams within the limits."""
         names = sorted(set().union(*(part.names for part in segments)))
-        ngrams = Vocabulary(names, self._vectorizer())
+        ngrams = Vocabulary(names, _units.vectorizer(self))
         walks = self._call(ngrams.start, _drain(segments))
         ngrams.learn(walks, self._call)
         n_texts = sum(walk.n_texts for walk in walks)
@@ -350,8 +346,8 @@ class PairTfidfVectorizer(
 
     def _look_up(self, segments, names):
         """Make a vocabulary of given n-grams."""
-        units = _units.split_names(names, self._vectorizer())
-        ngrams = Vocabulary(units.names, self._vectorizer())
+        units = _units.split_names(names, _units.vectorizer(self))
+        ngrams = Vocabulary(units.names, _units.vectorizer(self))
         ngrams.assign(units)
         return ngrams, self._call(ngrams.walk, _drain(segments))
 

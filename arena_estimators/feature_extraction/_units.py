@@ -6,16 +6,27 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import scipy.sparse as sp
+from sklearn.feature_extraction.text import CountVectorizer
 
+# Thai to Lao, Myanmar, Khmer, kana and Chinese characters: no spaces stand between words.
+_ALONE = (
+    r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+    r"\uff66-\uff9f\U00020000-\U0003ffff"
+)
+# Accents, and the vowels of Arabic and of the scripts of India, but not their full stops.
+_MARKS = r"\u0300-\u036f\u064b-\u065f\u0900-\u0963\u0966-\u0dff"
+# Each character of those scripts, and runs of other word characters with the marks among them.
+MULTILINGUAL = rf"[{_ALONE}]|(?:(?![{_ALONE}])[\w{_MARKS}]){{2,}}"
 # Token patterns that match whole runs of word characters, and the shortest run each accepts.
 WORD_PATTERNS = {
+    MULTILINGUAL: 2,
     r"(?u)\b\w\w+\b": 2,
     r"\b\w\w+\b": 2,
     r"(?u)\b\w+\b": 1,
     r"\b\w+\b": 1,
     r"\w+": 1,
 }
-_SPACES = re.compile(r"\s\s+")
+_SPACES, _WORD = re.compile(r"\s\s+"), re.compile(f"[{_ALONE}]")
 
 
 @dataclass
@@ -33,6 +44,15 @@ class Units:
     repeats: sp.csc_array | None = None
 
 
+def vectorizer(estimator, vocabulary=None):
+    """Make the CountVectorizer with an estimator's parameters, whose parts and errors are used."""
+    names = CountVectorizer().get_params().keys() & estimator.get_params().keys()
+    parameters = {name: getattr(estimator, name) for name in names} | {"vocabulary": vocabulary}
+    if estimator.analyzer == "multilingual":
+        parameters |= {"analyzer": "word", "token_pattern": MULTILINGUAL}
+    return CountVectorizer(**parameters)
+
+
 def are_terms(vectorizer):
     """Whether n-grams themselves must be the units: any token pattern may find spaces."""
     return vectorizer.analyzer == "word" and vectorizer.token_pattern not in WORD_PATTERNS
@@ -47,8 +67,7 @@ def split(texts, vectorizer):
         return characters(texts)
     if vectorizer.analyzer == "char_wb":
         return characters_in_words(texts)
-    min_length = WORD_PATTERNS[vectorizer.token_pattern]
-    return words(texts, min_length, vectorizer.get_stop_words() or ())
+    return words(texts, vectorizer.token_pattern, vectorizer.get_stop_words() or ())
 
 
 def split_names(names, vectorizer):
@@ -71,10 +90,17 @@ def listed(texts, analyze):
     return Units(list(names), ids, np.array(lengths, dtype=np.int64))
 
 
-def words(texts, min_length, stop_words):
+def words(texts, pattern, stop_words):
     """Take the runs of word characters, but short ones and stop words."""
-    runs = _runs(texts, r"\w")
-    wanted = [len(name) >= min_length and name not in stop_words for name in runs.names]
+    kind = r"\w"
+    if pattern == MULTILINGUAL:
+        kind += _ALONE + _MARKS
+        texts = [text if text.isascii() else _WORD.sub(r" \g<0> ", text) for text in texts]
+    runs = _runs(texts, kind)
+    short = {name for name in runs.names if len(name) < WORD_PATTERNS[pattern]}
+    if pattern == MULTILINGUAL:
+        short = {name for name in short if not _WORD.match(name)}
+    wanted = [name not in short and name not in stop_words for name in runs.names]
     kept = np.array(wanted, dtype=bool)[runs.ids]
     n_kept = np.concatenate([[0], np.cumsum(kept)])
     borders = np.concatenate([[0], np.cumsum(runs.lengths)])
@@ -109,7 +135,7 @@ def _characters(texts):
 
 
 def _runs(texts, kind):
-    r"""Find the maximal runs of characters of a kind, `\w` or `\S`.
+    r"""Find the maximal runs of characters of a kind, such as `\w`, in brackets.
 
     In UTF-8 all bytes of a character beyond ASCII are beyond ASCII. So, when the characters beyond
     ASCII that are not of the kind have become spaces, every byte says by itself whether it is in a
@@ -119,7 +145,7 @@ def _runs(texts, kind):
     texts = [text if text.isascii() else outside.sub(" ", text) for text in texts]
     texts = [text.encode("utf-8", "surrogatepass") for text in texts]
     data = np.frombuffer(b" ".join([b"", *texts, b""]), dtype=np.uint8)
-    in_run = np.array([i > 127 or bool(re.match(kind, chr(i))) for i in range(256)])[data]
+    in_run = np.array([i > 127 or bool(re.match(f"[{kind}]", chr(i))) for i in range(256)])[data]
     edges = np.flatnonzero(in_run[1:] != in_run[:-1]) + 1
     begins, ends = edges[::2], edges[1::2]
     offsets = np.concatenate([[0], np.cumsum(ends - begins)]).astype(np.int32)

@@ -98,8 +98,9 @@ class Vocabulary:
             )
             if self.joiner:
                 error.add_note(
-                    "Or, of text without spaces between words, such as Chinese: analyzer='char_wb' "
-                    "reads characters, where a whole clause is one word that seldom comes again."
+                    "Or, of text without spaces between words, such as Chinese: "
+                    "analyzer='multilingual' or 'char_wb' reads characters, where a whole clause "
+                    "is one word that seldom comes again."
                 )
             raise error
         columns = np.where(kept, np.cumsum(kept) - 1, -1).astype(np.int32)

@@ -51,6 +51,8 @@ def by_hand(X, *, combine="difference", **params):
     """Compose scikit-learn's vectorizer the way a careful person would."""
     params = {"dtype": np.float32} | params
     params.pop("n_jobs", None)
+    if params.get("analyzer") == "multilingual":
+        params |= {"analyzer": "word", "token_pattern": _units.MULTILINGUAL}
     vectorizer = TfidfVectorizer(**params)
     prompts, a, b = (texts(X[name]) for name in ("prompt", "response_a", "response_b"))
     if combine == "joined":
@@ -100,7 +102,7 @@ def outcome(function, *args, **params):
 
 
 @pytest.mark.parametrize("combine", ["difference", "difference+absolute", "separate", "joined"])
-@pytest.mark.parametrize("analyzer", ["word", "char", "char_wb"])
+@pytest.mark.parametrize("analyzer", ["word", "multilingual", "char", "char_wb"])
 @pytest.mark.parametrize("ngram_range", [(1, 1), (1, 2), (2, 2), (1, 4), (3, 5), (6, 8)])
 def test_equals_composition(nasty, combine, analyzer, ngram_range):
     assert_equal(nasty, combine=combine, analyzer=analyzer, ngram_range=ngram_range)
@@ -154,7 +156,7 @@ def test_equals_composition_for_every_parameter(nasty, analyzer, params):
 
 
 CHARACTERS = st.sampled_from(
-    "aabbccA  \n\t_1.-'\x00\x1c\x85\xa0\xe9\u0301\u03a3\u4e2d\ud800\U0001f600"
+    "aabbccA  \n\t_1.-'\x00\x1c\x85\xa0\xe9\u0301\u03a3\u4e2d\u0e34\u0915\u093f\ud800\U0001f600"
 )
 TEXTS = st.lists(
     st.text(CHARACTERS | st.characters(codec=None), max_size=30), min_size=6, max_size=6
@@ -165,7 +167,7 @@ TEXTS = st.lists(
 @given(
     cells=TEXTS,
     unseen=TEXTS,
-    analyzer=st.sampled_from(["word", "char", "char_wb"]),
+    analyzer=st.sampled_from(["word", "multilingual", "char", "char_wb"]),
     first=st.integers(1, 5),
     more=st.integers(0, 3),
     params=st.fixed_dictionaries(
@@ -204,6 +206,30 @@ def test_equals_composition_on_any_text(cells, unseen, analyzer, first, more, pa
     assert (vectorizer.transform(swap(Z)) != -vectorizer.transform(Z)).nnz == 0
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("I can't say it_1, a b 42!", "can say it_1 42"),
+        ("我用Python3，不用C。", "我 用 python3 不 用"),
+        ("テストです。", "テ ス ト で す"),
+        ("한국어는 좋아요", "한국어는 좋아요"),
+        ("ไทยิ", "ไ ท ย ิ"),
+        ("हिन्दी में।", "हिन्दी में"),
+        ("مُحَمَّد café", "مُحَمَّد café"),
+        ("Почему я?", "почему"),
+    ],
+    ids=["English", "Chinese", "Japanese", "Korean", "Thai", "Hindi", "marks", "Russian"],
+)
+def test_multilingual_words(text, words):
+    X = pd.DataFrame({"prompt": [""], "response_a": [text], "response_b": ["..."]})
+    vectorizer = PairTfidfVectorizer(analyzer="multilingual").fit(X)
+    assert sorted(vectorizer.vocabulary_) == sorted(set(words.split()))
+    dropped = words.split()[0]
+    vectorizer.set_params(stop_words=[dropped])
+    if words != dropped:
+        assert set(vectorizer.fit(X).vocabulary_) == {*words.split()} - {dropped}
+
+
 def test_given_vocabulary(nasty):
     terms = ["the cat", "cat", "zzz", "a", "one two three four", "", "two", "mat the cat", "cat "]
     params = {"vocabulary": terms, "ngram_range": (1, 3)}
@@ -229,7 +255,7 @@ def test_given_vocabulary(nasty):
         ({"min_df": 3, "max_df": 1}, "max_df corresponds to < documents than min_df"),
         ({"min_df": 3, "max_df": 1}, "3 texts at least and in 1 at most: .* Lower min_df"),
         ({"min_df": 29}, "no terms remain"),
-        ({"min_df": 29}, "without spaces between words, such as Chinese: analyzer='char_wb'"),
+        ({"min_df": 29}, "between words, such as Chinese: analyzer='multilingual' or"),
         ({"token_pattern": "(a)(b)"}, "capturing group"),
         ({"combine": "sum"}, "combine"),
         ({"dtype": np.float16}, "dtype"),
