@@ -37,23 +37,35 @@ def find_encoder(encoder):
     ------
     ResourceNotFoundError
         If it is nowhere; the message says the three ways to get it. If the folder is there and
-        lacks the configuration or weights.
+        lacks the configuration or weights, or holds adapters.
     """
     name = str(encoder)
     # pathlib's own would raise where there is no such home, and of a name that is too long.
     folder = pathlib.Path(os.path.expanduser(name))
     if os.path.isfile(folder):
         raise ResourceNotFoundError(f"The encoder {name!r} is a file; pass the folder it is in.")
-    if os.path.isdir(folder):
-        if not _is_whole(folder):
-            lacks = "whole weights" if (folder / "config.json").is_file() else "config.json"
-            raise ResourceNotFoundError(
-                f"The folder {name!r} has no {lacks}, so it holds no encoder. Save one there with "
-                "`model.save_pretrained(folder)` and `tokenizer.save_pretrained(folder)`, or end "
-                "its download."
-            )
-        return str(folder)
-    return _in_package(name) or _in_cache(name) or _fetch(name)
+    is_folder = os.path.isdir(folder)
+    found = str(folder) if is_folder else _in_package(name) or _in_cache(name) or _fetch(name)
+    _refuse_adapters(name, found)
+    if is_folder and not _is_whole(folder):
+        lacks = "whole weights" if (folder / "config.json").is_file() else "config.json"
+        raise ResourceNotFoundError(
+            f"The folder {name!r} has no {lacks}, so it holds no encoder. Save one there with "
+            "`model.save_pretrained(folder)` and `tokenizer.save_pretrained(folder)`, or end "
+            "its download."
+        )
+    return found
+
+
+def _refuse_adapters(name, folder):
+    """Refuse peft's adapters; transformers would add them to weights that may hold them already."""
+    if pathlib.Path(folder, "adapter_config.json").is_file():
+        raise ResourceNotFoundError(
+            f"The encoder {name!r} holds adapters (adapter_config.json), alone or beside weights "
+            "that may or may not contain them. Fold them in with peft and save the whole to a new "
+            "folder: `model.merge_and_unload().save_pretrained(folder)` and "
+            "`tokenizer.save_pretrained(folder)`."
+        )
 
 
 def _in_package(name):

@@ -46,6 +46,16 @@ def test_a_folder_that_lacks_a_part_is_refused(tiny, tmp_path, lost, told):
         find_encoder(folder)
 
 
+@pytest.mark.parametrize("lost", [None, "config.json", "model.safetensors"])
+def test_a_folder_with_adapters_is_refused(tiny, tmp_path, lost):
+    folder = shutil.copytree(tiny("bert"), tmp_path / "adapted")
+    (folder / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    if lost:
+        (folder / lost).unlink()
+    with pytest.raises(ResourceNotFoundError, match="merge_and_unload"):
+        find_encoder(folder)
+
+
 def test_a_file_is_not_taken_for_a_name(tiny):
     with pytest.raises(ResourceNotFoundError, match="pass the folder it is in"):
         find_encoder(f"{tiny('bert')}/config.json")
@@ -200,6 +210,13 @@ def test_older_weights_are_fetched_where_there_are_no_others(online, tmp_path):
     (online / "model.safetensors").rename(online / "pytorch_model.bin")
     assert find_encoder(NAME) == str(tmp_path / "local")
     assert (tmp_path / "local" / "pytorch_model.bin").is_file()
+
+
+def test_adapters_that_were_fetched_are_refused(online):
+    (online / "model.safetensors").rename(online / "adapter_model.safetensors")
+    (online / "config.json").rename(online / "adapter_config.json")
+    with pytest.raises(ResourceNotFoundError, match="merge_and_unload"):
+        find_encoder(NAME)
 
 
 def test_an_installed_package_goes_before_the_cache(hub, monkeypatch):
