@@ -15,6 +15,7 @@ from arena_estimators._encoder import _attention
 from arena_estimators.exceptions import ArenaError, ResourceNotFoundError
 
 _SILENCE = threading.Lock()
+_LOCAL = {"local_files_only": True, "trust_remote_code": False}  # None would ask, amid a fit
 T5 = ("t5", "mt5", "umt5")  # of these only the encoder is read
 # These let padding into their results.
 _LEAKY = ("canine", "convbert", "fnet", "nystromformer", "yoso")
@@ -38,7 +39,7 @@ def load_tokenizer(folder):
         If the tokenizer knows more tokens than the encoder of the folder.
     """
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder, **_LOCAL)
     except ImportError:  # its message names the package to install
         raise
     except Exception as error:  # the libraries behind it have errors of their own
@@ -60,7 +61,7 @@ def load_config(folder):
         If the folder holds no model of a kind that can be read.
     """
     with explained(folder):
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        config = AutoConfig.from_pretrained(folder, **_LOCAL)
     if config.is_encoder_decoder and config.model_type not in T5:
         raise ArenaError(
             f"{folder!r} holds an encoder with a decoder of the family {config.model_type!r}; of "
@@ -114,9 +115,9 @@ def load_encoder(folder, *, attention="auto"):
             folder,
             config=config,
             dtype=torch.float32,
-            local_files_only=True,
             output_loading_info=True,
             ignore_mismatched_sizes=True,
+            **_LOCAL,
             **options,
         )
     unlike = [*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])]
@@ -225,6 +226,11 @@ def explained(path):
     except (ImportError, MemoryError):
         raise
     except Exception as error:  # the libraries have errors of their own
+        if "trust_remote_code" in str(error):
+            raise ArenaError(
+                f"The encoder in {str(path)!r} needs code of its own, which is not run. Take one "
+                "of a family that transformers knows."
+            ) from error
         raise ArenaError(
             f"The encoder in {str(path)!r} cannot be read ({type(error).__name__}: "
             f"{(str(error).splitlines() or [''])[0]}). Its files may be cut short, from another "

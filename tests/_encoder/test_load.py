@@ -2,6 +2,7 @@ import functools
 import json
 import pathlib
 import shutil
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -386,3 +387,12 @@ def test_older_weights_have_a_fingerprint_of_their_own(tiny, tmp_path):
     before = FrozenEncoder(folder).fingerprint
     weights.write_bytes(weights.read_bytes()[::-1])
     assert FrozenEncoder(folder).fingerprint != before
+
+
+def test_code_that_comes_with_an_encoder_is_not_asked_about(tmp_path, monkeypatch):
+    said = {"model_type": "new", "auto_map": {"AutoConfig": "code.NewConfig"}}
+    (tmp_path / "config.json").write_text(json.dumps(said), encoding="utf-8")
+    monkeypatch.setattr("builtins.input", asked := Mock(return_value="n"))
+    with pytest.raises(ArenaError, match="code of its own, which is not run"):
+        load_config(str(tmp_path))
+    assert not asked.called
