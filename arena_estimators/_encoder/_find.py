@@ -49,10 +49,13 @@ def find_encoder(encoder):
     _refuse_adapters(name, found)
     if is_folder and not _is_whole(folder):
         lacks = "whole weights" if (folder / "config.json").is_file() else "config.json"
+        inner = sorted(file.parent for file in folder.glob("*/config.json"))
+        below = ", ".join([repr(part.name) for part in inner if _is_whole(part)][:5])
         raise ResourceNotFoundError(
-            f"The folder {name!r} has no {lacks}, so it holds no encoder. Save one there with "
-            "`model.save_pretrained(folder)` and `tokenizer.save_pretrained(folder)`, or end "
-            "its download."
+            f"The folder {name!r} has no {lacks}, so it holds no encoder. "
+            + (f"These in it do: {below}. " if below else "")
+            + "Save one there with `model.save_pretrained(folder)` and "
+            "`tokenizer.save_pretrained(folder)`, or end its download."
         )
     return found
 

@@ -56,6 +56,15 @@ def test_a_folder_with_adapters_is_refused(tiny, tmp_path, lost):
         find_encoder(folder)
 
 
+def test_a_folder_of_checkpoints_names_those_that_hold_an_encoder(tiny, tmp_path):
+    for step in (500, 1000):
+        shutil.copytree(tiny("bert"), tmp_path / f"checkpoint-{step}")
+    (tmp_path / "1_Pooling").mkdir()
+    (tmp_path / "1_Pooling" / "config.json").touch()
+    with pytest.raises(ResourceNotFoundError, match="do: 'checkpoint-1000', 'checkpoint-500'. "):
+        find_encoder(tmp_path)
+
+
 def test_a_file_is_not_taken_for_a_name(tiny):
     with pytest.raises(ResourceNotFoundError, match="pass the folder it is in"):
         find_encoder(f"{tiny('bert')}/config.json")
