@@ -8,6 +8,7 @@ import torch
 from sklearn.base import clone
 from skorch.callbacks import Callback, LRScheduler
 from tiny_encoders import FAMILIES
+from transformers import AutoModel, AutoTokenizer
 from transformers.pytorch_utils import Conv1D
 
 from arena_estimators.neural_network._module import build_module
@@ -49,6 +50,18 @@ def test_lora_round_trips_with_its_head(lora, learnable, tmp_path):
     for name, value in loaded.net_.module_.heads.state_dict().items():
         assert torch.equal(value, heads[name])
     assert any(not torch.equal(heads[name], fresh[name]) for name in heads)
+
+
+def test_a_trained_encoder_is_given_back_to_transformers(lora, learnable, tmp_path):
+    row = learnable[0].iloc[:1].assign(response_a="good answer")  # not cut
+    lora.net_.module_.encoder.save_pretrained(tmp_path)
+    lora.tokenizer_.save_pretrained(tmp_path)
+    text = f"Prompt:\n{row.prompt[0]}\n\nResponse:\n{row.response_a[0]}"
+    inputs = AutoTokenizer.from_pretrained(tmp_path)(text, return_tensors="pt")
+    with torch.inference_mode():
+        hidden = AutoModel.from_pretrained(tmp_path)(**inputs).last_hidden_state
+    assert lora.net_.module_.pooling == "mean"
+    np.testing.assert_allclose(lora.encode(row)[0, 0], hidden[0].mean(0), atol=1e-5)
 
 
 def test_the_state_is_safetensors_bytes_and_plain_values(lora):
