@@ -13,6 +13,7 @@ from arena_estimators.neural_network._heads import CrossHeads, SiameseHeads
 # bert.encoder.layer.3., gpt2 h.3., t5 block.3., llama layers.3.
 _LAYER = re.compile(r"(?:^|\.)(?:layers?|h|block|blocks)\.(\d+)\.")
 _EMBEDDING = re.compile(r"embed|^w[tp]e|relative_attention_bias")  # GPT-2's wte, MPNet's positions
+_AFTER = re.compile(r"final_layer_norm|project_out")  # OPT lists them before its layers
 _RELATIVE, _THEIR_NORM = "encoder.rel_embeddings.weight", "encoder.LayerNorm."  # DeBERTa-v2's
 HEADS = {"siamese": SiameseHeads, "cross": CrossHeads}
 
@@ -107,7 +108,7 @@ def depths(encoder):
     for name in found:
         seen = seen or name in layers
         norm = _RELATIVE in found and name.startswith(_THEIR_NORM)  # other families': after all
-        before = not seen or norm or _EMBEDDING.search(name)
+        before = norm or _EMBEDDING.search(name) or not (seen or _AFTER.search(name))
         deep[name] = layers.get(name, 0 if before else last)
     return deep
 

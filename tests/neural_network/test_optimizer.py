@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tiny_encoders
 import torch
-from transformers import AlbertConfig, AutoModel, XLMConfig, XLMRobertaXLConfig
+from transformers import AlbertConfig, AutoModel, OPTConfig, XLMConfig, XLMRobertaXLConfig
 
 from arena_estimators.neural_network._module import build_module, depths, freeze
 from arena_estimators.neural_network._optimizer import parameter_groups, rate_at
@@ -52,6 +52,16 @@ def test_a_norm_after_all_layers_belongs_to_the_last():
     encoder = AutoModel.from_config(XLMRobertaXLConfig(**sizes, vocab_size=99, num_hidden_layers=2))
     of = depths(encoder)
     assert of["encoder.LayerNorm.weight"] == of["encoder.LayerNorm.bias"] == 2
+
+
+def test_what_is_listed_before_the_layers_but_follows_them_belongs_to_the_last():
+    sizes = {"hidden_size": 32, "ffn_dim": 64, "word_embed_proj_dim": 16, "num_hidden_layers": 2}
+    encoder = AutoModel.from_config(OPTConfig(**sizes, num_attention_heads=2, vocab_size=99))
+    of = depths(encoder)
+    assert of["decoder.project_in.weight"] == of["decoder.embed_tokens.weight"] == 0
+    assert of["decoder.project_out.weight"] == 2
+    encoder = AutoModel.from_config(OPTConfig(hidden_size=32, num_attention_heads=2, vocab_size=99))
+    assert depths(encoder)["decoder.final_layer_norm.weight"] == 12
 
 
 @pytest.mark.parametrize("kind", [AlbertConfig, XLMConfig])
