@@ -173,7 +173,8 @@ def default_pooling(config, folder):
 
 def width_of(config):
     """Give the length of an encoder's vectors."""
-    return getattr(config, "hidden_size", None) or config.d_model
+    names = ("word_embed_proj_dim", "hidden_size", "d_model")  # the first is OPT's
+    return next(filter(None, (getattr(config, name, None) for name in names)))
 
 
 def longest_input(config):

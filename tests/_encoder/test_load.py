@@ -29,6 +29,7 @@ from transformers import (
     LukeConfig,
     MarkupLMConfig,
     NystromformerConfig,
+    OPTConfig,
     RobertaConfig,
     RobertaPreLayerNormConfig,
     SqueezeBertConfig,
@@ -396,3 +397,10 @@ def test_code_that_comes_with_an_encoder_is_not_asked_about(tmp_path, monkeypatc
     with pytest.raises(ArenaError, match="code of its own, which is not run"):
         load_config(str(tmp_path))
     assert not asked.called
+
+
+def test_the_width_is_that_of_what_comes_out():
+    sizes = {"hidden_size": 32, "num_attention_heads": 2, "num_hidden_layers": 1, "ffn_dim": 32}
+    config = OPTConfig(**sizes, word_embed_proj_dim=16, vocab_size=99)  # as in OPT-350m
+    hidden = AutoModel.from_config(config)(torch.ones(1, 4, dtype=torch.long)).last_hidden_state
+    assert width_of(config) == hidden.shape[-1] == 16
