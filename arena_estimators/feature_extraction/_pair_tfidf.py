@@ -232,14 +232,14 @@ class PairTfidfVectorizer(
         """
         validate_battles(self, X, y)
         given = self._check_parameters()
-        self.fixed_vocabulary_ = given is not None
         segments = self._call(self._split, _chunks(X, _CHUNKS[self.analyzer]))
         ngrams, walks = self._learn(segments) if given is None else self._look_up(segments, given)
         columns = ngrams.columns, ngrams.n_columns
         counts = self._call(lambda walk: walk.matrix(*columns), _drain(walks))
         ngrams.prune()
-        self.ngrams_ = ngrams
-        self.idf_ = self._idf(counts) if self.use_idf else None
+        idf = self._idf(counts) if self.use_idf else None
+        # Together: who is interrupted keeps no n-grams with the frequencies of others.
+        self.ngrams_, self.idf_, self.fixed_vocabulary_ = ngrams, idf, given is not None
         return sp.vstack(self._call(self._combine, _drain(counts)), format="csr")
 
     def transform(self, X):

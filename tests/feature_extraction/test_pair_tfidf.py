@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.decomposition import TruncatedSVD
+from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline
 
@@ -402,3 +403,21 @@ def test_types_may_be_named(dtype):
 def test_no_choice_of_output_is_accepted():
     vectorizer = PairTfidfVectorizer()
     assert vectorizer.set_output(transform=None) is vectorizer
+
+
+@pytest.mark.parametrize("use_idf", [True, False])
+def test_an_interrupted_fit_leaves_the_older_one_or_none(monkeypatch, use_idf):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    X, others = (make_battles(20, random_state=seed).X for seed in (0, 1))
+    vectorizer = PairTfidfVectorizer(max_features=50, use_idf=use_idf)
+    before = vectorizer.fit_transform(X)
+    unfitted = PairTfidfVectorizer()
+    monkeypatch.setattr(PairTfidfVectorizer, "_idf", interrupted)
+    for one in (vectorizer.set_params(use_idf=True), unfitted):
+        with pytest.raises(KeyboardInterrupt):
+            one.fit(others)
+    assert (vectorizer.transform(X) != before).nnz == 0
+    with pytest.raises(NotFittedError):
+        unfitted.transform(X)
