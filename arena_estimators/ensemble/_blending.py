@@ -208,20 +208,24 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
         if sample_weight is not None:
             check_some_weight(sample_weight)
         temperature = None if self.temperature == "fit" else float(self.temperature)
-        for earlier in ("oof_log_loss_", "leave_one_out_"):
-            vars(self).pop(earlier, None)
-        proba = self._fit_members(
+        proba, members = self._fit_members(
             named, X, y, sample_weight, classes, weights is None or temperature is None
         )
-        self.named_estimators_ = Bunch(**dict(zip(named, self.estimators_, strict=True)))
+        losses = {}
         if proba is not None:
             judged = ~np.isnan(proba[0, :, 0])
             Y = y if soft else (y[:, None] == classes).astype(np.float64)
             weight = np.ones(len(X)) if sample_weight is None else sample_weight
             weight = weight[judged] / weight[judged].sum()
-            weights, temperature = self._judge(
+            weights, temperature, losses = self._judge(
                 named, proba[:, judged], (Y[judged], weight), weights, temperature
             )
+        # All at once: a fit that is interrupted must not leave new members with old weights.
+        for earlier in ("oof_log_loss_", "leave_one_out_"):
+            vars(self).pop(earlier, None)
+        vars(self).update(losses)
+        self.estimators_ = members
+        self.named_estimators_ = Bunch(**dict(zip(named, members, strict=True)))
         self.weights_ = pd.Series(weights, index=list(named))
         self.temperature_ = temperature
         self.classes_ = classes
@@ -279,11 +283,11 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
         return weights / weights.sum()
 
     def _fit_members(self, named, X, y, sample_weight, classes, needs_folds):
-        """Set `estimators_` and give the probabilities to judge the members by, or None."""
+        """Give the probabilities to judge the members by, or None, and the fitted members."""
         members = [(f"Member {name!r}", member) for name, member in named.items()]
         if self.prefit:
-            self.estimators_ = list(named.values())
-            return np.stack([proba_of(member, X, classes, name) for name, member in members])
+            proba = [proba_of(member, X, classes, name) for name, member in members]
+            return np.stack(proba), list(named.values())
         if sample_weight is not None:
             for name, member in members:
                 weight_name(member, name)
@@ -291,7 +295,7 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
         weighs = sample_weight is None or any(sample_weight[test].any() for _, test in splits)
         if splits and not weighs:
             raise ArenaError("sample_weight is zero on all battles that cv tests.")
-        proba, self.estimators_ = fit_and_predict_out_of_fold(
+        proba, fitted = fit_and_predict_out_of_fold(
             members,
             X,
             y,
@@ -301,10 +305,10 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
             n_jobs=self.n_jobs,
             verbose=self.verbose,
         )
-        return proba if needs_folds else None
+        return proba if needs_folds else None, fitted
 
     def _judge(self, names, proba, truth, weights, temperature):
-        """Fit what is to be fitted, and set the losses and what each member gains."""
+        """Fit what is to be fitted; give it, and the losses and what each member gains."""
 
         def blend(kept):
             given = None if weights is None else weights[kept]
@@ -317,7 +321,8 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
         everyone = np.arange(len(names))
         fitted_weights, fitted_temperature, loss = blend(everyone)
         losses = [mean_log_loss(truth[0], member, truth[1]) for member in proba]
-        self.oof_log_loss_ = pd.Series([*losses, loss], index=[*names, "blend"])
+        oof_log_loss = pd.Series([*losses, loss], index=[*names, "blend"])
         gains = [blend(everyone != m)[2] - loss if len(names) > 1 else np.nan for m in everyone]
-        self.leave_one_out_ = pd.Series(gains, index=list(names))
-        return fitted_weights, fitted_temperature
+        gains = pd.Series(gains, index=list(names))
+        judged = {"oof_log_loss_": oof_log_loss, "leave_one_out_": gains}
+        return fitted_weights, fitted_temperature, judged

@@ -859,3 +859,16 @@ def test_what_a_member_gains_is_unknown_where_no_other_has_a_weight(data):
     model = BlendingClassifier(members, weights=[1, 0], prefit=True).fit(data.X, data.y)
     assert np.isnan(model.leave_one_out_["all"])
     assert model.leave_one_out_["none"] == pytest.approx(0)
+
+
+def test_an_interrupted_fit_leaves_the_older_blend(data, fitted, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    others = make_battles(100, random_state=4)
+    model = copy.deepcopy(fitted).set_params(cv=2)
+    monkeypatch.setattr("arena_estimators.ensemble._blending.fit_pool", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(others.X, others.y)
+    np.testing.assert_array_equal(model.predict_proba(data.X), fitted.predict_proba(data.X))
+    assert model.oof_log_loss_.equals(fitted.oof_log_loss_)
