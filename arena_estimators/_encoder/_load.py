@@ -7,6 +7,11 @@ import pathlib
 import threading
 
 import torch
+from huggingface_hub.utils import (
+    are_progress_bars_disabled,
+    disable_progress_bars,
+    enable_progress_bars,
+)
 from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, AutoTokenizer
 from transformers.models.auto import modeling_auto
 from transformers.utils import logging
@@ -247,6 +252,7 @@ def _quiet():
     """
     with _SILENCE:
         verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+        hub_bars = disable_progress_bars if are_progress_bars_disabled() else enable_progress_bars
         logging.set_verbosity_error()
         logging.disable_progress_bar()
         try:
@@ -255,3 +261,4 @@ def _quiet():
             logging.set_verbosity(verbosity)
             if bars:
                 logging.enable_progress_bar()
+            hub_bars()  # transformers sets the hub's too, which may be set in another way

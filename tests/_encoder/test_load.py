@@ -9,6 +9,11 @@ import pytest
 import safetensors.torch
 import torch
 import transformers
+from huggingface_hub.utils import (
+    are_progress_bars_disabled,
+    disable_progress_bars,
+    enable_progress_bars,
+)
 from tiny_encoders import FAMILIES
 from transformers import (
     AutoModel,
@@ -372,14 +377,33 @@ def test_one_token_more_than_there_are_embeddings_is_refused(tiny, tmp_path):
 
 def test_bars_that_were_switched_off_stay_off(tiny):
     logging = transformers.utils.logging
-    before = logging.is_progress_bar_enabled()
+    folder, before = tiny("bert"), logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
-        load_encoder(tiny("bert"))
+        load_encoder(folder)
         assert not logging.is_progress_bar_enabled()
     finally:
         if before:
             logging.enable_progress_bar()
+
+
+@pytest.mark.parametrize("off", [True, False])
+def test_the_bars_of_the_hub_stay_as_they_were_set(tiny, off):
+    """Setting those of transformers sets the hub's too, but not the other way round."""
+    logging = transformers.utils.logging
+    before = logging.is_progress_bar_enabled(), are_progress_bars_disabled()
+
+    def set_bars(enabled, hub_disabled):
+        (logging.enable_progress_bar if enabled else logging.disable_progress_bar)()
+        (disable_progress_bars if hub_disabled else enable_progress_bars)()
+
+    folder = tiny("bert")  # making it sets bars
+    set_bars(off, off)
+    try:
+        load_encoder(folder)
+        assert (logging.is_progress_bar_enabled(), are_progress_bars_disabled()) == (off, off)
+    finally:
+        set_bars(*before)
 
 
 def test_older_weights_have_a_fingerprint_of_their_own(tiny, tmp_path):
