@@ -6,7 +6,7 @@ import numpy as np
 
 _LINE, _BLANK, _HYPHEN, _POINT = 10, 32, 45, 46
 _FIRST_WIDE = 128  # from here on, a code stands for characters that are not ASCII
-_WIDE = {character: _FIRST_WIDE + i for i, character in enumerate("…。！？।॥۔؟“—–")}
+_WIDE = {character: _FIRST_WIDE + i for i, character in enumerate("…。！？।॥۔؟“«「『，、،；؛（—–")}
 _OTHER, _SPACE, _EMOJI = range(_FIRST_WIDE + len(_WIDE), _FIRST_WIDE + len(_WIDE) + 3)
 _N_CODES = _EMOJI + 1
 
@@ -24,6 +24,11 @@ _IS_BEFORE_NAME = _holds("abcdefghijklmnopqrstuvwxyz,")
 _IS_MARK = _holds("-*+")
 
 
+def is_emoji(character):
+    """Tell whether a character is from U+2600 to U+27BF or from U+1F300 to U+1FAFF."""
+    return "\u2600" <= character <= "\u27bf" or "\U0001f300" <= character <= "\U0001faff"
+
+
 class _WideCodes(dict):
     """The codes of characters that are not ASCII, by their numbers."""
 
@@ -31,7 +36,7 @@ class _WideCodes(dict):
         character = chr(number)
         if character.isspace():
             code = _SPACE
-        elif "\u2600" <= character <= "\u27bf" or "\U0001f300" <= character <= "\U0001faff":
+        elif is_emoji(character):
             code = _EMOJI
         else:
             code = _WIDE.get(character, _OTHER)
@@ -87,7 +92,7 @@ class Characters:
         return self._counts[:, _FIRST_WIDE:].sum(axis=1)
 
     def emoji(self):
-        """Count characters from U+2600 to U+27BF and from U+1F300 to U+1FAFF."""
+        """Count characters that are emoji."""
         return self._counts[:, _EMOJI]
 
     def sentence_ends(self):

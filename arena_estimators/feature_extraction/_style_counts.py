@@ -17,7 +17,7 @@ import re
 import numpy as np
 
 from arena_estimators.battles import turns_of
-from arena_estimators.feature_extraction._style_characters import Characters
+from arena_estimators.feature_extraction._style_characters import Characters, is_emoji
 from arena_estimators.feature_extraction._style_lexicon import (
     NOT_ASCII,
     OFFERS,
@@ -43,6 +43,7 @@ _LONGEST = 30  # a mean length of words: a text without spaces would be one of t
 # Marks that end a sentence with no blank behind them; the last four are Hindi, Urdu and Arabic.
 _STOPS = "。！？।॥۔؟"
 _QUESTION_MARKS = frozenset("?？؟")
+_AS_EMOJI = "\ufe0f"  # a mark behind a character that may also be plain
 _FINISHED = frozenset(f".!?…{_STOPS})]}}>\"'”’`*|~）］｝〉》」』】")
 
 
@@ -145,11 +146,11 @@ def _characters(texts, size, characters):
         "emoji": np.log1p(characters.emoji()),
         "questions": np.log1p(number(_QUESTION_MARKS)),
         "exclamations": np.log1p(number("!！")),
-        "commas": number(",") / size,
-        "semicolons": np.log1p(number(";")),
+        "commas": number(",，、،") / size,
+        "semicolons": np.log1p(number(";；؛")),
         "names": np.log1p(characters.names()),
-        "quotes": np.log1p(number('"“')),
-        "parentheses": np.log1p(number("(")),
+        "quotes": np.log1p(number('"“«「『')),
+        "parentheses": np.log1p(number("(（")),
         "dashes": np.log1p(hyphens + number("—–")),
     }
 
@@ -180,8 +181,8 @@ def _repeated_lines(text):
 
 
 def _ending(texts, lower, characters):
-    last = [text[-1:] for text in texts]
-    finished = np.array([character in _FINISHED for character in last])
+    last = [text.removesuffix(_AS_EMOJI)[-1:] for text in texts]
+    finished = np.array([character in _FINISHED or is_emoji(character) for character in last])
     odd = _count_where(characters.number("`") > 2, texts, lambda text: text.count(FENCE) % 2)
     long = _count_where(~finished, texts, lambda text: text.count(" ", text.rfind("\n") + 1) >= 7)
     return {

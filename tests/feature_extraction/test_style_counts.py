@@ -40,10 +40,10 @@ COUNTED = {  # in the whole text
     "emoji": "[\u2600-\u27bf\U0001f300-\U0001faff]",
     "questions": "[?？؟]",
     "exclamations": "[!！]",
-    "semicolons": ";",
+    "semicolons": "[;；؛]",
     "names": r"[a-z,] [A-Z](?=[a-z])",
-    "quotes": '["“]',
-    "parentheses": r"\(",
+    "quotes": '["“«「『]',
+    "parentheses": "[(（]",
     "dashes": " - |[—–]",
 }
 COUNTED_IN_PROSE = {  # outside of fenced code
@@ -54,10 +54,10 @@ COUNTED_IN_PROSE = {  # outside of fenced code
     "table_rows": r"\n *\|.*\| *(?=\n|$)",
     "inline_code": r"`[^`\n]+`",
 }
-SHARES = {"digits": "[0-9]", "non_ascii": r"[^\x00-\x7f]", "commas": ","}
+SHARES = {"digits": "[0-9]", "non_ascii": r"[^\x00-\x7f]", "commas": "[,，、،]"}
 NASTY = st.text(
-    alphabet="aAbéÉßİΣ ._-*+#`|,;:/()[]!?…。！？।॥۔؟“—–\"'’1٣\n\t\r\x00\x1c\x85\xa0\u2003\u2028"
-    "\ud83d😀☀中\u0301\ufeff",
+    alphabet="aAbéÉßİΣ ._-*+#`|,;:/()[]!?…。！？।॥۔؟“«「『，、،；؛（—–\"'’1٣"
+    "\n\t\r\x00\x1c\x85\xa0\u2003\u2028\ud83d😀☀\ufe0f中\u0301\ufeff",
     max_size=60,
 )
 PIECES = (
@@ -106,7 +106,12 @@ def reference(text):
         ),
         "offers_more": any(offer in lower[-250:] for offer in lexicon.OFFERS),
         "ends_asking": text[-1] in "?？؟",
-        "finished": text.endswith(tuple(".!?…。！？।॥۔؟)]}>\"'”’`*|~）］｝〉》」』】")),
+        "finished": bool(
+            re.search(
+                "[.!?…。！？।॥۔؟)\\]}>\"'”’`*|~）］｝〉》」』】\u2600-\u27bf🌀-\U0001faff]\ufe0f?$",
+                text,
+            )
+        ),
     }
 
 
@@ -248,6 +253,7 @@ def test_sentences_of_scripts_with_spaces_end_where_their_own_marks_say(text):
     ("text", "cut"),
     [
         ("one two three four five six seven eight", 1),
+        ("one two three four five six seven eight 😊", 0),
         ("one two three four five six seven", 0),
         ("one two three four five six seven eight.", 0),
         ("one two three four five six seven eight\nand so", 0),
@@ -410,7 +416,11 @@ def test_a_line_is_repeated_to_the_letter(text, share):
 
 @pytest.mark.parametrize(
     ("ends", "finished"),
-    [(".!?…。！？।॥۔؟)]}>\"'”’`*|~）］｝〉》」』】", 1), (",:;-—(a1中，、「क", 0)],
+    [
+        (".!?…。！？।॥۔؟)]}>\"'”’`*|~）］｝〉》」』】😊✅☀", 1),
+        (["❤\ufe0f", "👍🏽", "👩\u200d💻"], 1),
+        (",:;-—(a1中，、「क", 0),
+    ],
 )
 def test_what_a_finished_text_ends_with(ends, finished):
     values, _ = measure_texts([f"It is {end}" for end in ends])
