@@ -128,10 +128,12 @@ def load_encoder(folder, *, attention="auto"):
     unlike = [*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])]
     unlike = [key for key in unlike if "pooler" not in key]
     if unlike:
+        others = sorted(info["unexpected_keys"])
+        held = f" They hold {others[0]!r}, ..., which it lacks." if others else ""
         raise ArenaError(
             f"The weights in {folder!r} lack {len(unlike)} of the encoder's tensors, or have them "
             f"in another size ({unlike[0]!r}, ...): they belong to another kind of model, or to "
-            "another config.json."
+            f"another config.json.{held}"
         )
     # They may be mapped from the file, and who writes another there would change them.
     for tensor in (*model.parameters(), *model.buffers()):

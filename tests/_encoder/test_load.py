@@ -229,6 +229,15 @@ def test_weights_of_another_kind_are_refused(tiny, tmp_path):
         load_encoder(folder)
 
 
+def test_weights_whose_names_have_a_prefix_are_refused_and_shown(tiny, tmp_path):
+    folder = shutil.copytree(tiny("bert"), tmp_path / "compiled")
+    weights = safetensors.torch.load_file(folder / "model.safetensors")
+    weights = {f"_orig_mod.{name}": tensor for name, tensor in weights.items()}
+    safetensors.torch.save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ArenaError, match=r"lack .* They hold '_orig_mod\.emb"):
+        load_encoder(folder)
+
+
 def test_weights_of_another_size_are_refused(tiny, tmp_path):
     folder = shutil.copytree(tiny("bert"), tmp_path / "narrow")
     config = json.loads((folder / "config.json").read_text())
