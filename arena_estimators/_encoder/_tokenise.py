@@ -7,6 +7,9 @@ import pandas as pd
 
 from arena_estimators._encoder import _layout, _texts
 from arena_estimators.battles import PROMPT, RESPONSE_A, RESPONSE_B, turns_of
+from arena_estimators.exceptions import warn
+
+_UNKNOWN = 0.25  # of all tokens; English text has less than one in a thousand
 
 
 @dataclass
@@ -110,6 +113,17 @@ def tokenise(
         rows,
         _report([counts for _, _, counts in built], rows, layout),
     )
+
+
+def warn_of_unknown(sequences, tokenizer):
+    """Say if much of the text is in a script that the tokenizer does not know."""
+    share = np.count_nonzero(sequences.ids == tokenizer.unk_token_id) / max(1, len(sequences.ids))
+    if share > _UNKNOWN:
+        warn(
+            f"{share:.0%} of the tokens are unknown to the encoder's tokenizer, which reads them "
+            "all alike. Take an encoder that was made for this text, such as "
+            "'FacebookAI/xlm-roberta-base' for other languages."
+        )
 
 
 def _turns(cell):

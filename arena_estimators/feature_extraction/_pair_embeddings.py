@@ -253,12 +253,13 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
 
     def _pooled(self, X):
         """Give the vectors of a and of b, each of shape (n_battles, width_)."""
-        from arena_estimators._encoder._tokenise import tokenise
+        from arena_estimators._encoder._tokenise import tokenise, warn_of_unknown
 
         found = self._find_again()
         budget = {"prompt_share": self.prompt_share, "truncation": self.truncation}
         length = min(self.max_length, found.longest_input or self.max_length)
         tokenised = tokenise(X, found.tokenizer, max_length=length, **budget)
+        warn_of_unknown(tokenised.sequences, found.tokenizer)
         vectors = self._vectors(found, tokenised.sequences)
         if self.normalize:
             vectors = _unit(vectors)

@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from arena_estimators._encoder._tokenise import tokenise
+from arena_estimators._encoder._tokenise import tokenise, warn_of_unknown
 from arena_estimators._validation import validate_battles
 from arena_estimators.neural_network import _calibration, _prediction
 from arena_estimators.neural_network._data import PairData
@@ -107,6 +107,7 @@ class PairPredictorMixin:
             truncation=self.truncation,
         )
         if fit:
+            warn_of_unknown(tokenised.sequences, self.tokenizer_)
             self.truncation_report_ = tokenised.report
             self._style = StyleInputs() if self.style_features else NoStyle()
         blocks = self._style.fit_transform(X) if fit else self._style.transform(X)

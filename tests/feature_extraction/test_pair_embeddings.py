@@ -15,7 +15,7 @@ from arena_estimators import swap
 from arena_estimators._encoder import _run
 from arena_estimators._encoder._load import load_encoder, load_tokenizer
 from arena_estimators._encoder._tokenise import tokenise
-from arena_estimators.exceptions import ArenaError, ResourceNotFoundError
+from arena_estimators.exceptions import ArenaError, ArenaWarning, ResourceNotFoundError
 from arena_estimators.feature_extraction import PairEmbeddings
 from arena_estimators.feature_extraction._pair_embeddings import BLOCKS
 from arena_estimators.utils.estimator_checks import battle_checks
@@ -113,6 +113,10 @@ class TestEncoder:
         for i, first in enumerate(outputs):
             for second in outputs[:i]:
                 assert np.abs(first - second).max() > 1e-3
+
+    def test_text_that_the_tokenizer_does_not_know(self, folder, battles):
+        with pytest.warns(ArenaWarning, match="are unknown to the encoder's tokenizer"):
+            PairEmbeddings(folder).fit_transform(battles.assign(response_a="中文 " * 100))
 
     def test_longer_texts_than_the_encoder_can_read(self, folder, battles):
         long = battles.assign(response_a="good answer, world " * 500)

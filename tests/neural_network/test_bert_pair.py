@@ -135,6 +135,12 @@ def test_an_unknown_truncation_is_refused(small, learnable):
         small(truncation="left").fit(*learnable)
 
 
+def test_a_fit_warns_of_text_that_the_tokenizer_does_not_know(small, learnable):
+    X, y = learnable
+    with pytest.warns(ArenaWarning, match=r"\d\d% of the tokens are unknown to the encoder's"):
+        small(freeze="encoder").fit(X.assign(response_a="中文 " * 40), y)
+
+
 def test_two_classes(small, learnable):
     X, y = learnable
     decided = y != "tie"
