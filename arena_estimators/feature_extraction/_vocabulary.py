@@ -4,7 +4,7 @@ import numpy as np
 
 from arena_estimators.exceptions import ArenaError
 from arena_estimators.feature_extraction._ngrams import Walk
-from arena_estimators.feature_extraction._units import are_terms
+from arena_estimators.feature_extraction._units import MULTILINGUAL, are_terms
 
 
 class Vocabulary:
@@ -21,6 +21,8 @@ class Vocabulary:
     ----------
     joiner : str
         What stands between the units of an n-gram in its name.
+    takes_clauses : bool
+        Whether text without spaces between words is taken for one word.
     ngram_range : tuple of int
     count_short : bool
         Whether a segment shorter than `ngram_range[0]` counts as one n-gram.
@@ -35,6 +37,7 @@ class Vocabulary:
 
     def __init__(self, units, vectorizer):
         self.joiner = " " if vectorizer.analyzer == "word" else ""
+        self.takes_clauses = bool(self.joiner) and vectorizer.token_pattern != MULTILINGUAL
         self.ngram_range = (1, 1) if are_terms(vectorizer) else vectorizer.ngram_range
         self.count_short = vectorizer.analyzer == "char_wb"
         self.known = {unit: i for i, unit in enumerate(units)}
@@ -96,7 +99,7 @@ class Vocabulary:
             error = ArenaError(
                 "After pruning, no terms remain. Try a lower min_df or a higher max_df."
             )
-            if self.joiner:
+            if self.takes_clauses:
                 error.add_note(
                     "Or, of text without spaces between words, such as Chinese: "
                     "analyzer='multilingual' or 'char_wb' reads characters, where a whole clause "

@@ -231,6 +231,13 @@ def test_multilingual_words(text, words):
         assert set(vectorizer.fit(X).vocabulary_) == {*words.split()} - {dropped}
 
 
+@pytest.mark.parametrize("analyzer", ["multilingual", "char_wb"])
+def test_who_reads_characters_is_not_told_to(nasty, analyzer):
+    with pytest.raises(ArenaError, match="no terms remain") as error:
+        PairTfidfVectorizer(analyzer=analyzer, min_df=29).fit(nasty)
+    assert not hasattr(error.value, "__notes__")
+
+
 def test_given_vocabulary(nasty):
     terms = ["the cat", "cat", "zzz", "a", "one two three four", "", "two", "mat the cat", "cat "]
     params = {"vocabulary": terms, "ngram_range": (1, 3)}
