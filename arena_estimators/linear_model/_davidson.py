@@ -196,10 +196,11 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
                 "The fit overflowed: the features are too large. Scale them, for example with "
                 "StandardScaler(with_mean=False)."
             )
+        coef, tie_coef, tie_intercept = loss.split(solution)
         # All at once: a fit that fails leaves the model as it was.
         validate_data(self, X, skip_check_array=True)
         self.classes_, self.n_iter_ = classes, n_iter
-        self.coef_, self.tie_coef_, self.tie_intercept_ = loss.split(solution)
+        self.coef_, self.tie_coef_, self.tie_intercept_ = coef, tie_coef, tie_intercept
         if not converged:
             warn(
                 f"No convergence after {self.n_iter_} iterations. Scale the features "

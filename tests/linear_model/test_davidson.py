@@ -298,6 +298,28 @@ def test_a_fit_that_fails_leaves_the_model_as_it_was():
     np.testing.assert_array_equal(model.predict_proba(D), expected)
 
 
+def test_an_interrupted_fit_leaves_the_model_as_it_was(monkeypatch):
+    class Interrupted(_DavidsonLoss):
+        def minimise(self, *arguments):
+            found = super().minimise(*arguments)
+            self.split = self.interrupt
+            return found
+
+        def interrupt(self, theta):
+            raise KeyboardInterrupt
+
+    D, y = draw()
+    model = DavidsonClassifier().fit(D, y)
+    expected, unfitted = model.predict_proba(D), DavidsonClassifier()
+    monkeypatch.setattr(_davidson, "_DavidsonLoss", Interrupted)
+    for one in (model, unfitted):
+        with pytest.raises(KeyboardInterrupt):
+            one.fit(*draw(ties=False))
+    np.testing.assert_array_equal(model.predict_proba(D), expected)
+    with pytest.raises(NotFittedError):
+        unfitted.predict(D)
+
+
 def test_a_search_that_rounding_ends_has_converged(monkeypatch):
     def minimise(*arguments, **options):
         found = minimize(*arguments, **options)
