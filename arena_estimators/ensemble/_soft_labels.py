@@ -259,34 +259,36 @@ class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
             weight_name(self.student, "The student, which takes no soft labels,")
         elif sample_weight is not None:
             weight_name(self.student, "The student")
-        proba = self._ask_teacher(X, y, sample_weight, classes, refit=X_unlabelled is not None)
+        refit = X_unlabelled is not None
+        proba, teacher = self._ask_teacher(X, y, sample_weight, classes, refit=refit)
         options = {"hard_weight": self.hard_weight, "temperature": self.temperature}
         soft = soften_labels(X, y, proba, sample_weight=sample_weight, **options)
         if X_unlabelled is not None and len(X_unlabelled):
-            proba = proba_of(self.teacher_, X_unlabelled, classes, "The teacher")
+            proba = proba_of(teacher, X_unlabelled, classes, "The teacher")
             soft = np.concatenate([soft, soften_labels(X_unlabelled, None, proba, **options)])
             X = stack(X, X_unlabelled)
             if sample_weight is not None:
                 sample_weight = np.concatenate([sample_weight, np.ones(len(X_unlabelled))])
-        self.student_ = _fit_student(self.student, X, soft, sample_weight, classes)
-        check_classes(self.student_, classes, "The student")
-        self.soft_labels_ = soft
-        self.classes_ = classes
+        student = _fit_student(self.student, X, soft, sample_weight, classes)
+        check_classes(student, classes, "The student")
+        # All at once: a fit that fails must not leave a new teacher with an old student.
+        vars(self).pop("teacher_", None)
+        if teacher is not None:
+            self.teacher_ = teacher
+        self.student_, self.soft_labels_, self.classes_ = student, soft, classes
         return self
 
     def _proba(self, X):
         return proba_of(self.student_, X, self.classes_, "The student")
 
     def _ask_teacher(self, X, y, sample_weight, classes, *, refit):
-        """Give the probabilities of a teacher that has not seen the battles."""
+        """Give what a teacher that has not seen the battles predicts, and one that has, or None."""
         if self.prefit:
-            self.teacher_ = self.teacher
-            return proba_of(self.teacher_, X, classes, "The teacher")
+            return proba_of(self.teacher, X, classes, "The teacher"), self.teacher
         teacher = self.student if self.teacher is None else self.teacher
         if sample_weight is not None:
             weight_name(teacher, "The teacher")
         splits = make_splits(self.cv, X, y)
-        vars(self).pop("teacher_", None)
         proba, fitted = fit_and_predict_out_of_fold(
             [("The teacher", teacher)],
             X,
@@ -298,9 +300,7 @@ class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
             n_jobs=self.n_jobs,
             verbose=self.verbose,
         )
-        if refit:
-            self.teacher_ = fitted[0]
-        return proba[0]
+        return proba[0], fitted[0] if refit else None
 
 
 def _check_groups(X, X_unlabelled):

@@ -504,3 +504,19 @@ def test_every_kind_of_nothing_is_the_same_battle():
     X = pd.DataFrame({"prompt": nothing, "response_a": "x", "response_b": nothing}, dtype=object)
     soft = soften_labels(X, ["model_a", "model_b", "tie", "tie"], np.eye(3)[[0] * 4], hard_weight=1)
     np.testing.assert_allclose(soft, [[0.25, 0.25, 0.5]] * 4)
+
+
+def test_a_fit_that_fails_leaves_the_older_teacher_and_student(data):
+    X, y, others = data.X[:100], data.y[:100], data.X[100:]
+    model = DistillingClassifier(style(), Recorder(), cv=2).fit(X, y, X_unlabelled=others)
+    student, teacher, soft = model.student_, model.teacher_, model.soft_labels_
+    for failing in ({"student": Failing()}, {"student": style(), "teacher": Failing()}):
+        with pytest.raises(ZeroDivisionError):
+            model.set_params(**failing).fit(others, data.y[100:], X_unlabelled=X)
+        assert model.student_ is student and model.teacher_ is teacher
+        assert model.soft_labels_ is soft
+
+
+class Failing(Recorder):
+    def fit(self, X, y, sample_weight=None):
+        raise ZeroDivisionError
