@@ -4,6 +4,7 @@ import argparse
 import gzip
 import os
 import pathlib
+import secrets
 import sys
 import tempfile
 import time
@@ -258,7 +259,7 @@ def save(model, path):
     if path is None:
         return None
     path = pathlib.Path(path)
-    unfinished = path.with_name(f".{path.name}.tmp")
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         joblib.dump(model, unfinished)

@@ -423,6 +423,20 @@ def test_optuna_search_submits_what_its_best_trial_is(example, capsys, tmp_path)
     np.testing.assert_allclose(pd.read_csv("submission.csv")[COLUMNS[1:]], expected, atol=1e-6)
 
 
+def test_two_that_save_at_once_damage_no_model(module, tmp_path, monkeypatch):
+    def dump_while_another_saves(model, path):
+        monkeypatch.setattr(joblib, "dump", dump)
+        with open(path, "wb") as file:
+            assert save("another", tmp_path / "model.joblib") is None
+            dump(model, file)
+
+    save, dump = module("submit_files").save, joblib.dump
+    monkeypatch.setattr(joblib, "dump", dump_while_another_saves)
+    assert save("one", tmp_path / "model.joblib") is None
+    assert joblib.load(tmp_path / "model.joblib") == "one"
+    assert [path.name for path in tmp_path.iterdir()] == ["model.joblib"]
+
+
 @pytest.mark.parametrize("name", ["blend", "distill", "grid_search", "submit_baseline"])
 def test_an_example_takes_the_competitions_files_and_keeps_its_model(example, tmp_path, name):
     files = write_competition_files(tmp_path, 80, 9)
