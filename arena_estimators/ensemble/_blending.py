@@ -220,15 +220,14 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
             weights, temperature, losses = self._judge(
                 named, proba[:, judged], (Y[judged], weight), weights, temperature
             )
+        named_members = Bunch(**dict(zip(named, members, strict=True)))
+        weights = pd.Series(weights, index=list(named))
         # All at once: a fit that is interrupted must not leave new members with old weights.
         for earlier in ("oof_log_loss_", "leave_one_out_"):
             vars(self).pop(earlier, None)
         vars(self).update(losses)
-        self.estimators_ = members
-        self.named_estimators_ = Bunch(**dict(zip(named, members, strict=True)))
-        self.weights_ = pd.Series(weights, index=list(named))
-        self.temperature_ = temperature
-        self.classes_ = classes
+        self.estimators_, self.named_estimators_ = members, named_members
+        self.weights_, self.temperature_, self.classes_ = weights, temperature, classes
         return self
 
     def _sk_visual_block_(self):

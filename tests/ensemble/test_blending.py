@@ -861,13 +861,14 @@ def test_what_a_member_gains_is_unknown_where_no_other_has_a_weight(data):
     assert model.leave_one_out_["none"] == pytest.approx(0)
 
 
-def test_an_interrupted_fit_leaves_the_older_blend(data, fitted, monkeypatch):
-    def interrupted(*_):
+@pytest.mark.parametrize("moment", ["fit_pool", "Bunch"])
+def test_an_interrupted_fit_leaves_the_older_blend(data, fitted, monkeypatch, moment):
+    def interrupted(*_, **__):
         raise KeyboardInterrupt
 
     others = make_battles(100, random_state=4)
     model = copy.deepcopy(fitted).set_params(cv=2)
-    monkeypatch.setattr("arena_estimators.ensemble._blending.fit_pool", interrupted)
+    monkeypatch.setattr(f"arena_estimators.ensemble._blending.{moment}", interrupted)
     with pytest.raises(KeyboardInterrupt):
         model.fit(others.X, others.y)
     np.testing.assert_array_equal(model.predict_proba(data.X), fitted.predict_proba(data.X))
