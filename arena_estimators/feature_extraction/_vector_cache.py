@@ -12,14 +12,16 @@ import numpy as np
 from arena_estimators.exceptions import ArenaError
 
 KEY_BYTES = 16
+FEWEST_JOINED = 8  # files
+LARGEST_JOINED = 2**22  # bytes of a file; joining larger ones would take longer than it saves
 
 
 class VectorCache:
-    """A folder of files that are written once and never changed.
+    """A folder of files that are written once and never changed, but joined to larger ones.
 
     Each file holds an array of records: key, checksum, vector. A file appears under its name only
-    when it is complete, so any number of processes may write at the same time, and a damaged file
-    or record counts as absent.
+    when it is complete, and goes only when another holds its records, so any number of processes
+    may write at the same time. What is damaged, or went meanwhile, counts as absent.
 
     Parameters
     ----------
@@ -57,7 +59,8 @@ class VectorCache:
             if not wanted:
                 break
             with contextlib.suppress(OSError):  # deleted meanwhile
-                rows = _rows_of(path, path.stat().st_mtime_ns, path.stat().st_size)
+                status = path.stat()
+                rows = _rows_of(path, status.st_mtime_ns, status.st_size)
                 here = wanted.intersection(rows)
                 records = _open(path) if here else None
                 if records is None or len(records) < len(rows):  # deleted since they were read
@@ -70,11 +73,17 @@ class VectorCache:
         return found
 
     def store(self, keys, vectors):
-        """Write vectors under their keys."""
-        records = np.empty(len(keys), dtype=_dtype(vectors.shape[1]))
-        records["key"] = np.frombuffer(b"".join(keys), dtype=f"V{KEY_BYTES}")
-        records["vector"] = vectors
-        records["check"] = [zlib.crc32(vector.tobytes()) for vector in vectors]
+        """Write vectors under their keys, in one file with those of many small files before.
+
+        Joining files of a size leaves few, however many calls there are.
+        """
+        width = vectors.shape[1]
+        known, joined = self._small(len(keys) * _dtype(width).itemsize, width)
+        known.update(zip(keys, vectors, strict=True))
+        records = np.empty(len(known), dtype=_dtype(width))
+        records["key"] = np.frombuffer(b"".join(known), dtype=f"V{KEY_BYTES}")
+        records["vector"] = list(known.values())
+        records["check"] = [zlib.crc32(vector.tobytes()) for vector in records["vector"]]
         unique = uuid.uuid4().hex
         unfinished = self.folder / f"{unique}.unfinished"
         with self._explained():
@@ -85,6 +94,24 @@ class VectorCache:
                 os.replace(unfinished, self.folder / f"{unique}.npy")
             finally:
                 unfinished.unlink(missing_ok=True)
+        for path in joined:
+            with contextlib.suppress(OSError):  # another process joined it, too
+                path.unlink()
+
+    def _small(self, size, width):
+        """Give the vectors of files as small as one of some bytes, if they are many, and these."""
+        known, joined, small = {}, [], []
+        for path in sorted(self.folder.glob("*.npy"), key=_size):
+            if _size(path) > min(2 * size, LARGEST_JOINED):
+                break
+            small.append(path)
+            size += _size(path)
+        for path in small if len(small) >= FEWEST_JOINED else []:
+            records = _open(path)
+            if len(records) and records["vector"].shape[1] == width:  # else another's, or damaged
+                known.update(_sound(records))
+                joined.append(path)
+        return known, joined
 
     @contextlib.contextmanager
     def _explained(self):
@@ -112,9 +139,25 @@ def _open(path):
     return records if known else np.empty(0, dtype=_dtype(1))
 
 
-@functools.lru_cache(maxsize=2**16)  # files are read in turn: of more, none would be found again
+def _size(path):
+    try:
+        return path.stat().st_size
+    except OSError:  # deleted meanwhile
+        return 0
+
+
+def _keys(records):
+    raw = np.ascontiguousarray(records["key"]).tobytes()
+    return [raw[start : start + KEY_BYTES] for start in range(0, len(raw), KEY_BYTES)]
+
+
+def _sound(records):
+    """Give the vectors that are as they were written, by their keys."""
+    rows = zip(_keys(records), records["check"], np.array(records["vector"]), strict=True)
+    return {key: vector for key, check, vector in rows if zlib.crc32(vector.tobytes()) == check}
+
+
+@functools.lru_cache(maxsize=2**12)  # files are read in turn: of more, none would be found again
 def _rows_of(path, _, __):
     """Give the row of each key in a file, read once for each state of it."""
-    raw = np.ascontiguousarray(_open(path)["key"]).tobytes()
-    starts = range(0, len(raw), KEY_BYTES)
-    return {raw[start : start + KEY_BYTES]: row for row, start in enumerate(starts)}
+    return {key: row for row, key in enumerate(_keys(_open(path)))}

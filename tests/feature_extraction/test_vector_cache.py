@@ -163,3 +163,41 @@ def test_a_table_of_records_counts_as_absent(tmp_path):
     (path,) = tmp_path.glob("*.npy")
     np.save(path, np.load(path).reshape(2, 5))
     assert cache.load(KEYS) == {}
+
+
+def test_many_calls_leave_few_files(cache):
+    keys = [RNG.bytes(KEY_BYTES) for _ in range(200)]
+    vectors = RNG.normal(size=(200, 384)).astype(np.float32)
+    most = 0
+    for row in range(200):
+        cache.store(keys[row : row + 1], vectors[row : row + 1])
+        most = max(most, len(files(cache)))
+    assert most < 16
+    found = cache.load(keys)
+    np.testing.assert_array_equal([found[key] for key in keys], vectors)
+
+
+def test_large_files_and_those_of_others_are_left_alone(cache, monkeypatch):
+    monkeypatch.setattr(_vector_cache, "FEWEST_JOINED", 1)
+    cache.store(KEYS, VECTORS)
+    other = np.ones((30, 1), np.float32)
+    cache.store(KEYS[::-1], other)
+    np.save(cache.folder / "mine.npy", np.arange(3))
+    kept = files(cache)
+    monkeypatch.setattr(_vector_cache, "LARGEST_JOINED", kept[0].stat().st_size // 20)
+    cache.store(KEYS[:20], other[:20])
+    assert set(files(cache)) > set(kept)
+
+
+def test_a_damaged_vector_is_not_joined_over_a_sound_one(cache, monkeypatch):
+    cache.store(KEYS[:10], VECTORS[:10])
+    (path,) = files(cache)
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 255  # in the last vector
+    cache.store(KEYS[9:20], VECTORS[9:20])
+    monkeypatch.setattr(_vector_cache, "FEWEST_JOINED", 1)
+    for name in ("0.npy", "z.npy"):  # one that is met before the sound one, one after
+        (cache.folder / name).write_bytes(content)
+    cache.store(KEYS[20:], VECTORS[20:])
+    assert len(files(cache)) == 1
+    assert set(cache.load(KEYS)) == set(KEYS)
