@@ -71,14 +71,15 @@ def validate_battles(estimator, X, y=None, *, columns=COLUMNS, reset=True):
     check_battles(X, columns=columns)
     if y is not None:
         check_labels(y, n_battles=len(X))
-    like_json = [look_like_json(X[column]) for column in columns]
+    like_json = (look_like_json(X[column]) for column in columns)
     if any(like_json) if reset else len(X) > 1 and all(like_json):
         warn(
             "The cells look like JSON lists of turns, as in the competition's files, and would be "
             "read as they stand, with brackets and escapes. Read the file, or the frame, with "
             "load_arena."
         )
-    text = X[[column for column in X.columns if column in columns]]
+    names = [column for column in X.columns if column in columns]
+    text = X if len(names) == len(X.columns) else X[names]  # a copy takes longer
     validate_data(estimator, text, reset=reset, skip_check_array=True)
     return X
 

@@ -320,7 +320,7 @@ def _check_columns(X, columns, name="X"):
             "BaggingClassifier, goes behind the step that makes features."
         )
     for column in columns:
-        count = int((X.columns == column).sum())
+        count = sum(isinstance(label, str) and label == column for label in X.columns)
         if count != 1:
             problem = "has no column" if count == 0 else f"has {count} columns named"
             raise BattlesError(
