@@ -44,20 +44,28 @@ def find_encoder(encoder):
     folder = pathlib.Path(os.path.expanduser(name))
     if os.path.isfile(folder):
         raise ResourceNotFoundError(f"The encoder {name!r} is a file; pass the folder it is in.")
-    is_folder = os.path.isdir(folder)
-    found = str(folder) if is_folder else _in_package(name) or _in_cache(name) or _fetch(name)
+    if os.path.isdir(folder):
+        _refuse_adapters(name, folder)
+        _refuse_incomplete(name, folder)
+        return str(folder)
+    found = _in_package(name) or _in_cache(name) or _fetch(name)
     _refuse_adapters(name, found)
-    if is_folder and not _is_whole(folder):
-        lacks = "whole weights" if (folder / "config.json").is_file() else "config.json"
-        inner = sorted(file.parent for file in folder.glob("*/config.json"))
-        below = ", ".join([repr(part.name) for part in inner if _is_whole(part)][:5])
-        raise ResourceNotFoundError(
-            f"The folder {name!r} has no {lacks}, so it holds no encoder. "
-            + (f"These in it do: {below}. " if below else "")
-            + "Save one there with `model.save_pretrained(folder)` and "
-            "`tokenizer.save_pretrained(folder)`, or end its download."
-        )
     return found
+
+
+def _refuse_incomplete(name, folder):
+    """Refuse a folder that lacks a part, and name those in it that lack none."""
+    if _is_whole(folder):
+        return
+    lacks = "whole weights" if (folder / "config.json").is_file() else "config.json"
+    inner = sorted(file.parent for file in folder.glob("*/config.json"))
+    whole = ", ".join([repr(part.name) for part in inner if _is_whole(part)][:5])
+    raise ResourceNotFoundError(
+        f"The folder {name!r} has no {lacks}, so it holds no encoder. "
+        + (f"These in it do: {whole}. " if whole else "")
+        + "Save one there with `model.save_pretrained(folder)` and "
+        "`tokenizer.save_pretrained(folder)`, or end its download."
+    )
 
 
 def _refuse_adapters(name, folder):

@@ -310,7 +310,9 @@ class PairTfidfVectorizer(
 
     def _check_parameters(self):
         """Let scikit-learn check and warn; give the n-grams of the vocabulary, if there is one."""
-        vectorizer = _units.vectorizer(self, [""] if self.vocabulary is None else self.vocabulary)
+        vectorizer = _units.vectorizer_of(
+            self, [""] if self.vocabulary is None else self.vocabulary
+        )
         columns = vectorizer.fit([""]).vocabulary_
         if min(self.ngram_range) < 1:
             raise ArenaError(f"ngram_range={self.ngram_range}: the shortest n-grams have length 1.")
@@ -325,12 +327,12 @@ class PairTfidfVectorizer(
         return list(chain.from_iterable(texts(X[name].tolist()) for name in names))
 
     def _split(self, X):
-        return _units.split(self._texts(X), _units.vectorizer(self))
+        return _units.split(self._texts(X), _units.vectorizer_of(self))
 
     def _learn(self, segments):
         """Make a vocabulary of all n-grams within the limits."""
         names = sorted(set().union(*(part.names for part in segments)))
-        ngrams = Vocabulary(names, _units.vectorizer(self))
+        ngrams = Vocabulary(names, _units.vectorizer_of(self))
         walks = self._call(ngrams.start, _drain(segments))
         ngrams.learn(walks, self._call)
         n_texts = sum(walk.n_texts for walk in walks)
@@ -346,8 +348,8 @@ class PairTfidfVectorizer(
 
     def _look_up(self, segments, names):
         """Make a vocabulary of given n-grams."""
-        units = _units.split_names(names, _units.vectorizer(self))
-        ngrams = Vocabulary(units.names, _units.vectorizer(self))
+        units = _units.split_names(names, _units.vectorizer_of(self))
+        ngrams = Vocabulary(units.names, _units.vectorizer_of(self))
         ngrams.assign(units)
         return ngrams, self._call(ngrams.walk, _drain(segments))
 

@@ -17,16 +17,16 @@ _ALONE = (
 _MARKS = r"\u0300-\u036f\u064b-\u065f\u0900-\u0963\u0966-\u0dff"
 # Each character of those scripts, and runs of other word characters with the marks among them.
 MULTILINGUAL = rf"[{_ALONE}]|(?:(?![{_ALONE}])[\w{_MARKS}]){{2,}}"
-# Token patterns that match whole runs of word characters, and the shortest run each accepts.
-WORD_PATTERNS = {
-    MULTILINGUAL: 2,
-    r"(?u)\b\w\w+\b": 2,
-    r"\b\w\w+\b": 2,
-    r"(?u)\b\w+\b": 1,
-    r"\b\w+\b": 1,
-    r"\w+": 1,
-}
-_SPACES, _WORD = re.compile(r"\s\s+"), re.compile(f"[{_ALONE}]")
+# Token patterns that match whole runs of word characters, but for some runs of one character.
+WORD_PATTERNS = (
+    MULTILINGUAL,
+    r"(?u)\b\w\w+\b",
+    r"\b\w\w+\b",
+    r"(?u)\b\w+\b",
+    r"\b\w+\b",
+    r"\w+",
+)
+_SPACES = re.compile(r"\s\s+")
 
 
 @dataclass
@@ -44,7 +44,7 @@ class Units:
     repeats: sp.csc_array | None = None
 
 
-def vectorizer(estimator, vocabulary=None):
+def vectorizer_of(estimator, vocabulary=None):
     """Make the CountVectorizer with an estimator's parameters, whose parts and errors are used."""
     names = CountVectorizer().get_params().keys() & estimator.get_params().keys()
     parameters = {name: getattr(estimator, name) for name in names} | {"vocabulary": vocabulary}
@@ -95,12 +95,12 @@ def words(texts, pattern, stop_words):
     kind = r"\w"
     if pattern == MULTILINGUAL:
         kind += _ALONE + _MARKS
-        texts = [text if text.isascii() else _WORD.sub(r" \g<0> ", text) for text in texts]
+        alone = re.compile(f"[{_ALONE}]")
+        texts = [text if text.isascii() else alone.sub(r" \g<0> ", text) for text in texts]
     runs = _runs(texts, kind)
-    short = {name for name in runs.names if len(name) < WORD_PATTERNS[pattern]}
-    if pattern == MULTILINGUAL:
-        short = {name for name in short if not _WORD.match(name)}
-    wanted = [name not in short and name not in stop_words for name in runs.names]
+    match = re.compile(pattern).fullmatch
+    dropped = {name for name in runs.names if len(name) == 1 and not match(name)}.union(stop_words)
+    wanted = [name not in dropped for name in runs.names]
     kept = np.array(wanted, dtype=bool)[runs.ids]
     n_kept = np.concatenate([[0], np.cumsum(kept)])
     borders = np.concatenate([[0], np.cumsum(runs.lengths)])

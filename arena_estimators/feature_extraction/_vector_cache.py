@@ -101,11 +101,11 @@ class VectorCache:
     def _small(self, size, width):
         """Give the vectors of files as small as one of some bytes, if they are many, and these."""
         known, joined, small = {}, [], []
-        for path in sorted(self.folder.glob("*.npy"), key=_size):
-            if _size(path) > min(2 * size, LARGEST_JOINED):
+        for more, path in sorted((_size(path), path) for path in self.folder.glob("*.npy")):
+            if more > min(2 * size, LARGEST_JOINED):
                 break
             small.append(path)
-            size += _size(path)
+            size += more
         for path in small if len(small) >= FEWEST_JOINED else []:
             records = _open(path)
             if len(records) and records["vector"].shape[1] == width:  # else another's, or damaged
