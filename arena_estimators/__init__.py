@@ -4,7 +4,54 @@ Every public name is imported when it is first used, so that `import arena_estim
 light as `import sklearn` and loads neither torch, transformers, skorch nor nltk.
 """
 
+from typing import TYPE_CHECKING
+
 from arena_estimators._lazy import attach
+
+if TYPE_CHECKING:  # what editors and type checkers see; a test compares it with _MODULE_OF
+    from arena_estimators.battles import check_battles, check_labels, swap, swap_proba
+    from arena_estimators.datasets import (
+        iter_arena,
+        load_arena,
+        make_battles,
+        make_submission,
+        write_submission,
+    )
+    from arena_estimators.ensemble import (
+        AugmentingClassifier,
+        BlendingClassifier,
+        DistillingClassifier,
+        EarlyStoppingClassifier,
+        SwapSymmetricClassifier,
+        soften_labels,
+    )
+    from arena_estimators.exceptions import (
+        ArenaError,
+        ArenaWarning,
+        BattlesError,
+        FileFormatError,
+        LabelsError,
+        MissingExtraError,
+        ResourceNotFoundError,
+        SubmissionError,
+    )
+    from arena_estimators.feature_extraction import (
+        CachedTransformer,
+        PairEmbeddings,
+        PairStyleFeatures,
+        PairTfidfVectorizer,
+    )
+    from arena_estimators.linear_model import DavidsonClassifier
+    from arena_estimators.metrics import expected_calibration_error, swap_inconsistency
+    from arena_estimators.model_selection import (
+        PromptGroupKFold,
+        PromptGroupShuffleSplit,
+        prompt_groups,
+    )
+    from arena_estimators.neural_network import BertPairClassifier
+    from arena_estimators.pipelines import make_arena_pipeline
+    from arena_estimators.preprocessing import NLTKCleaner
+    from arena_estimators.utils.estimator_checks import parametrize_with_battle_checks
 
 __version__ = "0.1.0"
 

@@ -160,6 +160,19 @@ def test_every_public_name_can_be_imported_and_listed():
             getattr(package, name)
 
 
+@pytest.mark.parametrize(
+    "package", [arena_estimators, arena_estimators.neural_network, arena_estimators.preprocessing]
+)
+def test_editors_see_the_names_that_are_imported_when_first_used(package):
+    tree = ast.parse(pathlib.Path(package.__file__).read_text(encoding="utf-8"))
+    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
+    assert ast.unparse(block.test) == "TYPE_CHECKING"
+    seen = {alias.name: node.module for node in block.body for alias in node.names}
+    assert sorted(seen) == package.__all__
+    for name, module in seen.items():
+        assert getattr(importlib.import_module(module), name) is getattr(package, name)
+
+
 def test_what_is_there_besides_public_names_is_listed_too():
     assert {"__version__", "__path__", *arena_estimators.__all__} <= set(dir(arena_estimators))
 

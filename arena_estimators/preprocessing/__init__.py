@@ -3,6 +3,11 @@
 A process that only cleans for another one starts without pandas and scikit-learn.
 """
 
+from typing import TYPE_CHECKING
+
 from arena_estimators._lazy import attach
+
+if TYPE_CHECKING:
+    from arena_estimators.preprocessing._nltk_cleaner import NLTKCleaner
 
 __getattr__, __dir__, __all__ = attach(__name__, {"NLTKCleaner": "_nltk_cleaner"})
