@@ -162,6 +162,14 @@ class NamesNoLabel(Sound):
             raise LabelsError("some label is wrong") from None
 
 
+class NamesNoLabelByAnotherError(Sound):
+    def fit(self, X, y, sample_weight=None):
+        try:
+            return super().fit(X, y)
+        except LabelsError:
+            raise ValueError("some label is wrong") from None
+
+
 class WantsWholeFrames(Sound):
     def fit(self, X, y, sample_weight=None):
         if len(X) < 60:
@@ -396,6 +404,8 @@ def test_the_checks_say_what_was_not_refused():
         check_bad_input(TakesAnyOrder())
     with pytest.raises(AssertionError, match="fit with an unknown label did not raise LabelsError"):
         check_bad_labels(_made(TakesAnyLabel))
+    with pytest.raises(AssertionError, match="fit with an unknown label raised ValueError, not La"):
+        check_bad_labels(_made(NamesNoLabelByAnotherError))
 
 
 @pytest.mark.parametrize("transform", ["default", "pandas"])

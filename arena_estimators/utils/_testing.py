@@ -73,4 +73,7 @@ def raises(errors, what, function, *arguments, match=(), **named):
         missing = [part for part in match if part not in str(error)]
         assert not missing, f"the message {error} does not name {missing}"
         return
+    except Exception as error:
+        found = f"{type(error).__name__}, not {errors.__name__}: {error}"
+        raise AssertionError(f"{what} raised {found}") from error
     raise AssertionError(f"{what} did not raise {errors.__name__}")
