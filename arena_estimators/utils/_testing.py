@@ -15,12 +15,12 @@ from arena_estimators.datasets import make_battles
 
 
 @functools.cache
-def _pickled(tie_rate):
-    return pickle.dumps(make_battles(60, tie_rate=tie_rate, random_state=0))
+def _pickled(tie_rate, seed):
+    return pickle.dumps(make_battles(60, tie_rate=tie_rate, random_state=seed))
 
 
-def sample_battles(tie_rate=0.3):
-    return pickle.loads(_pickled(tie_rate))  # a copy of pandas has the same lists of turns
+def sample_battles(tie_rate=0.3, seed=0):
+    return pickle.loads(_pickled(tie_rate, seed))  # a copy of pandas has the same lists of turns
 
 
 def seeded(estimator):

@@ -177,11 +177,12 @@ def check_one_row(estimator):
 
 
 def check_row_order_and_index(estimator):
-    """Output follows the rows, whatever the index."""
+    """Output follows the rows, whatever the index, and whatever was asked before."""
     estimator, X = fit_clone(estimator), sample_battles().X
+    unasked = copy.deepcopy(estimator)
     order = np.random.RandomState(0).permutation(len(X))
     expected = take(output_of(estimator, X), order)
-    output = output_of(estimator, X.iloc[order])
+    output = output_of(unasked, X.iloc[order])
     assert_equal(output, expected)
     relabelled = output_of(estimator, X.iloc[order].set_axis(["same"] * len(X)))
     if isinstance(relabelled, pd.DataFrame):
@@ -201,9 +202,10 @@ def check_fit_ignores_the_index(estimator):
 
 
 def check_same_seed_same_result(estimator):
-    """Two fits with one seed give equal output."""
-    X = sample_battles().X
-    assert_same(output_of(fit_clone(estimator), X), output_of(fit_clone(estimator), X))
+    """Two fits with one seed give equal output, also one after a fit on other battles."""
+    data, other = sample_battles(), sample_battles(tie_rate=0, seed=1)
+    again = seeded(estimator).fit(other.X[:40], other.y[:40]).fit(data.X, data.y)
+    assert_same(output_of(again, data.X), output_of(fit_clone(estimator), data.X))
 
 
 def check_input_not_changed(estimator):
