@@ -134,6 +134,12 @@ class StumblesOverEmptyText(Sound):
         return proba
 
 
+class ReadsListsAlone(Sound):
+    def predict_proba(self, X):
+        X = X.map(lambda cell: cell if isinstance(cell, list | str) else "")
+        return super().predict_proba(X)
+
+
 class ReadsOtherColumns(Sound):
     def fit(self, X, y, sample_weight=None):
         return super().fit(X, np.roll(y, 1) if "winner" in X else y)
@@ -316,6 +322,7 @@ BROKEN = [
     (WritesIntoX, "check_input_not_changed"),
     (WritesIntoTurns, "check_input_not_changed"),
     (StumblesOverEmptyText, "check_empty_and_null_text"),
+    (ReadsListsAlone, "check_empty_and_null_text"),
     (ReadsOtherColumns, "check_other_columns_are_ignored"),
     (ReordersColumns, "check_bad_input"),
     (PredictsInSinglePrecision, "check_probabilities"),

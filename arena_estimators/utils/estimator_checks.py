@@ -217,17 +217,19 @@ def check_input_not_changed(estimator):
 
 
 def check_empty_and_null_text(estimator):
-    """Empty, null and missing texts are battles like others, in fit and after."""
+    """Empty, null and missing texts and tuples of turns are like others, in fit and after."""
     data = sample_battles()
     X = data.X.astype(object)
     for row, cell in enumerate(["", None, [], [None], [""], [None, "text"], float("nan")]):
         X.iat[row, row % 3] = cell
     X.iloc[10, 1:] = None
     X.iloc[11] = ""
+    tuples = X.map(lambda cell: tuple(cell) if isinstance(cell, list) else cell)
     fitted = seeded(estimator).fit(X, data.y)
     for model in (fitted, fit_clone(estimator)):
         output = output_of(model, X)
         assert output.shape[0] == len(X)
+        assert_same(output_of(model, tuples), output)
         if isinstance(output, pd.DataFrame):
             output = output.select_dtypes("number").to_numpy()
         assert np.isfinite(output.data if issparse(output) else output).all()
