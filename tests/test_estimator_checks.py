@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -23,6 +24,7 @@ from arena_estimators.utils.estimator_checks import (
     check_bad_input,
     check_bad_labels,
     check_clone_and_set_params,
+    check_fit_returns_self,
     check_set_output,
     check_swap_equivariance,
     check_swap_of_transformed,
@@ -386,6 +388,28 @@ def test_the_checks_catch_a_vectoriser_that_reads_column_names():
         "check_bad_input",
         "check_swap_of_transformed",
     }
+
+
+class CannotBeFitted(PairStyleFeatures):
+    def fit(self, X, y=None):
+        return None
+
+
+def test_what_cannot_be_fitted_fails_in_its_checks_not_where_they_are_listed():
+    checks = battle_checks(CannotBeFitted())
+    assert checks == battle_checks(PairStyleFeatures())
+    with pytest.raises(AssertionError):
+        check_fit_returns_self(CannotBeFitted())
+
+
+class IsNoClassifierByItsTags(BaseEstimator, ClassifierMixin):
+    def predict_proba(self, X):
+        return np.ones((len(X), 3)) / 3
+
+
+def test_what_is_neither_classifier_nor_transformer_has_no_checks():
+    with pytest.raises(ArenaError, match="IsNoClassifierByItsTags .* from BaseEstimator after it"):
+        battle_checks(IsNoClassifierByItsTags())
 
 
 @pytest.mark.parametrize("estimator", [PairTfidfVectorizer(), PairStyleFeatures()])

@@ -47,6 +47,14 @@ def is_battles(output):
     return isinstance(output, pd.DataFrame) and set(COLUMNS) <= set(output.columns)
 
 
+def cleans(transformer):
+    """Tell whether a transformer gives battles; one that fails says so in its checks."""
+    try:
+        return is_battles(output_of(fit_clone(transformer), sample_battles().X))
+    except Exception:
+        return False
+
+
 def assert_equal(first, second, **tolerance):
     assert type(first) is type(second)
     tolerance = {"rtol": 0, "atol": 1e-6, **tolerance}

@@ -29,6 +29,7 @@ from arena_estimators.model_selection import PromptGroupKFold
 from arena_estimators.utils._testing import (
     assert_equal,
     assert_same,
+    cleans,
     fit_clone,
     is_battles,
     output_of,
@@ -101,15 +102,20 @@ def battle_checks(estimator):
     -------
     list of callable
         Each takes the estimator, leaves it unchanged, and raises where it falls short.
+
+    Raises
+    ------
+    ArenaError
+        If the estimator is neither.
     """
     if is_classifier(estimator):
         return [*_COMMON, *_CLASSIFIER]
-    return [*_COMMON, *_TRANSFORMER, *([] if _cleans(estimator) else _FEATURES)]
-
-
-def _cleans(transformer):
-    """Tell whether a transformer gives battles, not features of them."""
-    return is_battles(output_of(fit_clone(transformer), sample_battles().X))
+    if not hasattr(estimator, "transform"):
+        raise ArenaError(
+            f"{type(estimator).__name__} has no transform, and is no classifier by its tags: a "
+            "classifier inherits from ClassifierMixin, and from BaseEstimator after it."
+        )
+    return [*_COMMON, *_TRANSFORMER, *([] if cleans(estimator) else [check_set_output])]
 
 
 def check_init_only_assigns(estimator):
@@ -272,8 +278,7 @@ def check_probabilities(estimator):
         proba = model.predict_proba(data.X)
         assert proba.shape == (len(data.X), len(classes))
         assert proba.dtype == np.float64, f"probabilities are {proba.dtype}, not float64"
-        assert np.isfinite(proba).all()
-        assert (proba >= 0).all()
+        assert (np.isfinite(proba) & (proba >= 0)).all()
         np.testing.assert_allclose(proba.sum(axis=1), 1, atol=1e-9)
         np.testing.assert_array_equal(model.predict(data.X), model.classes_[proba.argmax(axis=1)])
 
@@ -316,7 +321,7 @@ def check_grid_search(estimator):
     """GridSearchCV with grouped folds finds a finite log loss."""
     data = sample_battles()
     if not is_classifier(estimator):
-        to_numbers = [PairTfidfVectorizer()] if _cleans(estimator) else []
+        to_numbers = [PairTfidfVectorizer()] if cleans(estimator) else []
         estimator = make_pipeline(estimator, *to_numbers, DavidsonClassifier())
     search = GridSearchCV(
         seeded(estimator), {}, cv=PromptGroupKFold(2), scoring="neg_log_loss", error_score="raise"
@@ -393,4 +398,3 @@ _CLASSIFIER = [
     check_voting,
 ]
 _TRANSFORMER = [check_swap_of_transformed, check_names_out, check_fit_transform]
-_FEATURES = [check_set_output]
