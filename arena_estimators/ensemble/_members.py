@@ -328,7 +328,13 @@ def check_classes(estimator, classes, name):
 def proba_of(estimator, X, classes, name):
     """Predict probabilities as float64 rows that sum to one, columns in the order of `classes`."""
     order = check_classes(estimator, classes, name)
-    proba = np.ascontiguousarray(np.asarray(estimator.predict_proba(X), np.float64)[:, order])
+    proba = np.asarray(estimator.predict_proba(X), np.float64)
+    if proba.shape != (len(X), len(order)):
+        raise ArenaError(
+            f"{name} ({type(estimator).__name__}) predicts probabilities of the shape "
+            f"{proba.shape}; expected {(len(X), len(order))}, a column for each of its classes_."
+        )
+    proba = np.ascontiguousarray(proba[:, order])
     if not (np.isfinite(proba).all() and (proba >= 0).all() and (proba.sum(axis=1) > 0).all()):
         raise ArenaError(f"{name} ({type(estimator).__name__}) predicts what is no probability.")
     return proba / proba.sum(axis=1, keepdims=True)

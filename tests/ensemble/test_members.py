@@ -240,3 +240,18 @@ def test_nobody_knows_whether_a_search_takes_soft_labels(search):
     member = make_pipeline(PairStyleFeatures(), DavidsonClassifier())
     for estimator in (search(member, {}), SwapSymmetricClassifier(search(member, {}))):
         assert takes_soft_labels(estimator) is None
+
+
+class Shaped(Own):
+    def __init__(self, shape=None):
+        self.shape = shape
+
+    def predict_proba(self, X):
+        return np.full(self.shape, 1 / 3)
+
+
+@pytest.mark.parametrize("shape", [(2,), (2, 2), (2, 4), (1, 3)])
+def test_probabilities_of_another_shape_are_refused_by_name(shape):
+    model = AugmentingClassifier(Shaped(shape)).fit(DATA.X, DATA.y)
+    with pytest.raises(ArenaError, match=r"estimator .Shaped. .* shape .*; expected \(2, 3\)"):
+        model.predict_proba(DATA.X[:2])
