@@ -280,10 +280,13 @@ def fit_member(estimator, X, y, weight=None):
 
     They go to the last step of a Pipeline by its name, which metadata routing does not know.
     """
+    member = clone(estimator)
     if weight is None:
-        return clone(estimator).fit(X, y)
-    with config_context(enable_metadata_routing=False):
-        return clone(estimator).fit(X, y, **{weight_name(estimator, "estimator"): weight})
+        member.fit(X, y)
+    else:
+        with config_context(enable_metadata_routing=False):
+            member.fit(X, y, **{weight_name(estimator, "estimator"): weight})
+    return member  # not what `fit` gave, which of somebody's classifier may be None
 
 
 def takes_soft_labels(estimator):
@@ -316,6 +319,8 @@ def check_classes(estimator, classes, name):
     LabelsError
         If its classes are others.
     """
+    if not hasattr(estimator, "classes_"):
+        raise ArenaError(f"{name} ({type(estimator).__name__}) has no classes_ after its fit.")
     found, expected = _names(estimator.classes_), _names(classes)
     if len(found) != len(expected) or set(found) != set(expected):
         raise LabelsError(

@@ -255,3 +255,22 @@ def test_probabilities_of_another_shape_are_refused_by_name(shape):
     model = AugmentingClassifier(Shaped(shape)).fit(DATA.X, DATA.y)
     with pytest.raises(ArenaError, match=r"estimator .Shaped. .* shape .*; expected \(2, 3\)"):
         model.predict_proba(DATA.X[:2])
+
+
+def test_a_fit_that_returns_nothing_is_one_too():
+    class ReturnsNothing(Own):
+        def fit(self, X, y, sample_weight=None):
+            super().fit(X, y)
+
+    for weight in (None, np.ones(60)):
+        model = SwapSymmetricClassifier(ReturnsNothing()).fit(DATA.X, DATA.y, weight)
+        assert isinstance(model.estimator_, ReturnsNothing)
+
+
+def test_a_member_that_tells_no_classes_is_refused_by_name():
+    class TellsNoClasses(Own):
+        def fit(self, X, y, sample_weight=None):
+            return self
+
+    with pytest.raises(ArenaError, match="Member 'own' .TellsNoClasses. has no classes_ after"):
+        BlendingClassifier([("own", TellsNoClasses())]).fit(DATA.X, DATA.y)
