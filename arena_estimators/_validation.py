@@ -27,6 +27,7 @@ __all__ = [
     "check_no_label_missing",
     "check_some_weight",
     "fit_context",
+    "text_labels",
     "validate_battles",
     "validate_params",
 ]
@@ -89,6 +90,14 @@ def look_like_json(column):
     head = [cell.strip() for cell in column.iloc[:10] if isinstance(cell, str)]
     lists = all(cell[:1] == "[" and cell[-1:] == "]" for cell in head)
     return lists and any(cell[:2] == '["' and cell[-2:] == '"]' for cell in head)
+
+
+def text_labels(names):
+    """Give the labels of what an estimator keeps so that every pandas can load a pickle of it.
+
+    By itself pandas 3 makes strings of a type of its own of them, which pandas 2 cannot load.
+    """
+    return pd.Index(list(names), dtype=object)
 
 
 class ReadsBattles:

@@ -31,6 +31,7 @@ from arena_estimators import (
     make_arena_pipeline,
 )
 from arena_estimators.exceptions import LabelsError
+from arena_estimators.utils._testing import fit_clone
 from arena_estimators.utils.estimator_checks import battle_checks, parametrize_with_battle_checks
 
 # Numeric classifiers take no battles; scikit-learn's own checks are for them.
@@ -139,3 +140,8 @@ def test_paths_are_pickled_as_text_which_other_systems_can_read(kind, names):
     loaded = pickle.loads(pickled).get_params()
     assert {name: loaded[name] for name in names} == {n: str(path) for n, path in paths.items()}
     assert paths.items() <= model.get_params().items()
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda estimator: type(estimator).__name__)
+def test_what_pandas_3_made_can_be_loaded_by_pandas_2(estimator):
+    assert b"StringDtype" not in pickle.dumps(fit_clone(estimator))
