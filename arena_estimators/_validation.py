@@ -1,5 +1,6 @@
 """What estimators check, and the one place that touches scikit-learn's private validation."""
 
+import importlib
 import os
 
 import numpy as np
@@ -28,6 +29,7 @@ __all__ = [
     "check_some_weight",
     "fit_context",
     "text_labels",
+    "this_version",
     "validate_battles",
     "validate_params",
 ]
@@ -100,18 +102,37 @@ def text_labels(names):
     return pd.Index(list(names), dtype=object)
 
 
+def this_version():
+    """Give the version of this library, of which its modules know nothing while they load."""
+    return importlib.import_module("arena_estimators").__version__
+
+
 class ReadsBattles:
     """Mixin of estimators whose `X` holds battles: text, not numbers.
 
     Paths among their parameters are pickled as text: pathlib's of Linux and macOS cannot be loaded
-    on Windows, and the other way round.
+    on Windows, and the other way round. A pickle says which version of this library wrote it, since
+    what a word or a measure of style is may change from one to the next.
     """
 
     def __getstate__(self):
-        return {
+        state = {
             name: os.fspath(value) if isinstance(value, os.PathLike) else value
             for name, value in super().__getstate__().items()
         }
+        return {**state, "_arena_version": this_version()}
+
+    def __setstate__(self, state):
+        state = dict(state)
+        saved = state.pop("_arena_version", None)
+        if saved != this_version():
+            warn(
+                f"The estimator was saved with arena_estimators {saved or 'of an earlier day'} and "
+                f"is loaded with {this_version()}, which may read battles otherwise: its "
+                "predictions may be others. Fit it again, or load it with the version it was saved "
+                "with."
+            )
+        super().__setstate__(state)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

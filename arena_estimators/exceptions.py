@@ -7,7 +7,7 @@ raises on bad input catches these too.
 import sys
 import warnings
 
-_BETWEEN = {"arena_estimators", "contextlib", "joblib", "sklearn", "skorch", "tqdm"}
+_BETWEEN = {"arena_estimators", "contextlib", "joblib", "pickle", "sklearn", "skorch", "tqdm"}
 
 
 class ArenaError(ValueError):

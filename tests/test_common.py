@@ -2,10 +2,12 @@
 
 import collections
 import inspect
+import io
 import pathlib
 import pickle
 import tempfile
 
+import joblib
 import pytest
 from sklearn.base import BaseEstimator, clone
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -30,7 +32,7 @@ from arena_estimators import (
     SwapSymmetricClassifier,
     make_arena_pipeline,
 )
-from arena_estimators.exceptions import LabelsError
+from arena_estimators.exceptions import ArenaWarning, LabelsError
 from arena_estimators.utils._testing import fit_clone
 from arena_estimators.utils.estimator_checks import battle_checks, parametrize_with_battle_checks
 
@@ -145,3 +147,24 @@ def test_paths_are_pickled_as_text_which_other_systems_can_read(kind, names):
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda estimator: type(estimator).__name__)
 def test_what_pandas_3_made_can_be_loaded_by_pandas_2(estimator):
     assert b"StringDtype" not in pickle.dumps(fit_clone(estimator))
+
+
+@pytest.mark.parametrize(
+    "estimator", ESTIMATORS[:-1], ids=lambda estimator: type(estimator).__name__
+)
+def test_a_pickle_of_another_version_is_warned_of_where_it_is_loaded(estimator, monkeypatch):
+    """Words and measures change from one version to the next, and predictions with them."""
+    file = io.BytesIO()
+    joblib.dump(estimator, file)
+    monkeypatch.setattr(arena_estimators, "__version__", "0.0.7")
+    with pytest.warns(ArenaWarning, match="loaded with 0.0.7") as seen:
+        file.seek(0)
+        loaded = joblib.load(file)
+    assert {warning.filename for warning in seen} == {__file__}
+    assert vars(pickle.loads(pickle.dumps(loaded))).keys() == vars(estimator).keys()
+
+
+def test_a_pickle_that_names_no_version_is_warned_of():
+    state = vars(PairStyleFeatures()).copy()
+    with pytest.warns(ArenaWarning, match="of an earlier day"):
+        PairStyleFeatures().__setstate__(state)

@@ -1,7 +1,6 @@
 """A wrapper that keeps what a transformer makes on disk, for searches over what follows it."""
 
 import hashlib
-import importlib
 import json
 import os
 import pathlib
@@ -19,6 +18,7 @@ from arena_estimators._validation import (
     HasMethods,
     ReadsBattles,
     fit_context,
+    this_version,
     validate_battles,
 )
 from arena_estimators.battles import COLUMNS
@@ -136,8 +136,7 @@ class CachedTransformer(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap
         validate_battles(self, X, y)
         memory = self._check_settings()
         transformer = clone(self.transformer)
-        version = importlib.import_module("arena_estimators").__version__
-        key = memory and _hash((version, transformer, _digest(X), y))
+        key = memory and _hash((this_version(), transformer, _digest(X), y))
         features, transformer = self._keep(memory, _fit_transform, transformer, X, y, key)
         # All at once: a fit that fails must not have the old features kept under its key.
         self._memory, self._key, self.transformer_ = memory, key, transformer
