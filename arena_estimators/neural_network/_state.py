@@ -1,17 +1,22 @@
 """A fitted network as plain bytes: weights, configuration, tokenizer and heads."""
 
+import contextlib
+import errno
 import json
+import os
 import pathlib
 import tempfile
 
 import safetensors.torch
 
 from arena_estimators._encoder._load import T5, load_tokenizer
+from arena_estimators.exceptions import ArenaError
 from arena_estimators.neural_network._module import build_module
 from arena_estimators.neural_network._training import finish, make_net
 
 _HEADS = "heads.safetensors"
 _SHAPE = "pair_module.json"
+_FULL = os.strerror(errno.ENOSPC)
 
 
 def pack_network(net, tokenizer, shape):
@@ -31,7 +36,7 @@ def pack_network(net, tokenizer, shape):
         File name to content.
     """
     module = net.module_
-    with tempfile.TemporaryDirectory() as folder:
+    with _passing_folder() as folder:
         tokenizer.save_pretrained(folder)
         files = {
             path.relative_to(folder).as_posix(): path.read_bytes()
@@ -47,7 +52,7 @@ def pack_network(net, tokenizer, shape):
 
 def unpack_network(files, history):
     """Rebuild the net, on the CPU, and the tokenizer."""
-    with tempfile.TemporaryDirectory() as folder:
+    with _passing_folder() as folder:
         for name, content in files.items():
             path = pathlib.Path(folder, name)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,6 +65,22 @@ def unpack_network(files, history):
     finish(net)
     net.history.extend(history)
     return net, tokenizer
+
+
+@contextlib.contextmanager
+def _passing_folder():
+    """Give a folder for a moment: transformers reads and writes nothing but files."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            yield folder
+        except Exception as error:  # that of tokenizers is no OSError
+            if _FULL not in str(error):
+                raise
+            raise ArenaError(
+                f"The folder for temporary files, {tempfile.gettempdir()}, is full; a fitted "
+                "BertPairClassifier is written and read by way of it. Make room for the weights "
+                "there, or set the environment variable TMPDIR to a folder that has it."
+            ) from error
 
 
 def _weights_of(module):

@@ -1,4 +1,7 @@
 import copy
+import errno
+import os
+import pathlib
 import pickle
 
 import joblib
@@ -11,6 +14,7 @@ from tiny_encoders import FAMILIES
 from transformers import AutoModel, AutoTokenizer
 from transformers.pytorch_utils import Conv1D
 
+from arena_estimators.exceptions import ArenaError
 from arena_estimators.neural_network._module import build_module
 
 
@@ -177,3 +181,20 @@ def test_torchs_default_type_does_not_matter(small, learnable, architecture):
         np.testing.assert_allclose(loaded.predict_proba(X), expected, atol=1e-6)
     finally:
         torch.set_default_dtype(torch.float32)
+
+
+def test_a_full_folder_for_temporary_files_is_named_with_what_to_do(lora, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def full_in_rust(*_):
+        raise Exception(f"{os.strerror(errno.ENOSPC)} (os error {errno.ENOSPC})")
+
+    pickled = pickle.dumps(lora)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(lora.tokenizer_), "save_pretrained", full_in_rust)
+        with pytest.raises(ArenaError, match="is full.*set the environment variable TMPDIR"):
+            pickle.dumps(lora)
+    monkeypatch.setattr(pathlib.Path, "write_bytes", full)
+    with pytest.raises(ArenaError, match="is full.*set the environment variable TMPDIR"):
+        pickle.loads(pickled)
