@@ -45,6 +45,11 @@ class Checkpoint:
                 raise zipfile.BadZipFile(f"{damaged} is damaged")
             state = torch.load(self.path, map_location="cpu", weights_only=True)
             return {**state, **json.loads(state["json"]), "path": str(self.path)}
+        except PermissionError as error:  # where fits of several people share a folder
+            raise ArenaError(
+                f"{self.path} cannot be read ({error}). Have whoever wrote it give the permission, "
+                "or pass a checkpoint_dir of your own."
+            ) from error
         except Exception as error:
             raise ArenaError(
                 f"{self.path} is damaged or no checkpoint of this library; delete it "

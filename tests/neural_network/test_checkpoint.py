@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import zipfile
 from unittest.mock import MagicMock, Mock
 
 import joblib
@@ -596,3 +597,14 @@ def test_what_a_callback_froze_later_is_continued_too(
     with pytest.raises(Killed):
         make(Kill(len(whole.loss_curve_) - 1), checkpoint_dir=tmp_path).fit(*learnable)
     _assert_same(make(checkpoint_dir=tmp_path).fit(*learnable), whole)
+
+
+def test_a_checkpoint_that_may_not_be_read_is_not_called_damaged(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError("no permission to read")
+
+    checkpoint = Checkpoint(tmp_path, {})
+    checkpoint.path.touch()
+    monkeypatch.setattr(zipfile, "ZipFile", refuse)
+    with pytest.raises(ArenaError, match="cannot be read .* a checkpoint_dir of your own"):
+        checkpoint.load()
