@@ -40,7 +40,7 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
     logits off the two vectors: g(a, b), g(b, a) and a symmetric one for ties. Swapping the
     responses swaps the probabilities, bit for bit, and a response that meets many others is encoded
     once. "cross" reads prompt, a and b at once, in both orders within each optimizer step. Beside
-    the text, the heads read the style of the responses (`PairStyleFeatures`).
+    the text, the heads read the style of the responses (`PairStyleFeatures`), and learn it first.
 
     The encoder is loaded in `fit`. Half precision is used on a GPU, and to train on a CPU that has
     it, on float32 weights. After `fit` and after each prediction the network is on the CPU, and the

@@ -71,7 +71,8 @@ def begin_at_shares(heads, target, weight):
     """
     if target.shape[1] == 3:
         a, b, tie = np.average(target, axis=0, weights=weight).clip(1e-3)
-        last = heads.tie[-1] if heads.n_readings == 1 else heads.read[-1]
+        first = heads if heads.style is None else heads.style  # which is learnt by itself
+        last = first.read[-1] if hasattr(first, "read") else first.tie[-1]
         with torch.no_grad():
             last.bias[-1] = float(np.log(2 * tie / (a + b)))
 

@@ -1,19 +1,26 @@
-"""The style of battles as two standardised blocks: odd columns and symmetric ones."""
+"""The style of battles: two standardised blocks of columns, and what they tell by themselves."""
 
 import numpy as np
+import torch
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
 
 from arena_estimators.feature_extraction import PairStyleFeatures
+from arena_estimators.neural_network._heads import PairLoss
+from arena_estimators.neural_network._optimizer import rate_at
 
 _ODD = ("difference", "ratio", "tanh")
 _EVEN = ("absolute", "sum", "similarity", "prompt")
-_LARGEST = 8.0
+_LARGEST = 2.5  # measures of style have long tails
+_EPOCHS, _BATCH, _MOST_STEPS = 3, 16, 350  # of `learn_style`; the steps are an epoch's
 
 
 class StyleInputs:
     """PairStyleFeatures, scaled for a network without breaking their symmetry.
 
     Odd columns are divided by their root mean square and never shifted; symmetric ones are
-    standardised. Both are cut at +-8.
+    standardised. Both are cut at +-2.5.
     """
 
     def fit_transform(self, X):
@@ -49,3 +56,42 @@ class NoStyle:
     def transform(self, X):
         """Give two blocks without columns."""
         return np.zeros((len(X), 0), np.float32), np.zeros((len(X), 0), np.float32)
+
+
+def learn_style(heads, data, settings):
+    """Let the style heads learn from the style alone, before there is text.
+
+    An epoch of an encoder is too short for them, and several of them cost next to nothing.
+
+    Parameters
+    ----------
+    heads : StyleHeads
+        On the CPU.
+    data : PairData
+        The battles to train on.
+    settings : BertPairClassifier
+        Whose parameters are read.
+    """
+    n_battles, p = len(data), settings
+    size = max(_BATCH, -(-n_battles // _MOST_STEPS))
+    n_steps = _EPOCHS * -(-n_battles // size)
+    columns = [torch.from_numpy(array).float() for array in (data.odd, data.even)]
+    truth = {name: torch.from_numpy(getattr(data, name)).float() for name in ("target", "weight")}
+    loss_of, mean = PairLoss(p.label_smoothing), float(data.weight.mean())
+    optimizer = AdamW(heads.parameters(), p.head_learning_rate, weight_decay=p.weight_decay)
+    rates = LambdaLR(
+        optimizer, lambda step: rate_at(step, n_steps, warmup=p.warmup, schedule=p.schedule)
+    )
+    heads.train()
+    for _ in range(_EPOCHS):
+        for rows in torch.randperm(n_battles).split(size):
+            logits = heads(*(column[rows] for column in columns))
+            known = {name: values[rows] for name, values in truth.items()}
+            loss = loss_of(logits.unsqueeze(0), known | {"total": len(rows) * mean})
+            optimizer.zero_grad()
+            loss.backward()
+            if p.max_grad_norm is not None:
+                clip_grad_norm_(heads.parameters(), p.max_grad_norm)
+            optimizer.step()
+            rates.step()
+    heads.eval()

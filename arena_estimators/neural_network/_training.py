@@ -37,6 +37,7 @@ from arena_estimators.neural_network._module import (
     freeze,
 )
 from arena_estimators.neural_network._net import PairNet, Run
+from arena_estimators.neural_network._style import learn_style
 
 PACKING = ("auto", "packed")  # values of `attention` that let sequences be packed
 _UNSURE = 1 / 3  # share of battles that predict_order="uncertain" reads twice
@@ -122,6 +123,8 @@ def train(
     for part in (train_data, valid_data):  # their scale does not matter, and float32 must hold them
         part.weight = part.weight / part.weight.max(initial=0.0)
     begin_at_shares(module.heads, train_data.target, train_data.weight)
+    if module.heads.style is not None:
+        learn_style(module.heads.style, train_data, p)
     compiled = packed and _worth_compiling(p.compile, module, train_data, p.n_epochs)
     lengths, batches_a_step = train_data.lengths(packed), p.accumulate * workers.size
     batch_tokens = tokens_of_batch(p.batch_tokens, lengths, batches_a_step)

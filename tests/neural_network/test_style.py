@@ -1,14 +1,31 @@
+from types import SimpleNamespace
+
 import numpy as np
+import pytest
+import torch
+from skorch.callbacks import Callback
 
-from arena_estimators.neural_network._style import StyleInputs
+from arena_estimators.neural_network._calibration import log_loss_of, probabilities
+from arena_estimators.neural_network._data import PairData
+from arena_estimators.neural_network._heads import StyleHeads
+from arena_estimators.neural_network._style import StyleInputs, learn_style
+
+SETTINGS = {
+    "head_learning_rate": 1e-3,
+    "weight_decay": 0.01,
+    "warmup": 0.1,
+    "schedule": "linear",
+    "label_smoothing": 0.0,
+    "max_grad_norm": 1.0,
+}
 
 
-def test_style_is_cut_at_eight(learnable):
+def test_style_is_cut_at_two_and_a_half(learnable):
     X, _ = learnable
     style = StyleInputs()
     style.fit_transform(X)
     for block in style.transform(X.assign(response_a="# title\n\n" * 5000)):
-        assert np.abs(block).max() == 8
+        assert np.abs(block).max() == 2.5
 
 
 def test_style_is_scaled_and_only_symmetric_columns_are_shifted(learnable):
@@ -29,4 +46,86 @@ def test_a_column_that_never_varied_keeps_its_scale(learnable):
     titled = style.transform(X.assign(response_a="# title\n\n" + X["response_a"]))
     for before, after in zip(fitted, titled, strict=True):
         new = after[:, np.ptp(before, axis=0) == 0]
-        assert 0 < np.abs(new).max() < 8
+        assert 0 < np.abs(new).max() < 2.5
+
+
+def _longer_wins(n_battles):
+    rng = np.random.default_rng(0)
+    odd, even = rng.normal(size=(2, n_battles, 3)).astype(np.float32)
+    target = np.eye(3)[np.where(odd[:, 0] > 0.4, 0, np.where(odd[:, 0] < -0.4, 1, 2))]
+    return PairData(None, np.zeros((n_battles, 2)), odd, even, target, np.ones(n_battles))
+
+
+def _learn(data, **settings):
+    torch.manual_seed(0)
+    heads = StyleHeads(3, 3, data.target.shape[1])
+    learn_style(heads, data, SimpleNamespace(**(SETTINGS | settings)))
+    with torch.no_grad():
+        logits = heads(torch.from_numpy(data.odd), torch.from_numpy(data.even))
+    return heads, probabilities(logits[None].numpy())
+
+
+def test_style_is_learnt_by_itself():
+    data = _longer_wins(1000)
+    heads, proba = _learn(data)
+    assert log_loss_of(proba, data.target, data.weight) < 0.7  # the shares' is 1.1
+    assert not heads.training
+    again, _ = _learn(data)
+    for first, second in zip(heads.parameters(), again.parameters(), strict=True):
+        assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize(
+    ("settings", "moves_at_most"),
+    [({}, np.inf), ({"head_learning_rate": 1e-6}, 1e-3), ({"max_grad_norm": 1e-12}, 1e-3)],
+)
+def test_style_is_learnt_as_the_parameters_say(settings, moves_at_most):
+    """AdamW's epsilon keeps a gradient that was cut to nothing from moving anything."""
+    data = _longer_wins(200)
+    moved = np.abs(_learn(data, **settings, weight_decay=0.0)[1] - 1 / 3).max()
+    assert moved < moves_at_most
+    assert (moved > 0.1) == (not settings)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"weight_decay": 1.0}, {"warmup": 0.9}, {"schedule": "constant"}, {"label_smoothing": 0.3}],
+)
+def test_no_parameter_of_how_style_is_learnt_is_forgotten(settings):
+    data = _longer_wins(200)
+    assert np.abs(_learn(data, **settings)[1] - _learn(data)[1]).max() > 1e-3
+
+
+def test_weights_count_and_their_scale_does_not():
+    data = _longer_wins(200)
+    data.weight = np.where(data.target[:, 0] > 0, 3.0, 1.0)
+    _, weighted = _learn(data)
+    data.weight = data.weight / 8
+    np.testing.assert_allclose(_learn(data)[1], weighted, rtol=1e-4)
+    data.weight = np.ones(200)
+    assert (weighted[:, 0] > _learn(data)[1][:, 0]).mean() > 0.9
+
+
+@pytest.mark.parametrize(("n_battles", "n_steps"), [(1, 3), (33, 9), (5600, 1050), (7001, 1002)])
+def test_few_battles_are_learnt_in_small_batches_many_in_few_steps(n_battles, n_steps):
+    heads, seen = StyleHeads(3, 3, 2), []
+    heads.register_forward_hook(lambda _, given, __: seen.append(len(given[0])))
+    data = _longer_wins(n_battles)
+    data.target = np.eye(2)[np.zeros(n_battles, dtype=int)]
+    learn_style(heads, data, SimpleNamespace(**SETTINGS))
+    assert len(seen) == n_steps
+    assert sum(seen) == 3 * n_battles
+
+
+class Beginning(Callback):
+    def on_train_begin(self, net, **_):
+        heads = net.module_.heads
+        text = heads.prefer if heads.n_readings == 1 else heads.read
+        self.learnt = [bool(part[-1].weight.any()) for part in (heads.style.prefer, text)]
+
+
+@pytest.mark.parametrize("architecture", ["siamese", "cross"])
+def test_a_fit_begins_with_what_style_tells_and_nothing_else(small, learnable, architecture):
+    kept = Beginning()
+    small(architecture=architecture, n_epochs=1, callbacks=[kept]).fit(*learnable)
+    assert kept.learnt == [True, False]
