@@ -78,7 +78,8 @@ def learn_style(heads, data, settings):
     columns = [torch.from_numpy(array).float() for array in (data.odd, data.even)]
     truth = {name: torch.from_numpy(getattr(data, name)).float() for name in ("target", "weight")}
     loss_of, mean = PairLoss(p.label_smoothing), float(data.weight.mean())
-    optimizer = AdamW(heads.parameters(), p.head_learning_rate, weight_decay=p.weight_decay)
+    parts, decay = heads.parameters(), p.weight_decay
+    optimizer = AdamW(parts, p.head_learning_rate, weight_decay=decay, fused=True)
     rates = LambdaLR(
         optimizer, lambda step: rate_at(step, n_steps, warmup=p.warmup, schedule=p.schedule)
     )
