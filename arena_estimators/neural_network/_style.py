@@ -4,7 +4,6 @@ import numpy as np
 import torch
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import AdamW
-from torch.optim.lr_scheduler import LambdaLR
 
 from arena_estimators.feature_extraction import PairStyleFeatures
 from arena_estimators.neural_network._heads import PairLoss
@@ -74,25 +73,21 @@ def learn_style(heads, data, settings):
     """
     n_battles, p = len(data), settings
     size = max(_BATCH, -(-n_battles // _MOST_STEPS))
-    n_steps = _EPOCHS * -(-n_battles // size)
     columns = [torch.from_numpy(array).float() for array in (data.odd, data.even)]
     truth = {name: torch.from_numpy(getattr(data, name)).float() for name in ("target", "weight")}
     loss_of, mean = PairLoss(p.label_smoothing), float(data.weight.mean())
-    parts, decay = heads.parameters(), p.weight_decay
-    optimizer = AdamW(parts, p.head_learning_rate, weight_decay=decay, fused=True)
-    rates = LambdaLR(
-        optimizer, lambda step: rate_at(step, n_steps, warmup=p.warmup, schedule=p.schedule)
-    )
+    optimizer = AdamW(heads.parameters(), weight_decay=p.weight_decay, fused=True)
+    steps = [rows for _ in range(_EPOCHS) for rows in torch.randperm(n_battles).split(size)]
     heads.train()
-    for _ in range(_EPOCHS):
-        for rows in torch.randperm(n_battles).split(size):
-            logits = heads(*(column[rows] for column in columns))
-            known = {name: values[rows] for name, values in truth.items()}
-            loss = loss_of(logits.unsqueeze(0), known | {"total": len(rows) * mean})
-            optimizer.zero_grad()
-            loss.backward()
-            if p.max_grad_norm is not None:
-                clip_grad_norm_(heads.parameters(), p.max_grad_norm)
-            optimizer.step()
-            rates.step()
+    for step, rows in enumerate(steps):
+        factor = rate_at(step, len(steps), warmup=p.warmup, schedule=p.schedule)
+        optimizer.param_groups[0]["lr"] = p.head_learning_rate * factor
+        logits = heads(*(column[rows] for column in columns))
+        known = {name: values[rows] for name, values in truth.items()}
+        loss = loss_of(logits.unsqueeze(0), known | {"total": len(rows) * mean})
+        optimizer.zero_grad()
+        loss.backward()
+        if p.max_grad_norm is not None:
+            clip_grad_norm_(heads.parameters(), p.max_grad_norm)
+        optimizer.step()
     heads.eval()

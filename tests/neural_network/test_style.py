@@ -89,7 +89,7 @@ def test_style_is_learnt_as_the_parameters_say(settings, moves_at_most):
 
 @pytest.mark.parametrize(
     "settings",
-    [{"weight_decay": 1.0}, {"warmup": 0.9}, {"schedule": "constant"}, {"label_smoothing": 0.3}],
+    [{"weight_decay": 1.0}, {"warmup": 1.0}, {"schedule": "constant"}, {"label_smoothing": 0.3}],
 )
 def test_no_parameter_of_how_style_is_learnt_is_forgotten(settings):
     data = _longer_wins(200)
