@@ -111,3 +111,19 @@ def test_the_page_on_battles_reads_chosen_and_rejected_conversations(tmp_path, m
     renamed = pairs.rename(columns={"chosen": "response_a", "rejected": "response_b"})
     with pytest.raises(FileFormatError, match="not text.*read from conversation_a and con"):
         load_arena(renamed)
+
+
+def test_the_page_on_battles_puts_the_messages_of_a_prompt_before_its_answers(
+    tmp_path, monkeypatch
+):
+    page = (README.parent / "docs/battles.rst").read_text(encoding="utf-8")
+    code = textwrap.dedent(re.search(r"conversations by::\n\n((?:    .*\n|\n)+)", page)[1])
+    monkeypatch.chdir(tmp_path)
+    roles = {"prompt": "user", "chosen": "assistant", "rejected": "assistant"}
+    talks = {name: [[{"role": role, "content": name}]] for name, role in roles.items()}
+    pd.DataFrame(talks).to_parquet("pairs.parquet")
+    names = {"pd": pd}
+    exec(compile(code, "battles.rst", "exec"), names)
+    conversations = {"chosen": "conversation_a", "rejected": "conversation_b"}
+    X = load_arena(names["pairs"].rename(columns=conversations)).X
+    assert X.loc[0].tolist() == [["prompt"], ["chosen"], ["rejected"]]
