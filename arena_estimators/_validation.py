@@ -120,7 +120,8 @@ class ReadsBattles:
             name: os.fspath(value) if isinstance(value, os.PathLike) else value
             for name, value in super().__getstate__().items()
         }
-        return {**state, "_arena_version": this_version()}
+        state["_arena_version"] = this_version()
+        return state
 
     def __setstate__(self, state):
         state = dict(state)

@@ -17,7 +17,7 @@ def parameter_groups(module, *, learning_rate, head_learning_rate, layer_decay, 
     """Group trainable parameters by learning rate and decay.
 
     The encoder's last layer learns at `learning_rate`, each layer below at `layer_decay` times
-    the rate of the one above. Vectors (biases, norms) do not decay.
+    the rate of the one above.
 
     Returns
     -------
@@ -34,12 +34,16 @@ def parameter_groups(module, *, learning_rate, head_learning_rate, layer_decay, 
             rate = learning_rate * layer_decay ** (last - of[name.removeprefix("encoder.")])
         else:
             rate = head_learning_rate
-        decay = weight_decay if parameter.ndim > 1 else 0.0
-        groups.setdefault((rate, decay), []).append(parameter)
+        groups.setdefault((rate, decay_of(parameter, weight_decay)), []).append(parameter)
     return [
         {"params": parameters, "lr": rate, "initial_lr": rate, "weight_decay": decay}
         for (rate, decay), parameters in groups.items()
     ]
+
+
+def decay_of(parameter, weight_decay):
+    """Give the decay of a parameter; vectors (biases, norms) have none."""
+    return weight_decay if parameter.ndim > 1 else 0.0
 
 
 def make_optimizer(module, device, **settings):

@@ -7,7 +7,7 @@ from torch.optim import AdamW
 
 from arena_estimators.feature_extraction import PairStyleFeatures
 from arena_estimators.neural_network._heads import PairLoss
-from arena_estimators.neural_network._optimizer import rate_at
+from arena_estimators.neural_network._optimizer import decay_of, rate_at
 
 _ODD = ("difference", "ratio", "tanh")
 _EVEN = ("absolute", "sum", "similarity", "prompt")
@@ -73,15 +73,20 @@ def learn_style(heads, data, settings):
     """
     n_battles, p = len(data), settings
     size = max(_BATCH, -(-n_battles // _MOST_STEPS))
-    columns = [torch.from_numpy(array).float() for array in (data.odd, data.even)]
+    columns = [torch.from_numpy(array) for array in (data.odd, data.even)]
     truth = {name: torch.from_numpy(getattr(data, name)).float() for name in ("target", "weight")}
     loss_of, mean = PairLoss(p.label_smoothing), float(data.weight.mean())
-    optimizer = AdamW(heads.parameters(), weight_decay=p.weight_decay, fused=True)
+    groups = [
+        {"params": [part], "weight_decay": decay_of(part, p.weight_decay)}
+        for part in heads.parameters()
+    ]
+    optimizer = AdamW(groups, fused=True)
     steps = [rows for _ in range(_EPOCHS) for rows in torch.randperm(n_battles).split(size)]
     heads.train()
     for step, rows in enumerate(steps):
         factor = rate_at(step, len(steps), warmup=p.warmup, schedule=p.schedule)
-        optimizer.param_groups[0]["lr"] = p.head_learning_rate * factor
+        for group in optimizer.param_groups:
+            group["lr"] = p.head_learning_rate * factor
         logits = heads(*(column[rows] for column in columns))
         known = {name: values[rows] for name, values in truth.items()}
         loss = loss_of(logits.unsqueeze(0), known | {"total": len(rows) * mean})

@@ -96,6 +96,17 @@ def test_no_parameter_of_how_style_is_learnt_is_forgotten(settings):
     assert np.abs(_learn(data, **settings)[1] - _learn(data)[1]).max() > 1e-3
 
 
+def test_weight_decay_is_on_matrices_alone():
+    torch.manual_seed(0)
+    heads = StyleHeads(3, 3, 3)
+    before = [part.detach().clone() for part in heads.parameters()]
+    unmoved = {"weight_decay": 10.0, "max_grad_norm": 1e-12}
+    learn_style(heads, _longer_wins(200), SimpleNamespace(**(SETTINGS | unmoved)))
+    for old, new in zip(before, heads.parameters(), strict=True):
+        expected = 0.82 if old.ndim > 1 else 1.0  # 39 steps, each by its rate times 10
+        np.testing.assert_allclose(new.detach(), expected * old, rtol=0.02, atol=1e-3)
+
+
 def test_weights_count_and_their_scale_does_not():
     data = _longer_wins(200)
     data.weight = np.where(data.target[:, 0] > 0, 3.0, 1.0)
