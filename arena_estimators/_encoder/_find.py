@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import pathlib
+from contextlib import suppress
 
 from arena_estimators.exceptions import ResourceNotFoundError
 
@@ -112,9 +113,10 @@ def _has_weights(folder):
         if pathlib.Path(folder, kind).is_file():
             return True
         if index.is_file():
-            parts = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-            if all(pathlib.Path(folder, part).is_file() for part in parts):
-                return True
+            with suppress(ValueError):  # it may be cut short itself
+                parts = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+                if all(pathlib.Path(folder, part).is_file() for part in parts):
+                    return True
     return False
 
 

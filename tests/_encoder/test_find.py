@@ -36,6 +36,13 @@ def test_a_folder_without_an_encoder_is_refused(tmp_path):
         find_encoder(tmp_path)
 
 
+def test_an_index_of_weights_that_is_cut_short_is_refused_by_name(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors.index.json").write_text('{"weight_map": {"a": "mod')
+    with pytest.raises(ResourceNotFoundError, match="has no whole weights"):
+        find_encoder(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("lost", "told"), [("config.json", "no config.json"), ("model.safetensors", "no whole weights")]
 )
