@@ -17,6 +17,7 @@ from transformers.models.auto import modeling_auto
 from transformers.utils import logging
 
 from arena_estimators._encoder import _attention
+from arena_estimators._encoder._modes import own_modes
 from arena_estimators.exceptions import ArenaError, ResourceNotFoundError
 
 _SILENCE = threading.Lock()
@@ -89,6 +90,7 @@ def load_config(folder):
     return config
 
 
+@own_modes()
 def load_encoder(folder, *, attention="auto"):
     """Load the encoder of a folder in float32, in eval mode on the CPU.
 

@@ -12,6 +12,7 @@ import torch
 from arena_estimators._encoder import _attention
 from arena_estimators._encoder._batches import batches
 from arena_estimators._encoder._load import width_of
+from arena_estimators._encoder._modes import computing_in, own_modes
 from arena_estimators.exceptions import ArenaError
 
 _CPU_TOKENS, _CUDA_TOKENS = 1024, 65536
@@ -220,6 +221,7 @@ def _cpu_has_bf16(device):
     return device.type == "cpu" and capabilities.get("avx512_bf16", False)
 
 
+@own_modes()
 def encode(
     model,
     sequences,
@@ -273,15 +275,12 @@ def encode(
     order = np.array(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.int64)
     dealt = batches(sequences.lengths[order], batch_tokens=batch_tokens, packed=packed)
     make, pad_id = (pack if packed else pad), model.config.pad_token_id or 0
-    half = contextlib.nullcontext()
-    if dtype != torch.float32:
-        half = torch.autocast(device.type, dtype=dtype)
     bar = tqdm(total=len(sequences), disable=not progress, unit="text", desc="encode")
     was_training = model.training
     model.to(device).eval()
     vectors = []  # on the device, so that it never waits for the next batch to be made
     advice = f"at batch_tokens={batch_tokens}. Halve batch_tokens, or take a smaller encoder."
-    with explaining_memory(advice), torch.inference_mode(), half, bar:
+    with explaining_memory(advice), torch.inference_mode(), computing_in(dtype, device), bar:
         for batch in dealt:
             inputs = _moved(make(sequences, order[batch], pad_id=pad_id), device)
             vectors.append(forward(model, inputs, pooling=pooling))

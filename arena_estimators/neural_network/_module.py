@@ -8,6 +8,7 @@ from transformers.pytorch_utils import Conv1D
 
 from arena_estimators._encoder import _run
 from arena_estimators._encoder._load import default_pooling, load_encoder, width_of
+from arena_estimators._encoder._modes import own_modes
 from arena_estimators.neural_network._heads import CrossHeads, SiameseHeads
 
 # bert.encoder.layer.3., gpt2 h.3., t5 block.3., llama layers.3.
@@ -59,6 +60,7 @@ class PairModule(nn.Module):
         self.__dict__["_compiled"] = None
 
 
+@own_modes()
 def build_module(folder, *, architecture, pooling, attention, n_odd, n_even, n_classes, heads=None):
     """Load an encoder and put heads on it.
 

@@ -11,6 +11,7 @@ from skorch import NeuralNet
 from skorch.callbacks import EarlyStopping
 from skorch.utils import TeeGenerator
 
+from arena_estimators._encoder._modes import computing_in
 from arena_estimators._encoder._run import send
 from arena_estimators.exceptions import ArenaError
 from arena_estimators.neural_network._calibration import log_loss_of, probabilities
@@ -46,9 +47,7 @@ class Run:
 
     def autocast(self):
         """Compute in half precision, where asked for, on fp32 weights."""
-        if self.dtype == torch.float32:
-            return contextlib.nullcontext()
-        return torch.autocast(self.workers.device.type, dtype=self.dtype)
+        return computing_in(self.dtype, self.workers.device)
 
 
 class PairNet(NeuralNet):

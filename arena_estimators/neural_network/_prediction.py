@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from arena_estimators._encoder._modes import own_modes
 from arena_estimators._encoder._run import digests, encode, visiting
 
 _ROWS = 4096  # battles the heads see at once
@@ -40,6 +41,7 @@ def pooled_vectors(module, sequences, *, workers, progress, **options):
     return vectors[np.array([number_of[key] for key in keys], dtype=np.int64)]
 
 
+@own_modes()
 def logits_of(module, vectors, rows, odd, even):
     """Give logits of shape (n_readings, n_battles, n_classes) from pooled vectors."""
     made = []

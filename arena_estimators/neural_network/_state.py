@@ -10,6 +10,7 @@ import tempfile
 import safetensors.torch
 
 from arena_estimators._encoder._load import T5, load_tokenizer
+from arena_estimators._encoder._modes import own_modes
 from arena_estimators.exceptions import ArenaError
 from arena_estimators.neural_network._module import build_module
 from arena_estimators.neural_network._training import finish, make_net
@@ -50,6 +51,7 @@ def pack_network(net, tokenizer, shape):
     return files
 
 
+@own_modes()
 def unpack_network(files, history):
     """Rebuild the net, on the CPU, and the tokenizer."""
     with _passing_folder() as folder:

@@ -8,6 +8,7 @@ import pandas as pd
 from skorch.helper import predefined_split
 
 from arena_estimators._encoder import _attention
+from arena_estimators._encoder._modes import own_modes
 from arena_estimators._encoder._run import explaining_memory, free, resolve_precision
 from arena_estimators._validation import text_labels
 from arena_estimators.exceptions import ArenaError, warn
@@ -77,6 +78,7 @@ def split_by_prompt(X, target, fraction, seed):
     return everything, nothing
 
 
+@own_modes()
 def train(
     module,
     data,

@@ -134,6 +134,12 @@ def test_half_precision_is_close(bert, sequences):
     np.testing.assert_allclose(half, encode(bert, sequences), atol=0.1)
 
 
+def test_single_precision_is_used_amid_the_callers_autocast(bert, sequences):
+    expected = encode(bert, sequences)
+    with torch.autocast("cpu", torch.bfloat16):
+        np.testing.assert_array_equal(encode(bert, sequences), expected)
+
+
 def test_progress(bert, sequences, capsys):
     encode(bert, sequences, progress=True)
     assert "9/9" in capsys.readouterr().err

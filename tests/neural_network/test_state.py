@@ -183,6 +183,17 @@ def test_torchs_default_type_does_not_matter(small, learnable, architecture):
         torch.set_default_dtype(torch.float32)
 
 
+def test_torchs_modes_do_not_matter(small, learnable):
+    X, y = (part[:60] for part in learnable)
+    expected = small().fit(X, y).predict_proba(X)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16), torch.device("meta"):
+        model = small().fit(X, y)
+        np.testing.assert_array_equal(model.predict_proba(X), expected)
+        loaded = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(loaded.predict_proba(X), expected)
+    assert not any(weight.is_inference() for weight in loaded.net_.module_.parameters())
+
+
 def test_a_full_folder_for_temporary_files_is_named_with_what_to_do(lora, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
