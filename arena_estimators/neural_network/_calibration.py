@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-_SPREAD = 0.5  # prior: log temperature is 0 give or take this, worth one battle's evidence or so
+_SPREAD = 0.2  # prior: log temperature is 0 give or take this
 _SMALLEST = 1e-15
 
 

@@ -61,7 +61,7 @@ class CrossHeads(nn.Module):
 
 
 def begin_at_shares(heads, target, weight):
-    """Let new heads predict the class shares, with a and b alike, before they learn anything.
+    """Let new heads without style predict the class shares before they learn; a and b alike.
 
     Parameters
     ----------
@@ -71,29 +71,48 @@ def begin_at_shares(heads, target, weight):
     """
     if target.shape[1] == 3:
         a, b, tie = np.average(target, axis=0, weights=weight).clip(1e-3)
-        first = heads if heads.style is None else heads.style  # which is learnt by itself
-        last = first.read[-1] if hasattr(first, "read") else first.tie[-1]
+        last = heads.read[-1] if hasattr(heads, "read") else heads.tie[-1]
         with torch.no_grad():
             last.bias[-1] = float(np.log(2 * tie / (a + b)))
 
 
 class StyleHeads(nn.Module):
-    """Logits of the style features alone, equivariant like those of `SiameseHeads`."""
+    """Logits of the style features alone, equivariant like those of `SiameseHeads`.
+
+    They are those of a Davidson model of the odd ones, and what two small networks add.
+    """
 
     def __init__(self, n_odd, n_even, n_classes):
         super().__init__()
         sizes = {"hidden": 64, "dropout": 0.3, "dropout_in": 0.2}
         self.prefer = _mlp(n_odd + n_even, **sizes)
         self.tie = _mlp(n_odd + n_even, **sizes) if n_classes == 3 else None
+        shapes = {"gap": (n_odd, 1), "tie_gap": (n_odd, 1), "tie_constant": (1,)}
+        for name, shape in shapes.items():
+            self.register_buffer(name, torch.zeros(shape, dtype=torch.float32))
+
+    def train(self, mode=True):
+        """Train, unless frozen: then nothing is dropped."""
+        return super().train(mode and next(self.parameters()).requires_grad)
+
+    def start_from(self, davidson):
+        """Predict what a fitted DavidsonClassifier does, until the networks have learnt."""
+        self.gap[:, 0] = torch.from_numpy(davidson.coef_)
+        if self.tie is not None:
+            self.tie_gap[:, 0] = torch.from_numpy(davidson.tie_coef_)
+            self.tie_constant[:] = davidson.tie_intercept_
 
     def forward(self, odd, even):
         """Give logits of shape (n_battles, n_classes)."""
+        half = odd @ self.gap / 2
         logits = [
-            self.prefer(torch.cat([odd, even], 1)),
-            self.prefer(torch.cat([-odd, even], 1)),
+            self.prefer(torch.cat([odd, even], 1)) + half,
+            self.prefer(torch.cat([-odd, even], 1)) - half,
         ]
         if self.tie is not None:
-            logits.append(self.tie(torch.cat([odd.abs(), even], 1)))
+            size = odd.abs()
+            tie = size @ self.tie_gap + self.tie_constant
+            logits.append(self.tie(torch.cat([size, even], 1)) + tie)
         return torch.cat(logits, 1)
 
 

@@ -6,10 +6,11 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import AdamW
 
 from arena_estimators.feature_extraction import PairStyleFeatures
+from arena_estimators.linear_model import DavidsonClassifier
 from arena_estimators.neural_network._heads import PairLoss
 from arena_estimators.neural_network._optimizer import decay_of, rate_at
 
-_ODD = ("difference", "ratio", "tanh")
+_ODD = ("difference", "ratio", "tanh", "interaction")
 _EVEN = ("absolute", "sum", "similarity", "prompt")
 _LARGEST = 2.5  # measures of style have long tails
 _EPOCHS, _BATCH, _MOST_STEPS = 3, 16, 350  # of `learn_style`; the steps are an epoch's
@@ -60,7 +61,9 @@ class NoStyle:
 def learn_style(heads, data, settings):
     """Let the style heads learn from the style alone, before there is text.
 
-    An epoch of an encoder is too short for them, and several of them cost next to nothing.
+    They start from a Davidson model, which few battles suffice for, and learn what it misses in
+    several epochs, which cost next to nothing. Then they are frozen: what style tells of few
+    battles would be learnt by heart together with the text.
 
     Parameters
     ----------
@@ -72,6 +75,9 @@ def learn_style(heads, data, settings):
         Whose parameters are read.
     """
     n_battles, p = len(data), settings
+    target = data.target * (1 - p.label_smoothing) + p.label_smoothing / data.target.shape[1]
+    davidson = DavidsonClassifier("auto", tie_alpha="auto")
+    heads.start_from(davidson.fit(data.odd, target, data.weight / data.weight.mean()))
     size = max(_BATCH, -(-n_battles // _MOST_STEPS))
     columns = [torch.from_numpy(array) for array in (data.odd, data.even)]
     truth = {name: torch.from_numpy(getattr(data, name)).float() for name in ("target", "weight")}
@@ -95,4 +101,4 @@ def learn_style(heads, data, settings):
         if p.max_grad_norm is not None:
             clip_grad_norm_(heads.parameters(), p.max_grad_norm)
         optimizer.step()
-    heads.eval()
+    heads.requires_grad_(False).eval()

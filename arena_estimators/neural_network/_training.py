@@ -124,8 +124,9 @@ def train(
     train_data, valid_data = data.take(train_rows), data.take(valid_rows)
     for part in (train_data, valid_data):  # their scale does not matter, and float32 must hold them
         part.weight = part.weight / part.weight.max(initial=0.0)
-    begin_at_shares(module.heads, train_data.target, train_data.weight)
-    if module.heads.style is not None:
+    if module.heads.style is None:
+        begin_at_shares(module.heads, train_data.target, train_data.weight)
+    else:
         learn_style(module.heads.style, train_data, p)
     compiled = packed and _worth_compiling(p.compile, module, train_data, p.n_epochs)
     lengths, batches_a_step = train_data.lengths(packed), p.accumulate * workers.size

@@ -176,16 +176,17 @@ def test_the_temperature_is_that_of_the_held_out_battles(small, learnable, monke
     X, y = learnable
     split = Mock(wraps=_training.split_by_prompt)
     monkeypatch.setattr(_training, "split_by_prompt", split)
-    model = small(validation_fraction=0.5, learning_rate=3e-3, n_epochs=6).fit(X, y)
+    model = small(validation_fraction=0.5, learning_rate=3e-3, n_epochs=12).fit(X, y)
     _, held_out = split(*split.call_args.args)
 
     def loss(temperature):
         model.temperature_ = temperature
-        return log_loss(y[held_out], model.predict_proba(X.iloc[held_out]))
+        summed = log_loss(y[held_out], model.predict_proba(X.iloc[held_out]), normalize=False)
+        return summed + (np.log(temperature) / 0.2) ** 2 / 2  # a little towards 1
 
     best = model.temperature_
     assert abs(best - 1) > 0.05
-    others = [loss(best * factor) for factor in (0.5, 0.8, 1.25, 2.0)]
+    others = [loss(best * factor) for factor in (0.5, 0.8, 0.95, 1.05, 1.25, 2.0)]
     assert loss(best) < min(others)
 
 

@@ -1,3 +1,4 @@
+import copy
 from types import SimpleNamespace
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 import torch
 from skorch.callbacks import Callback
 
+from arena_estimators import DavidsonClassifier
 from arena_estimators.neural_network._calibration import log_loss_of, probabilities
 from arena_estimators.neural_network._data import PairData
 from arena_estimators.neural_network._heads import StyleHeads
@@ -75,6 +77,13 @@ def test_style_is_learnt_by_itself():
         assert torch.equal(first, second)
 
 
+def _davidson(data, target=None):
+    model = DavidsonClassifier("auto", tie_alpha="auto")
+    weight = data.weight / data.weight.mean()
+    model.fit(data.odd, data.target if target is None else target, weight)
+    return model.predict_proba(data.odd)
+
+
 @pytest.mark.parametrize(
     ("settings", "moves_at_most"),
     [({}, np.inf), ({"head_learning_rate": 1e-6}, 1e-3), ({"max_grad_norm": 1e-12}, 1e-3)],
@@ -82,9 +91,31 @@ def test_style_is_learnt_by_itself():
 def test_style_is_learnt_as_the_parameters_say(settings, moves_at_most):
     """AdamW's epsilon keeps a gradient that was cut to nothing from moving anything."""
     data = _longer_wins(200)
-    moved = np.abs(_learn(data, **settings, weight_decay=0.0)[1] - 1 / 3).max()
+    learnt = _learn(data, **settings, weight_decay=0.0)[1]
+    moved = np.abs(learnt - _davidson(data)).max()
     assert moved < moves_at_most
-    assert (moved > 0.1) == (not settings)
+    assert (moved > 0.05) == (not settings)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_what_style_starts_from_is_a_davidson_model_of_its_odd_columns(n_classes):
+    data = _longer_wins(600)
+    data.weight = np.where(data.target[:, 0] > 0, 0.4, 0.1)
+    data.target = np.eye(n_classes)[data.target.argmax(1) % n_classes]
+    start = _learn(data, head_learning_rate=0.0)[1]
+    np.testing.assert_allclose(start, _davidson(data), atol=1e-6)
+    assert np.ptp(start, axis=0).min() > 0.1
+    smooth = _learn(data, head_learning_rate=0.0, label_smoothing=0.3)[1]
+    target = 0.7 * data.target + 0.3 / n_classes
+    np.testing.assert_allclose(smooth, _davidson(data, target), atol=1e-6)
+
+
+def test_what_the_davidson_model_misses_is_learnt_too():
+    data = _longer_wins(2000)
+    winner = data.odd[:, 0] * data.even[:, 0] > 0
+    data.target = np.eye(3)[np.where(winner, 0, 1)]
+    assert log_loss_of(_davidson(data), data.target, data.weight) > 0.68
+    assert log_loss_of(_learn(data)[1], data.target, data.weight) < 0.6
 
 
 @pytest.mark.parametrize(
@@ -133,10 +164,20 @@ class Beginning(Callback):
         heads = net.module_.heads
         text = heads.prefer if heads.n_readings == 1 else heads.read
         self.learnt = [bool(part[-1].weight.any()) for part in (heads.style.prefer, text)]
+        self.style = copy.deepcopy(heads.style.state_dict())
+
+    def on_batch_end(self, net, **_):
+        heads = net.module_.heads
+        self.dropping = [part.training for part in (heads.style.prefer[0], heads)]
 
 
 @pytest.mark.parametrize("architecture", ["siamese", "cross"])
-def test_a_fit_begins_with_what_style_tells_and_nothing_else(small, learnable, architecture):
+def test_a_fit_begins_with_what_style_tells_which_stays(small, learnable, architecture):
     kept = Beginning()
-    small(architecture=architecture, n_epochs=1, callbacks=[kept]).fit(*learnable)
+    settings = {"architecture": architecture, "validation_fraction": 0.0, "n_epochs": 1}
+    model = small(**settings, callbacks=[kept]).fit(*learnable)
     assert kept.learnt == [True, False]
+    assert kept.dropping == [False, True]
+    after = model.net_.module_.heads.style.state_dict()
+    assert kept.style.keys() == after.keys() >= {"gap", "tie_gap", "tie_constant"}
+    assert all(torch.equal(kept.style[name], after[name]) for name in after)

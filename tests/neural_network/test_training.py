@@ -462,7 +462,7 @@ def test_the_shares_that_a_fit_begins_with_and_must_beat_are_those_of_training(
     monkeypatch.setattr(_training, "begin_at_shares", begin)
     split = Mock(wraps=_training.split_by_prompt)
     monkeypatch.setattr(_training, "split_by_prompt", split)
-    small(validation_fraction=0.5, n_epochs=1).fit(X, y)
+    small(validation_fraction=0.5, n_epochs=1, style_features=False).fit(X, y)
     train, held_out = split(*split.call_args.args)
     hot = (y[:, None] == ["model_a", "model_b", "tie"]).astype(float)
     np.testing.assert_array_equal(begin.call_args.args[1], hot[train])
