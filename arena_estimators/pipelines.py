@@ -147,9 +147,11 @@ def make_arena_pipeline(kind="linear", *, n_jobs=None, random_state=None):
         )
 
         vectors = make_pipeline(PairEmbeddings(), StandardScaler(with_mean=False))
+        embedding_features = FeatureUnion(
+            [("vectors", vectors), ("style", scaled)], transformer_weights={"vectors": 0.3}
+        )
         embedding = make_pipeline(
-            FeatureUnion([("vectors", vectors), ("style", scaled)]),
-            DavidsonClassifier("auto", tie_alpha="auto"),
+            embedding_features, DavidsonClassifier("auto", tie_alpha="auto")
         )
 
         ensemble = BlendingClassifier(
@@ -192,9 +194,12 @@ def _linear_features(n_jobs):
     words = PairTfidfVectorizer(
         analyzer="multilingual", ngram_range=(1, 2), min_df=10, sublinear_tf=True, n_jobs=n_jobs
     )
-    # The weight sets how strongly words are penalised beside style.
-    weights = {"words": 10}
-    return _union(("words", words), ("style", _style()), transformer_weights=weights)
+    return _beside_style("words", words, weight=10)
+
+
+def _beside_style(name, transformer, *, weight):
+    # The larger the weight, the less the penalty of the classifier holds it back beside style.
+    return _union((name, transformer), ("style", _style()), transformer_weights={name: weight})
 
 
 def _style():
@@ -316,7 +321,7 @@ def _svm(n_jobs, random_state):
 def _embedding(n_jobs, random_state):
     vectors = make_pipeline(PairEmbeddings(), StandardScaler(with_mean=False))
     return make_pipeline(
-        _union(("vectors", vectors), ("style", _style())),
+        _beside_style("vectors", vectors, weight=0.3),
         DavidsonClassifier(alpha="auto", tie_alpha="auto"),
     )
 
