@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-_SPREAD = 0.2  # prior: log temperature is 0 give or take this
+_SPREAD = 0.3  # prior: log temperature is 0 give or take this
 _SMALLEST = 1e-15
 
 
