@@ -148,7 +148,7 @@ def make_arena_pipeline(kind="linear", *, n_jobs=None, random_state=None):
 
         vectors = make_pipeline(PairEmbeddings(), StandardScaler(with_mean=False))
         embedding_features = FeatureUnion(
-            [("vectors", vectors), ("style", scaled)], transformer_weights={"vectors": 0.3}
+            [("vectors", vectors), ("style", scaled)], transformer_weights={"vectors": 0.2}
         )
         embedding = make_pipeline(
             embedding_features, DavidsonClassifier("auto", tie_alpha="auto")
@@ -321,7 +321,7 @@ def _svm(n_jobs, random_state):
 def _embedding(n_jobs, random_state):
     vectors = make_pipeline(PairEmbeddings(), StandardScaler(with_mean=False))
     return make_pipeline(
-        _beside_style("vectors", vectors, weight=0.3),
+        _beside_style("vectors", vectors, weight=0.2),
         DavidsonClassifier(alpha="auto", tie_alpha="auto"),
     )
 
