@@ -4,7 +4,6 @@ import importlib.util
 import json
 import os
 import pathlib
-from contextlib import suppress
 
 from arena_estimators.exceptions import ResourceNotFoundError
 
@@ -108,16 +107,18 @@ def _is_whole(folder):
 
 def _has_weights(folder):
     """Tell whether all weights are there; of a download that was killed, some parts may not be."""
-    for kind in ("model.safetensors", "pytorch_model.bin"):
-        index = pathlib.Path(folder, f"{kind}.index.json")
-        if pathlib.Path(folder, kind).is_file():
-            return True
-        if index.is_file():
-            with suppress(ValueError):  # it may be cut short itself
-                parts = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-                if all(pathlib.Path(folder, part).is_file() for part in parts):
-                    return True
-    return False
+    return any(
+        pathlib.Path(folder, kind).is_file() or _has_parts(folder, f"{kind}.index.json")
+        for kind in ("model.safetensors", "pytorch_model.bin")
+    )
+
+
+def _has_parts(folder, index):
+    try:
+        named = json.loads(pathlib.Path(folder, index).read_text(encoding="utf-8"))["weight_map"]
+    except (FileNotFoundError, ValueError):  # an index may be cut short itself
+        return False
+    return all(pathlib.Path(folder, part).is_file() for part in set(named.values()))
 
 
 def _fetch(name):

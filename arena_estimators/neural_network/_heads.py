@@ -116,6 +116,11 @@ class StyleHeads(nn.Module):
         return torch.cat(logits, 1)
 
 
+def smoothed(target, label_smoothing):
+    """Move a share of soft labels, an array or a tensor, to all classes alike."""
+    return target * (1 - label_smoothing) + label_smoothing / target.shape[1]
+
+
 class PairLoss(nn.Module):
     """Cross-entropy against soft labels, summed over battles by weight, averaged over readings.
 
@@ -131,10 +136,8 @@ class PairLoss(nn.Module):
     def forward(self, logits, truth):
         """Give the loss; `truth` holds `target`, `weight` and the float `total`."""
         target = truth["target"]
-        if self.label_smoothing and self.training:
-            target = torch.lerp(
-                target, torch.full_like(target, 1 / target.shape[1]), self.label_smoothing
-            )
+        if self.training:
+            target = smoothed(target, self.label_smoothing)
         losses = -(torch.log_softmax(logits.float(), -1) * target).sum(-1).mean(0)
         return (losses * truth["weight"]).sum() / truth["total"]
 

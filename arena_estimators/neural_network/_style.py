@@ -7,7 +7,7 @@ from torch.optim import AdamW
 
 from arena_estimators.feature_extraction import PairStyleFeatures
 from arena_estimators.linear_model import DavidsonClassifier
-from arena_estimators.neural_network._heads import PairLoss
+from arena_estimators.neural_network._heads import PairLoss, smoothed
 from arena_estimators.neural_network._optimizer import decay_of, rate_at
 
 _ODD = ("difference", "ratio", "tanh", "interaction")
@@ -75,13 +75,14 @@ def learn_style(heads, data, settings):
         Whose parameters are read.
     """
     n_battles, p = len(data), settings
-    target = data.target * (1 - p.label_smoothing) + p.label_smoothing / data.target.shape[1]
+    target = smoothed(data.target, p.label_smoothing)
+    weight = data.weight / data.weight.mean()
     davidson = DavidsonClassifier("auto", tie_alpha="auto")
-    heads.start_from(davidson.fit(data.odd, target, data.weight / data.weight.mean()))
+    heads.start_from(davidson.fit(data.odd, target, weight))
     size = max(_BATCH, -(-n_battles // _MOST_STEPS))
     columns = [torch.from_numpy(array) for array in (data.odd, data.even)]
-    truth = {name: torch.from_numpy(getattr(data, name)).float() for name in ("target", "weight")}
-    loss_of, mean = PairLoss(p.label_smoothing), float(data.weight.mean())
+    truth = {"target": torch.from_numpy(target).float(), "weight": torch.from_numpy(weight).float()}
+    loss_of = PairLoss()
     groups = [
         {"params": [part], "weight_decay": decay_of(part, p.weight_decay)}
         for part in heads.parameters()
@@ -95,7 +96,7 @@ def learn_style(heads, data, settings):
             group["lr"] = p.head_learning_rate * factor
         logits = heads(*(column[rows] for column in columns))
         known = {name: values[rows] for name, values in truth.items()}
-        loss = loss_of(logits.unsqueeze(0), known | {"total": len(rows) * mean})
+        loss = loss_of(logits.unsqueeze(0), known | {"total": len(rows)})
         optimizer.zero_grad()
         loss.backward()
         if p.max_grad_norm is not None:

@@ -30,7 +30,7 @@ from arena_estimators.neural_network._device import (
     tokens_kept,
     tokens_of_batch,
 )
-from arena_estimators.neural_network._heads import PairLoss, begin_at_shares
+from arena_estimators.neural_network._heads import PairLoss, begin_at_shares, smoothed
 from arena_estimators.neural_network._module import (
     add_lora,
     disable_checkpointing,
@@ -307,8 +307,7 @@ def _conclude(net, p, train_data, valid_data):
 
 def _training_loss(net, p, data, epoch):
     """Give the training loss about the end of an epoch, and the shares' on the same battles."""
-    smoothed = data.target * (1 - p.label_smoothing) + p.label_smoothing / data.target.shape[1]
-    truth, found = (smoothed, data.weight), []
+    truth, found = (smoothed(data.target, p.label_smoothing), data.weight), []
     for loss, place, late in _late_losses(net.history, epoch):
         plan = net.get_iterator(data, training=True).plans[place][late]
         battles = np.concatenate([positions for step in plan for positions, _ in step])
