@@ -24,6 +24,8 @@ from arena_estimators._validation import (
 from arena_estimators.battles import COLUMNS
 from arena_estimators.exceptions import ArenaError
 
+_CELLS = 100  # hashed at a time: of a whole column the JSON would be several times its text
+
 
 class CachedTransformer(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     """Make each distinct feature matrix once, however often it is asked for.
@@ -238,18 +240,25 @@ def _digest(X):
     output = get_config()["transform_output"]
     digest = hashlib.blake2b(f"{output} {joblib.hash(X.index)}".encode())
     for column, cells in X.items():
-        values = (column, str(cells.dtype), cells.tolist())
+        values = cells.tolist()
         if column in COLUMNS:
-            tuples = [place for place, cell in enumerate(cells) if isinstance(cell, tuple)]
-            # Neither text nor turns: no cell is a dict.
-            # Escaped, two lone surrogates would be the same as the character they could make.
-            key = json.dumps(
-                (*values, tuples), default=lambda cell: {"": str(cell)}, ensure_ascii=False
-            )
+            digest.update(repr((column, str(cells.dtype))).encode())
+            for start in range(0, len(values), _CELLS):
+                digest.update(_text_key(values[start : start + _CELLS]))
         else:
-            key = joblib.hash((values, cells.dtype))  # whose categories its name does not tell
-        digest.update(key.encode("utf-8", "surrogatepass"))
+            values = (column, str(cells.dtype), values)
+            # The dtype holds categories, which its name does not tell.
+            digest.update(joblib.hash((values, cells.dtype)).encode())
     return digest.hexdigest()
+
+
+def _text_key(cells):
+    """Write cells of text or turns, and which of them are tuples, as bytes."""
+    tuples = [place for place, cell in enumerate(cells) if isinstance(cell, tuple)]
+    # Neither text nor turns: no cell is a dict.
+    # Escaped, two lone surrogates would be the same as the character they could make.
+    key = json.dumps((cells, tuples), default=lambda cell: {"": str(cell)}, ensure_ascii=False)
+    return key.encode("utf-8", "surrogatepass")
 
 
 def _check_limit(limit):

@@ -3,6 +3,7 @@ import pathlib
 import pickle
 import subprocess
 import sys
+import tracemalloc
 
 import joblib
 import numpy as np
@@ -381,3 +382,14 @@ def test_two_lone_surrogates_are_not_the_character_they_could_make(data, tmp_pat
         X["response_a"] = pd.Series(text, index=X.index, dtype=object)
         cached = CachedTransformer(vectorizer, memory=str(tmp_path)).fit_transform(X)
         assert cached.shape == vectorizer.fit_transform(X).shape
+
+
+def test_a_key_takes_no_copies_of_all_the_text(tmp_path):
+    texts = [f"{number} 😀 " + 1000 * "x" for number in range(4000)]
+    X = pd.DataFrame(dict.fromkeys(COLUMNS, texts), dtype=object).assign(rank=0)
+    cached = CachedTransformer(Ranks(), memory=tmp_path).fit(X)
+    tracemalloc.start()
+    cached.transform(X)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < sum(map(sys.getsizeof, texts)) / 2
