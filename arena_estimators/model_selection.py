@@ -52,8 +52,10 @@ def prompt_groups(X):
             return np.unique(X[GROUP], return_inverse=True)[1]
         except TypeError as error:
             raise BattlesError(f"The column {GROUP!r} mixes kinds of values: {error}.") from None
-    normal = list(map(_normal, texts(X[PROMPT])))
-    return np.unique(np.array(normal, dtype=object), return_inverse=True)[1]
+    prompts = texts(X[PROMPT])
+    normal = {text: _normal(text) for text in set(prompts)}
+    number_of = {text: number for number, text in enumerate(sorted(set(normal.values())))}
+    return np.array([number_of[normal[text]] for text in prompts], dtype=np.intp)
 
 
 def _normal(text):

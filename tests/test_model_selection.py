@@ -20,6 +20,7 @@ from arena_estimators import (
     load_arena,
     make_arena_pipeline,
     make_battles,
+    model_selection,
     prompt_groups,
 )
 from arena_estimators.exceptions import BattlesError
@@ -231,3 +232,12 @@ def test_a_group_of_white_space_is_missing():
     X = pd.DataFrame({"prompt": ["a", "b"], "prompt_group": ["x", " \t"]})
     with pytest.raises(BattlesError, match="'prompt_group' must say a group for every battle"):
         prompt_groups(X)
+
+
+def test_a_prompt_that_comes_again_is_made_normal_once(monkeypatch):
+    made, normal = [], model_selection._normal
+    monkeypatch.setattr(model_selection, "_normal", lambda text: made.append(text) or normal(text))
+    prompts = [["Où ?"], "où ?", "Où ?", "Why?"] * 50
+    groups = prompt_groups(pd.DataFrame({"prompt": prompts}))
+    assert groups.tolist() == [0, 0, 0, 1] * 50
+    assert sorted(made) == ["Où ?", "Why?", "où ?"]
