@@ -8,6 +8,7 @@ import threading
 from collections import OrderedDict
 
 import numpy as np
+from tqdm.auto import tqdm
 
 _CACHE = OrderedDict()  # (fingerprint of the tokenizer, text) -> token ids, oldest first
 _ROOM = 2**28  # bytes of texts and token ids
@@ -16,7 +17,7 @@ _CHUNK = 2048
 _held = 0
 
 
-def tokenise_texts(texts, tokenizer):
+def tokenise_texts(texts, tokenizer, *, progress=False):
     """Tokenise texts without special tokens; None counts as an empty text.
 
     The result is remembered for the life of the process, so folds, candidates and estimators
@@ -26,6 +27,8 @@ def tokenise_texts(texts, tokenizer):
     ----------
     texts : iterable of str or None
     tokenizer : PreTrainedTokenizer
+    progress : bool, default=False
+        Show a progress bar if it takes over two seconds.
 
     Returns
     -------
@@ -44,9 +47,12 @@ def tokenise_texts(texts, tokenizer):
                 found[text] = _CACHE[mark, text]
             else:
                 new.append(text)
-    for start in range(0, len(new), _CHUNK):
-        some = new[start : start + _CHUNK]
-        found.update(zip(some, _clean_ids(some, tokenizer), strict=True))
+    bar = tqdm(total=len(new), delay=2, disable=not progress, unit="text", desc="tokenise")
+    with bar:
+        for start in range(0, len(new), _CHUNK):
+            some = new[start : start + _CHUNK]
+            found.update(zip(some, _clean_ids(some, tokenizer), strict=True))
+            bar.update(len(some))
     _remember(mark, new, found)
     return found
 

@@ -74,7 +74,14 @@ class Tokenised:
 
 
 def tokenise(
-    X, tokenizer, *, layout="siamese", max_length=512, prompt_share=0.25, truncation="head_tail"
+    X,
+    tokenizer,
+    *,
+    layout="siamese",
+    max_length=512,
+    prompt_share=0.25,
+    truncation="head_tail",
+    progress=False,
 ):
     """Tokenise battles, each distinct text once, within a budget of tokens.
 
@@ -98,6 +105,8 @@ def tokenise(
     truncation : {"head_tail", "middle", "head", "tail"}, default="head_tail"
         What a cut keeps: the beginning and the end (three quarters and one quarter), the same in
         equal halves, the beginning, or the end.
+    progress : bool, default=False
+        Show a progress bar if it takes over two seconds.
 
     Returns
     -------
@@ -107,7 +116,7 @@ def tokenise(
     cells = [[_turns(cell) for cell in X[column]] for column in (PROMPT, RESPONSE_A, RESPONSE_B)]
     keys, rows = _distinct(*cells, layout)
     turns = {turn for key in keys for turns in key for turn in turns}
-    ids_of = _texts.tokenise_texts(sorted(turns), tokenizer)
+    ids_of = _texts.tokenise_texts(sorted(turns), tokenizer, progress=progress)
     built = [plan.build([[ids_of[turn] for turn in turns] for turns in key]) for key in keys]
     return Tokenised(
         _join(built, "token_type_ids" in tokenizer.model_input_names),

@@ -71,7 +71,7 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
         A folder in which vectors are kept, found again by the encoder's weights, the settings and
         the text. Several processes may share it. It may be deleted at any time.
     verbose : bool, default=False
-        Show a progress bar.
+        Show progress bars: of the tokens, if they take over two seconds, and of the vectors.
 
     Attributes
     ----------
@@ -258,7 +258,8 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
         found = self._find_again()
         budget = {"prompt_share": self.prompt_share, "truncation": self.truncation}
         length = min(self.max_length, found.longest_input or self.max_length)
-        tokenised = tokenise(X, found.tokenizer, max_length=length, **budget)
+        progress = bool(self.verbose)
+        tokenised = tokenise(X, found.tokenizer, max_length=length, progress=progress, **budget)
         warn_of_unknown(tokenised.sequences, found.tokenizer)
         vectors = self._vectors(found, tokenised.sequences)
         if self.normalize:

@@ -139,7 +139,7 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
     random_state : int, RandomState instance or None, default=None
         Decides heads, split, order and dropout.
     verbose : int, default=0
-        1 shows a progress bar with loss, pairs a second and time left, and what callbacks print.
+        1 shows progress bars with loss, pairs a second and time left, and what callbacks print.
 
     Attributes
     ----------

@@ -105,6 +105,7 @@ class PairPredictorMixin:
             max_length=self.max_length,
             prompt_share=self.prompt_share,
             truncation=self.truncation,
+            progress=bool(self.verbose) and join_workers(self.device).is_main,
         )
         if fit:
             warn_of_unknown(tokenised.sequences, self.tokenizer_)

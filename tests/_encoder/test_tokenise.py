@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from tiny_encoders import FAMILIES
+from tqdm.auto import tqdm
 
 from arena_estimators import swap
 from arena_estimators._encoder import _texts
@@ -627,3 +628,15 @@ def test_sequences_are_taken_with_their_types(bert, battles, layout):
         np.testing.assert_array_equal(taken.types[one], sequences.types[given])
     nothing = tokenise(battles.iloc[:0], bert, layout=layout).sequences
     assert len(nothing.take([])) == 0
+
+
+def test_it_shows_how_far_it_is_if_told_to(bert, monkeypatch, capsys):
+    monkeypatch.setattr(
+        _texts, "tqdm", lambda **options: tqdm(**{**options, "delay": 0, "mininterval": 0})
+    )
+    monkeypatch.setattr(_texts, "_CHUNK", 2)
+    _texts.clear_cache()
+    tokenise(one_battle(), bert, progress=True)
+    assert re.search(r"tokenise: +67%.*2/3.*tokenise: 100%.*3/3", capsys.readouterr().err, re.S)
+    tokenise(one_battle("Why not?"), bert)
+    assert capsys.readouterr().err == ""

@@ -10,9 +10,10 @@ import torch
 from sklearn.base import clone
 from sklearn.utils._param_validation import InvalidParameterError
 from tiny_encoders import FAMILIES, make_tiny_encoder
+from tqdm.auto import tqdm
 
 from arena_estimators import swap
-from arena_estimators._encoder import _run
+from arena_estimators._encoder import _run, _texts
 from arena_estimators._encoder._load import load_encoder, load_tokenizer
 from arena_estimators._encoder._tokenise import tokenise
 from arena_estimators.exceptions import ArenaError, ArenaWarning, ResourceNotFoundError
@@ -137,9 +138,12 @@ class TestEncoder:
         assert vars(model._found)["model"] is loaded
         assert {p.device.type for p in loaded.parameters()} == {"cpu"}
 
-    def test_progress(self, folder, battles, capsys):
+    def test_progress(self, folder, battles, capsys, monkeypatch):
+        monkeypatch.setattr(_texts, "tqdm", lambda **options: tqdm(**{**options, "delay": 0}))
         PairEmbeddings(folder, verbose=True).fit_transform(battles)
-        assert "encode" in capsys.readouterr().err
+        said = capsys.readouterr().err
+        assert "tokenise" in said
+        assert "encode" in said
 
 
 class TestPickle:

@@ -30,6 +30,7 @@ from skorch.callbacks import (
     Unfreezer,
 )
 from tiny_encoders import FAMILIES
+from tqdm.auto import tqdm
 
 from arena_estimators import BertPairClassifier, swap, swap_proba
 from arena_estimators._encoder import _texts
@@ -435,10 +436,12 @@ def test_the_last_epoch_counts_when_a_callback_stops_after_it(small, learnable):
         assert torch.equal(value, kept.epochs[1][name])
 
 
-def test_verbose_shows_progress(small, learnable, capsys):
+def test_verbose_shows_progress(small, learnable, capsys, monkeypatch):
+    monkeypatch.setattr(_texts, "tqdm", lambda **options: tqdm(**{**options, "delay": 0}))
     model = small(verbose=1).fit(*learnable)
     said = capsys.readouterr()
     assert "padded" in said.out
+    assert "tokenise" in said.err
     assert "pair/s" in said.err
     assert re.search(r"/\d+ \[\d\d:\d\d<\d\d:\d\d, ", said.err)  # the time taken < the time left
     assert f"fit in {len(model.loss_curve_)} steps" in said.err
