@@ -252,8 +252,8 @@ def encode(
     precision : {"auto", "fp32", "bf16", "fp16"}, default="fp32"
     packed : bool or "auto", default="auto"
         "auto" packs where torch's kernel for it runs: CUDA in half precision.
-    progress : bool, default=False
-        Show a progress bar.
+    progress : bool or tqdm, default=False
+        Show a progress bar, or move on one that several calls share, see `encoding_bar`.
 
     Returns
     -------
@@ -264,8 +264,6 @@ def encode(
     ArenaError
         If memory runs out, or if a vector is not finite, as with large activations in float16.
     """
-    from tqdm.auto import tqdm
-
     device = resolve_device(device)
     dtype = resolve_precision(precision, device)
     if packed == "auto":
@@ -275,12 +273,18 @@ def encode(
     order = np.array(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.int64)
     dealt = batches(sequences.lengths[order], batch_tokens=batch_tokens, packed=packed)
     make, pad_id = (pack if packed else pad), model.config.pad_token_id or 0
-    bar = tqdm(total=len(sequences), disable=not progress, unit="text", desc="encode")
+    shared = contextlib.nullcontext(progress)
+    shown = encoding_bar(len(sequences), progress) if isinstance(progress, bool) else shared
     was_training = model.training
     model.to(device).eval()
     vectors = []  # on the device, so that it never waits for the next batch to be made
     advice = f"at batch_tokens={batch_tokens}. Halve batch_tokens, or take a smaller encoder."
-    with explaining_memory(advice), torch.inference_mode(), computing_in(dtype, device), bar:
+    with (
+        explaining_memory(advice),
+        torch.inference_mode(),
+        computing_in(dtype, device),
+        shown as bar,
+    ):
         for batch in dealt:
             inputs = _moved(make(sequences, order[batch], pad_id=pad_id), device)
             vectors.append(forward(model, inputs, pooling=pooling))
@@ -295,6 +299,13 @@ def encode(
     result = np.empty_like(pooled)
     result[order[np.concatenate(dealt)]] = pooled
     return result
+
+
+def encoding_bar(n_texts, shown):
+    """Make a progress bar of texts encoded."""
+    from tqdm.auto import tqdm
+
+    return tqdm(total=n_texts, disable=not shown, unit="text", desc="encode")
 
 
 def _moved(inputs, device):

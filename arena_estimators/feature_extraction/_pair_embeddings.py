@@ -292,7 +292,8 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
         # Sorted, so that the same texts are computed together whatever the order of the battles.
         missing = sorted(set(keys) - set(known))
         step = _STORED_AT_ONCE if cache else max(1, len(missing))
-        with _run.visiting(found.model, device) if missing else contextlib.nullcontext():
+        visit = _run.visiting(found.model, device) if missing else contextlib.nullcontext()
+        with visit, _run.encoding_bar(len(missing), bool(self.verbose and missing)) as bar:
             for start in range(0, len(missing), step):
                 part = missing[start : start + step]
                 vectors = _run.encode(
@@ -302,7 +303,7 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
                     device=device,
                     batch_tokens=self.batch_tokens,
                     precision=self.precision,
-                    progress=bool(self.verbose),
+                    progress=bar,
                 )
                 known.update(zip(part, vectors, strict=True))
                 if cache:

@@ -256,6 +256,18 @@ class TestCache:
         expected = PairEmbeddings(folder).fit_transform(battles)
         np.testing.assert_allclose(output, expected, atol=1e-6)
 
+    def test_one_bar_shows_all_that_is_left(self, folder, battles, tmp_path, monkeypatch, capsys):
+        module = "arena_estimators.feature_extraction._pair_embeddings._STORED_AT_ONCE"
+        monkeypatch.setattr(module, 4)
+        n_distinct = len(tokenise(battles, load_tokenizer(folder)).sequences)
+        model = PairEmbeddings(folder, cache_dir=str(tmp_path), verbose=True).fit(battles)
+        model.transform(battles)
+        said = capsys.readouterr().err
+        assert f"{n_distinct}/{n_distinct}" in said
+        assert said.count("encode: 100%") == 1
+        model.transform(battles)
+        assert capsys.readouterr().err == ""
+
     @pytest.mark.parametrize(
         ("error", "seen"),
         [(KeyboardInterrupt, KeyboardInterrupt), (torch.OutOfMemoryError, ArenaError)],
