@@ -8,7 +8,7 @@ import secrets
 import sys
 import tempfile
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 
 import joblib
 from sklearn.dummy import DummyClassifier
@@ -140,14 +140,46 @@ def check_writable(option, path):
         ) from None
 
 
+class Output:
+    """A stream whose text is lost, and not the run, when no one takes it, as after `| head`."""
+
+    def __init__(self, stream):
+        self.stream = stream or open(os.devnull, "w")  # None is a closed one
+
+    def __getattr__(self, name):
+        return getattr(self.stream, name)
+
+    def write(self, text):
+        """Write, or give up for good."""
+        with self._given_up():
+            self.stream.write(text)
+        return len(text)
+
+    def flush(self):
+        """Write what is held back, or give up for good."""
+        with self._given_up():
+            self.stream.flush()
+
+    @contextmanager
+    def _given_up(self):
+        try:
+            yield
+        except OSError:
+            with suppress(OSError), open(os.devnull, "wb") as nowhere:
+                os.dup2(nowhere.fileno(), self.stream.fileno())
+
+
 def start(main):
     """Run a script, and let Ctrl-C end it with one line, instead of a traceback."""
     with suppress(AttributeError):  # of a notebook, whose output shows all letters
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files may have any
-    try:
-        main()
-    except KeyboardInterrupt:
-        raise SystemExit("Interrupted; no submission was written.") from None
+    with redirect_stdout(Output(sys.stdout)) as out, redirect_stderr(Output(sys.stderr)):
+        try:
+            main()
+        except KeyboardInterrupt:
+            raise SystemExit("Interrupted; no submission was written.") from None
+        finally:
+            out.flush()
 
 
 @contextmanager

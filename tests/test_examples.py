@@ -22,6 +22,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.metrics import log_loss
 from skorch.callbacks import Callback
 from tiny_encoders import make_tiny_encoder
+from tqdm import tqdm
 
 import arena_estimators
 from arena_estimators import (
@@ -579,6 +580,31 @@ def test_the_grid_is_laid_around_the_default(module, name, learnt):
         for value in (weaker, default, stronger)
     ]
     assert sizes[0] > 1.01 * sizes[1] > 1.01**2 * sizes[2]
+
+
+@pytest.mark.parametrize("flush", [True, False])
+def test_output_that_nobody_reads_ends_no_script(module, monkeypatch, flush):
+    done = []
+
+    def main():
+        for _ in tqdm(range(2)):
+            print("something", flush=flush)
+            done.append("a step")
+
+    for name in ("stdout", "stderr"):
+        reader, writer = os.pipe()
+        os.close(reader)  # as `head` does when it has enough
+        monkeypatch.setattr(sys, name, open(writer, "w"))
+    module("submit_files").start(main)
+    sys.stdout.close()  # as Python does at its end
+    sys.stderr.close()
+    assert len(done) == 2
+
+
+def test_closed_output_ends_no_script(module, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)  # as under >&-
+    monkeypatch.setattr(sys, "stderr", None)
+    module("submit_files").start(lambda: print(*tqdm(range(2)), flush=True))
 
 
 def test_students_are_judged_on_prompts_they_have_not_seen(module, monkeypatch):
