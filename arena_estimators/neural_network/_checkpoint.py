@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import pathlib
+import secrets
 import zipfile
 from numbers import Integral
 
@@ -64,7 +65,7 @@ class Checkpoint:
         """Write the state; who is killed meanwhile, or has no room, keeps the checkpoint before."""
         readable = {name: state.pop(name) for name in ("history", "batches")}
         text = json.dumps(plain(readable))
-        partial = self.path.with_suffix(f".{os.getpid()}.partial")
+        partial = self.path.with_suffix(f".{secrets.token_hex(4)}.partial")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with open(partial, "wb") as file:

@@ -549,6 +549,22 @@ def test_what_killed_processes_left_half_written_is_removed_too(tmp_path):
     assert left == [others.path.with_suffix(".123456.partial"), others.path]
 
 
+def test_a_fit_that_saves_while_its_twin_does_leaves_a_whole_checkpoint(tmp_path, monkeypatch):
+    """Threads, and two containers that share a folder, have one process id."""
+    mine, twins, save = Checkpoint(tmp_path, {}), Checkpoint(tmp_path, {}), torch.save
+
+    def save_amid_the_twins(state, file):
+        monkeypatch.setattr(torch, "save", save)
+        twins.save({"history": [1], "batches": []})
+        assert mine.load()["history"] == [1]
+        save(state, file)
+
+    monkeypatch.setattr(torch, "save", save_amid_the_twins)
+    mine.save({"history": [1, 2], "batches": []})
+    assert mine.load()["history"] == [1, 2]
+    assert list(tmp_path.iterdir()) == [mine.path]
+
+
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
     with pytest.raises(ArenaError, match="no permission to write"):
