@@ -126,13 +126,14 @@ def parse_arguments(argv):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--encoder", help="a folder or a name on the hub (default: MiniLM)")
 
-    def option(name, text, **how):
-        text = f"{text} (default: {DEFAULTS[name]})"
+    def option(name, text, made="", **how):
+        text = f"{text} (default: {DEFAULTS[name]}{made})"
         parser.add_argument("--" + name.replace("_", "-"), help=text, **how)
 
     both = "read each response with the prompt, or both at once"
     option("architecture", both, choices=["siamese", "cross"])
-    option("max_length", "tokens of a sequence", type=at_least(1))
+    made = f"; if made, {MADE_LENGTH}"
+    option("max_length", "tokens of a sequence", made, type=at_least(1))
     option("n_epochs", "how often each battle is read", type=at_least(1))
     option("learning_rate", "of the encoder", type=positive)
     option("lora_rank", "train adapters of this rank, not all weights", type=at_least(1))

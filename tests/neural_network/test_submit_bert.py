@@ -23,6 +23,14 @@ def main(monkeypatch, tmp_path):
     return runpy.run_path(str(EXAMPLES / "submit_bert.py"))["main"]
 
 
+def test_its_help_tells_what_differs_for_made_battles(main, capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "tokens of a sequence (default: 512; if made, 64)" in " ".join(
+        capsys.readouterr().out.split()
+    )
+
+
 def test_it_writes_a_submission_and_then_reuses_the_model(main, tmp_path, tiny, capsys):
     arguments = ["--encoder", tiny(), "--max-length", "64", "--learning-rate", "1e-3"]
     arguments += write_competition_files(tmp_path, 60, 7)
