@@ -50,9 +50,9 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
     space : {"log", "probability"}, default="log"
         Blend log probabilities (a weighted geometric mean) or probabilities.
     temperature : "fit" or float, default="fit"
-        Fit the temperature, or use this one. It is fitted in log space together with the weights,
-        in probability space after them, to 100 at most and to 0.01 at least, in log space to 0.01
-        divided by the number of members.
+        Fit the temperature, or use this one. It is fitted after the weights, from 0.01 to 100; in
+        log space, unless weights are given, together with them, where the least is 0.01 divided by
+        the number of members.
     prefit : bool, default=False
         Whether the members are fitted already. They are then used as they are, and `fit` fits
         only weights and temperature, on battles the members must not have seen.

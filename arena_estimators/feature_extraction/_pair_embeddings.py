@@ -41,7 +41,7 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
         a sentence encoder says in its folder, else the last token for one that reads from left to
         right, else the mean.
     blocks : str, or list or tuple of str, default="difference"
-        What to give, in this order:
+        Which of these to give, one or more; the columns are in the order of `blocks`:
 
         - `"difference"`: a - b.
         - `"absolute"`: abs(a - b).
@@ -95,7 +95,13 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
         If the encoder is not on this machine and cannot be fetched.
     ArenaError
         If `blocks` is empty, repeats a block or names an unknown one; if the encoder is of a
-        family that is refused; if `cache_dir` cannot be written.
+        family that is refused; if `cache_dir` cannot be written. In `transform` if the encoder is
+        no longer the same, if `max_length` is too short for it, or if memory runs out.
+
+    Warns
+    -----
+    ArenaWarning
+        If over a quarter of the tokens are unknown to the encoder's tokenizer.
 
     See Also
     --------

@@ -65,7 +65,8 @@ class PairTfidfVectorizer(
     max_features : int, default=None
         Keep only that many features, the most frequent ones.
     min_df : float in [0, 1] or int, default=1
-        Drop n-grams found in fewer texts (a share or a number). Each response is a text.
+        Drop n-grams found in fewer texts (a share or a number). Each response is a text, with
+        "separate" each prompt, too; with "joined" each battle is one.
     max_df : float in [0, 1] or int, default=1.0
         Drop n-grams found in more texts.
     sublinear_tf : bool, default=False
@@ -92,7 +93,7 @@ class PairTfidfVectorizer(
     dtype : {float32, float64}, default=float32
         Type of the result.
     n_jobs : int, default=None
-        Number of threads; see :term:`n_jobs`.
+        Number of threads, as in joblib; None means one.
 
     Attributes
     ----------

@@ -178,7 +178,7 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
     -----
     ArenaWarning
         If the fit is no better than predicting the class shares, was interrupted, has no room for
-        a checkpoint, or continues from one with an `LRScheduler`.
+        a checkpoint, or continues from one with `LRScheduler`, or if many tokens are unknown.
 
     Notes
     -----
