@@ -41,7 +41,7 @@ class PairStyleFeatures(ReadsBattles, TransformerMixin, BaseEstimator):
     Parameters
     ----------
     blocks : str, or list or tuple of str, default=("difference", "ratio", "tanh")
-        What to give, in this order:
+        Which of these to give, one or more; the columns are in the order of `blocks`:
 
         - `"difference"`: a - b.
         - `"ratio"`: (a - b) / (abs(a) + abs(b)), and 0 where both are 0.
@@ -89,6 +89,31 @@ class PairStyleFeatures(ReadsBattles, TransformerMixin, BaseEstimator):
     Counts enter as log(1 + count), the mean length of words as 30 at most. A response without text
     (missing, `[]`, null turns, blanks) has `empty` = 1 and 0 for all else. Turns are joined by a
     blank line.
+
+    The measures of a response, shares being of its words or characters if nothing else is said:
+
+    - `empty` (share of turns without text), `log_turns`, `log_characters`, `log_words`,
+      `log_distinct_words`, `log_sentences`, `log_lines` (line breaks), `log_paragraphs`;
+    - `log_long_words` (distinct ones of eight characters or more), `long_words` (share of such),
+      `word_length`, `log_sentence_length` (in words), `type_token_ratio` (share of distinct words);
+    - `headers`, `ordered_items`, `bullet_items`, `bold`, `table_rows`, `code_blocks`,
+      `inline_code`, `links`: counts of what markdown marks;
+    - `digits`, `non_ascii`, `commas`: shares; `emoji`, `questions`, `exclamations`, `semicolons`,
+      `quotes`, `parentheses`, `dashes`: counts of such marks; `names`: count of capitalised words
+      amid a sentence;
+    - `first_person`, `hedges`, `function_words`: shares of such words; `refusals`, `apologies`,
+      `examples`, `self_mentions` ("as an AI"): counts of such phrases;
+    - `repeated_lines` (share of lines that came before), and whether it `greets` ("Hello", "Sure"),
+      `offers_more` (help, in its last 250 characters), `ends_asking` (the last character is a
+      question mark), is `finished` (it is an emoji or a mark that may end a text) or `cut_off` (a
+      code block is left open, or a long last line does not end);
+    - `prompt_overlap` (share of the prompt's words it takes up), `log_new_words` (distinct ones the
+      prompt lacks), both without function words, `script_match` (1 less the distance of the two
+      `non_ascii`), `format_match` (whether it has code, a list, a table or brevity as was asked).
+
+    The block `"similarity"` has `shared_words` and `identical`; `"prompt"` has some of the above of
+    the prompt, and whether its words ask for something: `asks_code`, `asks_list`, `asks_table`,
+    `asks_brief`, `asks_prose`, `asks_edit`, `asks_fact`, `asks_how`, `asks_number`.
 
     References
     ----------
