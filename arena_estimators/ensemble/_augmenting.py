@@ -54,11 +54,11 @@ class AugmentingClassifier(BattleClassifierMixin, BaseEstimator):
         What may be done to a copy, one of these drawn at random for each:
 
         - "drop_turns" drops the same number of leading turns, but never all, from prompt and
-          responses;
+          responses, where these have equally many;
         - "trim" cuts every turn of both responses to the same share, drawn between 0.5 and 0.9,
           of its characters;
-        - "strip_markdown" takes the marks of headers, lists, quotes, code and inline links, and the
-          stars of emphasis, but not their text, from both responses.
+        - "strip_markdown" takes the marks of headers, lists, quotes, code and inline links, lines
+          across the page, and the stars of emphasis, but not their text, from both responses.
     n_copies : int, default=1
         The number of copies of each battle. A copy that nothing would change is left out.
     random_state : int, RandomState instance or None, default=None
