@@ -321,3 +321,10 @@ def test_odd_blocks_of_single_floats_are_the_default(battles):
 def test_unfitted_has_no_names():
     with pytest.raises(NotFittedError):
         PairStyleFeatures().get_feature_names_out()
+
+
+def test_the_docstring_says_what_each_measure_is(made):
+    features = PairStyleFeatures(("difference", "similarity", "prompt")).fit(made)
+    names = [name.partition("__")[2] for name in features.get_feature_names_out()]
+    said = PairStyleFeatures.__doc__.partition("The measures of a response")[2]
+    assert [name for name in names if f"`{name}`" not in said] == []
