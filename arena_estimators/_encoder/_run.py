@@ -231,7 +231,7 @@ def encode(
     batch_tokens=None,
     precision="fp32",
     packed="auto",
-    progress=False,
+    progress=None,
 ):
     """Pool one vector for each sequence, without gradients, in eval mode.
 
@@ -252,8 +252,8 @@ def encode(
     precision : {"auto", "fp32", "bf16", "fp16"}, default="fp32"
     packed : bool or "auto", default="auto"
         "auto" packs where torch's kernel for it runs: CUDA in half precision.
-    progress : bool or tqdm, default=False
-        Show a progress bar, or move on one that several calls share, see `encoding_bar`.
+    progress : tqdm, optional
+        An `encoding_bar` to move on.
 
     Returns
     -------
@@ -273,22 +273,16 @@ def encode(
     order = np.array(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.int64)
     dealt = batches(sequences.lengths[order], batch_tokens=batch_tokens, packed=packed)
     make, pad_id = (pack if packed else pad), model.config.pad_token_id or 0
-    shared = contextlib.nullcontext(progress)
-    shown = encoding_bar(len(sequences), progress) if isinstance(progress, bool) else shared
     was_training = model.training
     model.to(device).eval()
     vectors = []  # on the device, so that it never waits for the next batch to be made
     advice = f"at batch_tokens={batch_tokens}. Halve batch_tokens, or take a smaller encoder."
-    with (
-        explaining_memory(advice),
-        torch.inference_mode(),
-        computing_in(dtype, device),
-        shown as bar,
-    ):
+    with explaining_memory(advice), torch.inference_mode(), computing_in(dtype, device):
         for batch in dealt:
             inputs = _moved(make(sequences, order[batch], pad_id=pad_id), device)
             vectors.append(forward(model, inputs, pooling=pooling))
-            bar.update(len(batch))
+            if progress is not None:
+                progress.update(len(batch))
     model.train(was_training)
     if not vectors:
         return np.empty((0, width_of(model.config)), dtype=np.float32)

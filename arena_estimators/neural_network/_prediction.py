@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from arena_estimators._encoder._modes import own_modes
-from arena_estimators._encoder._run import digests, encode, visiting
+from arena_estimators._encoder._run import digests, encode, encoding_bar, visiting
 
 _ROWS = 4096  # battles the heads see at once
 
@@ -24,13 +24,15 @@ def pooled_vectors(module, sequences, *, workers, progress, **options):
     place_of = {key: place for place, key in enumerate(keys)}
     distinct = sorted(place_of)
     share = slice(workers.rank, None, workers.size)
-    with visiting(module.encoder, workers.device):
+    places = [place_of[key] for key in distinct[share]]
+    bar = encoding_bar(len(places), progress and workers.is_main)
+    with visiting(module.encoder, workers.device), bar:
         vectors = encode(
             module.encoder,
-            sequences.take([place_of[key] for key in distinct[share]]),
+            sequences.take(places),
             pooling=module.pooling,
             device=workers.device,
-            progress=progress and workers.is_main,
+            progress=bar,
             **options,
         )
         if workers.size > 1:

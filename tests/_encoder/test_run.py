@@ -13,6 +13,7 @@ from arena_estimators._encoder._load import load_encoder
 from arena_estimators._encoder._run import (
     digests,
     encode,
+    encoding_bar,
     forward,
     pack,
     pad,
@@ -141,9 +142,11 @@ def test_single_precision_is_used_amid_the_callers_autocast(bert, sequences):
 
 
 def test_progress(bert, sequences, capsys):
-    encode(bert, sequences, progress=True)
+    with encoding_bar(9, True) as bar:
+        encode(bert, sequences, progress=bar)
     assert "9/9" in capsys.readouterr().err
-    encode(bert, sequences)
+    with encoding_bar(9, False) as bar:
+        encode(bert, sequences, progress=bar)
     assert capsys.readouterr().err == ""
 
 

@@ -268,8 +268,10 @@ def test_the_first_process_alone_shows_the_progress_of_its_share(
 ):
     model = fitted()
     sequences, module = model._read(learnable[0]).sequences, model.net_.module_
-    encode, shares = Mock(wraps=_prediction.encode), []
+    encode, encoding_bar = Mock(wraps=_prediction.encode), Mock(wraps=_prediction.encoding_bar)
     monkeypatch.setattr(_prediction, "encode", encode)
+    monkeypatch.setattr(_prediction, "encoding_bar", encoding_bar)
+    shares = []
     for rank in (0, 1):
         workers = _distributed.Workers(torch.device("cpu"))
         workers.rank, workers.size = rank, 2
@@ -279,7 +281,8 @@ def test_the_first_process_alone_shows_the_progress_of_its_share(
         )
     read = [len(call.args[1]) for call in encode.call_args_list]
     assert 0 <= read[0] - read[1] <= 1
-    assert [call.kwargs["progress"] for call in encode.call_args_list] == [verbose, False]
+    shown = [call.args for call in encoding_bar.call_args_list]
+    assert shown == [(read[0], verbose), (read[1], False)]
     whole = encode(module.encoder, sequences, pooling=module.pooling)
     np.testing.assert_allclose(vectors, whole, atol=1e-5)
 
