@@ -7,7 +7,7 @@ from math import log1p
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from arena_estimators.battles import texts
@@ -105,7 +105,7 @@ def reference(text):
             for opening in lexicon.OPENINGS
         ),
         "offers_more": any(offer in lower[-250:] for offer in lexicon.OFFERS),
-        "ends_asking": text[-1] in "?？؟",
+        "ends_asking": bool(re.search(r"[?？؟]\ufe0f?\Z", text)),
         "finished": bool(
             re.search(
                 "[.!?…。！？।॥۔؟)\\]}>\"'”’`*|~）］｝〉》」』】\u2600-\u27bf🌀-\U0001faff]\ufe0f?$",
@@ -130,6 +130,7 @@ def measure_text(text):
 
 
 @settings(max_examples=200, deadline=None)
+@example(["Really?\ufe0f", "\ufe0f"])
 @given(st.lists(NASTY | PIECED, max_size=6))
 def test_measures_are_those_of_the_plain_definitions(some):
     assert_as_reference(some)
