@@ -119,7 +119,7 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
         Stop after so many epochs without improvement; None runs all. The best epoch's weights
         are restored in any case.
     temperature : "fit" or float, default="fit"
-        What logits are divided by; "fit" finds it on the held-out battles, nearer to 1 if few.
+        What logits are divided by; "fit" finds it on held-out battles, near 1 if prompts are few.
     predict_order : {"average", "uncertain", "given"}, default="average"
         How a "cross" network predicts: the mean of both orders; the same, but only for the battles
         it is less sure of, about a third; or the given order alone. Only the first is exactly
@@ -319,7 +319,7 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
         vars(self).pop("net_", None)  # a fit that fails leaves no half of an older one
         self.tokenizer_ = load_tokenizer(folder)
         data = self._read(X, fit=True)
-        data.target, data.weight = target, weight
+        data.target, data.weight, data.prompts = target, weight, prompt_groups(X)
         checkpoint, resume = self._find_checkpoint(folder, X, data, workers)
         seed = resume["seed"] if resume else seed
         split = _training.split_by_prompt(X, target, self.validation_fraction, seed)
@@ -365,7 +365,7 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
         if self.checkpoint_dir is None:
             return None, None
         fingerprint = FrozenEncoder(folder).fingerprint
-        identity = identify(self.get_params(), data, prompt_groups(X), fingerprint)
+        identity = identify(self.get_params(), data, data.prompts, fingerprint)
         checkpoint = Checkpoint(self.checkpoint_dir, identity)
         resume = checkpoint.load()
         check_shared(checkpoint, resume, workers)

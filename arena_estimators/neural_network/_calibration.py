@@ -34,12 +34,17 @@ def log_loss_of(proba, target, weight):
     return float(np.average(losses, weights=weight))
 
 
-def fit_temperature(logits, target, weight):
-    """Give the temperature of least log loss, drawn a little towards 1 when battles are few."""
+def fit_temperature(logits, target, weight, prompts=None):
+    """Give the temperature of least log loss, drawn a little towards 1 when prompts are few.
+
+    Votes on one prompt err together, so each of `prompts`, numbers of the battles' prompts, counts
+    as one observation, and without them each battle.
+    """
+    n_observations = len(target) if prompts is None else len(np.unique(prompts))
 
     def objective(log_temperature):
         loss = log_loss_of(probabilities(logits, np.exp(log_temperature)), target, weight)
-        return loss * len(target) + (log_temperature / _SPREAD) ** 2 / 2
+        return loss * n_observations + (log_temperature / _SPREAD) ** 2 / 2
 
     return float(np.exp(minimize_scalar(objective, bounds=(-3, 3), method="bounded").x))
 

@@ -17,7 +17,7 @@ _PADDING = 0.75  # padded together are sequences at least this share of the long
 
 @dataclasses.dataclass(eq=False)
 class PairData(Dataset):
-    """Tokenised battles: which two sequences each reads, its style, its soft label and weight."""
+    """Tokenised battles: which two sequences each reads, its style, soft label, weight, prompt."""
 
     sequences: Any
     rows: np.ndarray
@@ -25,13 +25,14 @@ class PairData(Dataset):
     even: np.ndarray
     target: np.ndarray | None = None
     weight: np.ndarray | None = None
+    prompts: np.ndarray | None = None
 
     def __len__(self):
         return len(self.rows)
 
     def take(self, positions):
         """Give some of the battles; the sequences are shared, not copied."""
-        arrays = (self.rows, self.odd, self.even, self.target, self.weight)
+        arrays = (self.rows, self.odd, self.even, self.target, self.weight, self.prompts)
         return PairData(self.sequences, *(a if a is None else a[positions] for a in arrays))
 
     def lengths(self, packed):

@@ -283,7 +283,7 @@ def _conclude(net, p, train_data, valid_data):
     if "logits" in best:
         logits = best["logits"].numpy()
         if p.temperature == "fit":
-            temperature = _calibration.fit_temperature(logits, *truth)
+            temperature = _calibration.fit_temperature(logits, *truth, valid_data.prompts)
         proba = _calibration.probabilities(logits, temperature)
         first = _calibration.probabilities(logits[:1], temperature)
         sure_from = float(np.quantile(first.max(1), _UNSURE))

@@ -179,10 +179,11 @@ def test_the_temperature_is_that_of_the_held_out_battles(small, learnable, monke
     monkeypatch.setattr(_training, "split_by_prompt", split)
     model = small(validation_fraction=0.5, learning_rate=3e-3, n_epochs=12).fit(X, y)
     _, held_out = split(*split.call_args.args)
+    n_prompts = X["prompt"].iloc[held_out].nunique()
 
     def loss(temperature):
         model.temperature_ = temperature
-        summed = log_loss(y[held_out], model.predict_proba(X.iloc[held_out]), normalize=False)
+        summed = n_prompts * log_loss(y[held_out], model.predict_proba(X.iloc[held_out]))
         return summed + (np.log(temperature) / 0.3) ** 2 / 2  # a little towards 1
 
     best = model.temperature_

@@ -80,6 +80,16 @@ def test_the_prior_holds_a_temperature_near_one_give_or_take_a_third():
     assert found > 1.1
 
 
+def test_votes_on_one_prompt_count_once():
+    logits = 3 * np.random.default_rng(0).normal(size=(1, 9, 3))
+    target, weight = np.eye(3)[np.arange(9) % 3], np.ones(9)
+    expected = _calibration.fit_temperature(logits, target, weight)
+    thrice = np.repeat(logits, 3, axis=1), np.repeat(target, 3, axis=0), np.ones(27)
+    found = _calibration.fit_temperature(*thrice, np.repeat(np.arange(9), 3))
+    assert found == pytest.approx(expected, rel=1e-6)
+    assert abs(_calibration.fit_temperature(*thrice) - 1) > abs(found - 1) + 0.1
+
+
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_log_odds_of_certain_predictions_are_finite(n_classes):
     assert np.isfinite(_calibration.log_odds(np.eye(n_classes))).all()

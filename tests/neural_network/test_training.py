@@ -445,6 +445,17 @@ def test_the_validation_counts_battles_by_their_weight(small, learnable, monkeyp
     assert model.history_.valid_loss.min() == pytest.approx(expected, abs=1e-5)
 
 
+def test_the_temperature_is_told_the_prompts_of_what_was_held_out(small, learnable, monkeypatch):
+    X, y = learnable
+    split, temperature = Mock(wraps=_training.split_by_prompt), Mock(return_value=1.5)
+    monkeypatch.setattr(_training, "split_by_prompt", split)
+    monkeypatch.setattr(_training._calibration, "fit_temperature", temperature)
+    assert small(validation_fraction=0.3).fit(X, y).temperature_ == 1.5
+    _, held_out = split(*split.call_args.args)
+    told = temperature.call_args.args[3]
+    np.testing.assert_array_equal(told, prompt_groups(X)[held_out])
+
+
 def test_the_seed_draws_the_prompts_that_are_held_out():
     X, target = _battles([f"p{number}" for number in range(60)]), np.eye(3)[np.arange(60) % 3]
     one, again, other = (
