@@ -8,6 +8,7 @@ import traceback
 
 import numpy as np
 import torch
+from tqdm.auto import tqdm
 
 from arena_estimators._encoder import _attention
 from arena_estimators._encoder._batches import batches
@@ -297,8 +298,6 @@ def encode(
 
 def encoding_bar(n_texts, shown):
     """Make a progress bar of texts encoded."""
-    from tqdm.auto import tqdm
-
     return tqdm(total=n_texts, disable=not shown, unit="text", desc="encode")
 
 

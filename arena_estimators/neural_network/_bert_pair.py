@@ -365,7 +365,7 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
         if self.checkpoint_dir is None:
             return None, None
         fingerprint = FrozenEncoder(folder).fingerprint
-        identity = identify(self.get_params(), data, data.prompts, fingerprint)
+        identity = identify(self.get_params(), data, fingerprint)
         checkpoint = Checkpoint(self.checkpoint_dir, identity)
         resume = checkpoint.load()
         check_shared(checkpoint, resume, workers)

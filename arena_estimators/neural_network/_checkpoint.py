@@ -92,7 +92,7 @@ class Checkpoint:
                 path.unlink()
 
 
-def identify(parameters, data, groups, fingerprint):
+def identify(parameters, data, fingerprint):
     """Describe a fit by its parameters, its encoder's weights and a digest of its data.
 
     Parameters
@@ -100,9 +100,7 @@ def identify(parameters, data, groups, fingerprint):
     parameters : dict
         The estimator's.
     data : PairData
-        All battles of the fit.
-    groups : ndarray of shape (n_battles,)
-        Their prompts, which decide what is held out.
+        All battles of the fit; their prompts decide what is held out.
     fingerprint : str
         The encoder's.
 
@@ -113,7 +111,8 @@ def identify(parameters, data, groups, fingerprint):
     """
     digest = hashlib.blake2b(digest_size=16)
     arrays = (data.sequences.ids, data.sequences.offsets, data.rows)
-    for array in (*arrays, data.odd, data.even, data.target, data.weight, groups):
+    arrays += (data.odd, data.even, data.target, data.weight, data.prompts)
+    for array in arrays:
         digest.update(str(array.shape).encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     kept = {name: _text(value) for name, value in parameters.items() if name not in _FREE}

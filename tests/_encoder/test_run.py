@@ -147,6 +147,7 @@ def test_progress(bert, sequences, capsys):
     assert "9/9" in capsys.readouterr().err
     with encoding_bar(9, False) as bar:
         encode(bert, sequences, progress=bar)
+    encode(bert, sequences)
     assert capsys.readouterr().err == ""
 
 

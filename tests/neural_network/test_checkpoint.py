@@ -457,15 +457,14 @@ def described():
     parameters = BertPairClassifier(random_state=0).get_params()
     arrays = {"rows": np.array([[0, 1], [1, 0]]), "target": np.eye(3)[[0, 2]]}
     arrays |= {"odd": np.ones((2, 3), np.float32), "even": np.ones((2, 2), np.float32)}
-    arrays |= {"weight": np.ones(2), "groups": np.arange(2)}
+    arrays |= {"weight": np.ones(2), "prompts": np.arange(2)}
     arrays |= {"ids": np.arange(5, dtype=np.int32), "offsets": np.array([0, 2, 5])}
 
     def describe(name=None, value=None):
         held = arrays | ({name: value} if name in arrays else {})
         told = parameters | ({name: value} if name in parameters else {})
         sequences = Sequences(held.pop("ids"), held.pop("offsets"), None)
-        groups = held.pop("groups")
-        return identify(told, PairData(sequences, **held), groups, "fingerprint")
+        return identify(told, PairData(sequences, **held), "fingerprint")
 
     return describe, parameters, arrays
 
