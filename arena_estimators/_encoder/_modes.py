@@ -17,7 +17,12 @@ def own_modes():
         yield
 
 
+@contextlib.contextmanager
 def computing_in(dtype, device):
     """Compute in a type on float32 weights, and in no other that the caller asked for."""
     half = dtype != torch.float32
-    return torch.autocast(device.type, dtype=dtype if half else None, enabled=half)
+    try:
+        with torch.autocast(device.type, dtype=dtype if half else None, enabled=half):
+            yield
+    finally:  # torch keeps the weights it has cast until the outermost autocast ends, `own_modes`'
+        torch.clear_autocast_cache()
