@@ -18,13 +18,7 @@ from arena_estimators._validation import (
 from arena_estimators.battles import check_labels
 from arena_estimators.exceptions import warn
 from arena_estimators.model_selection import prompt_groups
-from arena_estimators.neural_network import _state, _training
-from arena_estimators.neural_network._checkpoint import (
-    Checkpoint,
-    check_shared,
-    identify,
-    make_folder,
-)
+from arena_estimators.neural_network import _checkpoint, _state, _training
 from arena_estimators.neural_network._device import own_randomness, seed_torch
 from arena_estimators.neural_network._distributed import join_workers, refuse_parallel_jobs
 from arena_estimators.neural_network._interrupts import Interrupts
@@ -39,8 +33,9 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
     "siamese" encodes (prompt, a) and (prompt, b) on their own, with one encoder, and reads three
     logits off the two vectors: g(a, b), g(b, a) and a symmetric one for ties. Swapping the
     responses swaps the probabilities, bit for bit, and a response that meets many others is encoded
-    once. "cross" reads prompt, a and b at once, in both orders within each optimizer step. Beside
-    the text, the heads read the style of the responses (`PairStyleFeatures`), and learn it first.
+    once. "cross" reads prompt, a and b at once, in both orders within each optimizer step. Three
+    predictors on top are averaged: of the text, of the style of the responses (`PairStyleFeatures`,
+    learnt first), and of both together. Held-out battles say how much each of them counts.
 
     The encoder is loaded in `fit`. Half precision is used on a GPU, and to train on a CPU that has
     it, on float32 weights. After `fit` and after each prediction the network is on the CPU, and the
@@ -58,7 +53,7 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
         How a sequence's tokens become one vector; "auto" is what a sentence encoder says in its
         folder, else the last token of a decoder (GPT-2, Qwen, Llama, Gemma), else the mean.
     style_features : bool, default=True
-        Whether the heads read the style of the responses beside the text.
+        Whether style is read; without it the text is the only predictor.
     max_length : int, default=512
         Tokens of a sequence, which holds one response (siamese) or both (cross). Of a conversation
         whose rounds are so many that not each can keep a part, early rounds but the first are left
@@ -112,9 +107,9 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
         of similar length; `verbose` says which. "packed" and "sdpa" refuse an encoder that cannot.
         "sdpa" and "eager" always pad, and drop attention weights at random if it is so configured.
     validation_fraction : float, default=0.1
-        Share of the prompts that is held out, with all their battles, to find the best epoch and
-        the temperature. 0 holds nothing out, nor does a single prompt, or prompts that cannot be
-        parted without losing a class.
+        Share of the prompts that is held out, with all their battles, to find the best epoch, the
+        predictors' weights and the temperature. 0 holds nothing out, nor does a single prompt, or
+        prompts that cannot be parted without losing a class.
     patience : int or None, default=1
         Stop after so many epochs without improvement; None runs all. The best epoch's weights
         are restored in any case.
@@ -149,12 +144,14 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
         The fitted net; `net_.module_` is the torch module.
     tokenizer_ : PreTrainedTokenizer
         The encoder's tokenizer.
+    weights_ : ndarray of shape (3,) or, without style, (1,)
+        How much the logits of text, of both, and of style count; their sum is 1.
     temperature_ : float
         What logits are divided by.
     sure_from_ : float
         The probability from which "uncertain" needs no second reading.
     history_ : DataFrame
-        One row an epoch: `epoch`, `train_loss`, `valid_loss` and `seconds`.
+        One row an epoch: `epoch`, `train_loss` (without style's), `valid_loss` and `seconds`.
     loss_curve_ : ndarray of shape (n_steps,)
         The loss of each optimizer step.
     truncation_report_ : DataFrame
@@ -193,10 +190,10 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
 
     References
     ----------
-    Siamese encoders: Reimers and Gurevych, "Sentence-BERT" (2019), https://arxiv.org/abs/1908.10084.
-    Adapters: Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models" (2021),
-    https://arxiv.org/abs/2106.09685. Temperature: Guo et al., "On Calibration of Modern Neural
-    Networks" (2017), https://arxiv.org/abs/1706.04599.
+    Siamese encoders: Reimers and Gurevych (2019), https://arxiv.org/abs/1908.10084. Adapters: Hu et
+    al. (2021), https://arxiv.org/abs/2106.09685. Temperature: Guo et al. (2017),
+    https://arxiv.org/abs/1706.04599. Weighted means of logits: Genest and Zidek, "Combining
+    probability distributions", Statistical Science 1 (1986).
 
     Examples
     --------
@@ -345,7 +342,7 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
                 resume=resume,
             )
             self.classes_ = classes
-            self.temperature_, self.sure_from_ = found
+            self.weights_, self.temperature_, self.sure_from_ = found
             self.history_, self.loss_curve_ = _training.read_history(net.history)
             if checkpoint is not None and workers.is_main and not net.interrupted_:
                 checkpoint.remove()
@@ -355,7 +352,7 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
     def _check_settings(self):
         """Refuse what cannot work, before anything is trained; give the encoder's folder."""
         if self.checkpoint_dir is not None:
-            make_folder(self.checkpoint_dir)
+            _checkpoint.make_folder(self.checkpoint_dir)
         folder = find_encoder(self.encoder)
         check_together(self, folder)
         return folder
@@ -365,10 +362,10 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
         if self.checkpoint_dir is None:
             return None, None
         fingerprint = FrozenEncoder(folder).fingerprint
-        identity = identify(self.get_params(), data, fingerprint)
-        checkpoint = Checkpoint(self.checkpoint_dir, identity)
+        identity = _checkpoint.identify(self.get_params(), data, fingerprint)
+        checkpoint = _checkpoint.Checkpoint(self.checkpoint_dir, identity)
         resume = checkpoint.load()
-        check_shared(checkpoint, resume, workers)
+        _checkpoint.check_shared(checkpoint, resume, workers)
         if resume and find_callbacks(self.callbacks, LRScheduler):
             warn(
                 f"The training continues from {checkpoint.path}, which does not hold what "

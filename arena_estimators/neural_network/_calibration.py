@@ -1,9 +1,14 @@
-"""From logits to probabilities: averaging of readings, temperature, symmetry to the last bit."""
+"""From logits to probabilities: means of predictors and of readings, temperature, exact symmetry.
+
+The means of predictors are of logits, a logarithmic opinion pool.
+"""
 
 import numpy as np
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize, minimize_scalar
 
 _SPREAD = 0.3  # prior: log temperature is 0 give or take this
+_USUAL = np.log([0.25, 0.5])  # prior: log of what the text, and both, count beside the style ...
+_VAGUE = 1.5  # ... give or take this
 _SMALLEST = 1e-15
 
 
@@ -28,6 +33,58 @@ def probabilities(logits, temperature=1.0):
     return shares[0] if len(shares) == 1 else (shares[0] + shares[1]) / 2
 
 
+def pool(logits, weights):
+    """Average predictors, one after the other, so that logits that swap exactly still do.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (n_predictors, n_readings, n_battles, n_classes)
+    weights : ndarray of shape (n_predictors,)
+
+    Returns
+    -------
+    ndarray of shape (n_readings, n_battles, n_classes), float64
+    """
+    return sum(w * part.astype(np.float64) for w, part in zip(weights, logits, strict=True))
+
+
+def usual_weights(n_predictors):
+    """Give the weights of predictors that no battles were held out for."""
+    return _weights(_USUAL) if n_predictors > 1 else np.ones(1)
+
+
+def fit_weights(logits, target, weight, prompts=None):
+    """Give the weights of least log loss, drawn towards the usual ones when prompts are few.
+
+    A temperature is found with them, of which only the weights are kept: one that is given then
+    divides the logits and nothing else.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (n_predictors, n_readings, n_battles, n_classes)
+    target, weight, prompts
+        As in `fit_temperature`.
+
+    Returns
+    -------
+    ndarray of shape (n_predictors,)
+        Positive, of sum 1.
+    """
+    if len(logits) == 1:
+        return np.ones(1)
+    n_observations = _count_observations(target, prompts)
+
+    def objective(found):
+        *log_ratios, log_temperature = found
+        pooled = pool(logits, _weights(log_ratios))
+        loss = log_loss_of(probabilities(pooled, np.exp(log_temperature)), target, weight)
+        unusual = (np.subtract(log_ratios, _USUAL) / _VAGUE) ** 2
+        return loss + (unusual.sum() + (log_temperature / _SPREAD) ** 2) / (2 * n_observations)
+
+    found = minimize(objective, [*_USUAL, 0.0], method="L-BFGS-B", bounds=[(-9, 9)] * 3)
+    return _weights(found.x[:2])
+
+
 def log_loss_of(proba, target, weight):
     """Give the weighted mean log loss against soft labels."""
     losses = -(np.log(np.maximum(proba, _SMALLEST)) * target).sum(1)
@@ -40,7 +97,7 @@ def fit_temperature(logits, target, weight, prompts=None):
     Votes on one prompt err together, so each of `prompts`, numbers of the battles' prompts, counts
     as one observation, and without them each battle.
     """
-    n_observations = len(target) if prompts is None else len(np.unique(prompts))
+    n_observations = _count_observations(target, prompts)
 
     def objective(log_temperature):
         loss = log_loss_of(probabilities(logits, np.exp(log_temperature)), target, weight)
@@ -68,3 +125,13 @@ def log_odds(proba):
         return -gap
     tie = logs[:, 2] - (logs[:, 0] + logs[:, 1]) / 2
     return np.column_stack([gap / 2, -gap / 2, tie])
+
+
+def _count_observations(target, prompts):
+    return len(target) if prompts is None else len(np.unique(prompts))
+
+
+def _weights(log_ratios):
+    """Give weights of sum 1 from the logs of what the others count beside the last one."""
+    counts = np.append(np.exp(log_ratios), 1.0)
+    return counts / counts.sum()

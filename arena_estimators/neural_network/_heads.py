@@ -1,8 +1,8 @@
 """The small networks on top of the encoder's vectors, and the loss on their logits.
 
-Logits have the shape (n_readings, n_battles, n_classes): one reading when each response was encoded
-on its own, two when both orders were read. A reading's classes are in the order of the battle's
-sides, so that readings can be averaged.
+Logits have the shape (n_predictors, n_readings, n_battles, n_classes): one reading when each
+response was encoded on its own, two when both orders were read. A reading's classes are in the
+order of the battle's sides, so that readings can be averaged.
 """
 
 import numpy as np
@@ -10,7 +10,47 @@ import torch
 from torch import nn
 
 
-class SiameseHeads(nn.Module):
+class PairHeads(nn.Module):
+    """Predictors of battles that learn side by side, whose logits are then averaged.
+
+    Without style features it is one, that of the text. With them there are three: the text, text
+    and style together, and the style, which is easiest to learn, by itself. A single network that
+    is given both learns little from the text; so each learns from its own loss.
+
+    Parameters
+    ----------
+    reader : type
+        SiameseReader or CrossReader.
+    width : int
+        Of the encoder's vectors.
+    n_odd, n_even : int
+        Style columns.
+    n_classes : int
+    """
+
+    def __init__(self, reader, width, n_odd, n_even, n_classes):
+        super().__init__()
+        self.n_readings = reader.n_readings
+        self.n_predictors = 3 if n_odd else 1
+        self.text = reader(width, 0, 0, n_classes)
+        self.both = reader(width, n_odd, n_even, n_classes) if n_odd else None
+        self.style = StyleHeads(n_odd, n_even, n_classes) if n_odd else None
+
+    def forward(self, vectors, odd, even):
+        """Give logits of shape (n_predictors, n_readings, n_battles, n_classes).
+
+        `vectors` has shape (n_battles, 2, width). In training the style is left out, which has
+        learnt before.
+        """
+        logits = [self.text(vectors, odd[:, :0], even[:, :0])]
+        if self.both is not None:
+            logits.append(self.both(vectors, odd, even))
+            if not self.training:
+                logits.append(self.style(odd, even).expand_as(logits[0]))
+        return torch.stack(logits)
+
+
+class SiameseReader(nn.Module):
     """Three logits g(a, b), g(b, a) and h(a, b) of two vectors, where h is symmetric.
 
     Swapping a and b exchanges the first two logits and leaves the third, bit for bit: each is
@@ -23,7 +63,6 @@ class SiameseHeads(nn.Module):
         super().__init__()
         self.prefer = _mlp(4 * width + n_odd + n_even)
         self.tie = _mlp(3 * width + n_even) if n_classes == 3 else None
-        self.style = StyleHeads(n_odd, n_even, n_classes) if n_odd else None
 
     def forward(self, vectors, odd, even):
         """Give logits of shape (1, n_battles, n_classes); `vectors` has shape (n, 2, width)."""
@@ -35,13 +74,15 @@ class SiameseHeads(nn.Module):
         ]
         if self.tie is not None:
             logits.append(self.tie(torch.cat([a + b, (a - b).abs(), product, even], 1)))
-        logits = torch.cat(logits, 1)
-        if self.style is not None:
-            logits = logits + self.style(odd, even)
-        return logits.unsqueeze(0)
+        return torch.cat(logits, 1).unsqueeze(0)
+
+    def begin_with_tie(self, logit):
+        """Let a new reader give ties this logit, against 0 of a and b."""
+        with torch.no_grad():
+            self.tie[-1].bias[-1] = logit
 
 
-class CrossHeads(nn.Module):
+class CrossReader(nn.Module):
     """The logits of two vectors that each saw both responses, one in each order."""
 
     n_readings = 2
@@ -49,35 +90,37 @@ class CrossHeads(nn.Module):
     def __init__(self, width, n_odd, n_even, n_classes):
         super().__init__()
         self.read = _mlp(width + n_odd + n_even, n_classes)
-        self.style = StyleHeads(n_odd, n_even, n_classes) if n_odd else None
 
     def forward(self, vectors, odd, even):
         """Give logits of shape (2, n_battles, n_classes); `vectors` has shape (n, 2, width)."""
         given, exchanged = vectors.unbind(1)
         first = self.read(torch.cat([given, odd, even], 1))
         second = self.read(torch.cat([exchanged, -odd, even], 1))
-        logits = torch.stack([first, second[:, [1, 0, 2][: second.shape[1]]]])
-        return logits if self.style is None else logits + self.style(odd, even)
+        return torch.stack([first, second[:, [1, 0, 2][: second.shape[1]]]])
+
+    def begin_with_tie(self, logit):
+        """Let a new reader give ties this logit, against 0 of a and b."""
+        with torch.no_grad():
+            self.read[-1].bias[-1] = logit
 
 
 def begin_at_shares(heads, target, weight):
-    """Let new heads without style predict the class shares before they learn; a and b alike.
+    """Let new readers of the text predict the class shares before they learn; a and b alike.
 
     Parameters
     ----------
-    heads : SiameseHeads or CrossHeads
+    heads : PairHeads
     target : ndarray of shape (n_battles, n_classes)
     weight : ndarray of shape (n_battles,)
     """
     if target.shape[1] == 3:
         a, b, tie = np.average(target, axis=0, weights=weight).clip(1e-3)
-        last = heads.read[-1] if hasattr(heads, "read") else heads.tie[-1]
-        with torch.no_grad():
-            last.bias[-1] = float(np.log(2 * tie / (a + b)))
+        for reader in filter(None, (heads.text, heads.both)):
+            reader.begin_with_tie(float(np.log(2 * tie / (a + b))))
 
 
 class StyleHeads(nn.Module):
-    """Logits of the style features alone, equivariant like those of `SiameseHeads`.
+    """Logits of the style features alone, equivariant like those of `SiameseReader`.
 
     They are those of a Davidson model of the odd ones, and what two small networks add.
     """
@@ -122,7 +165,7 @@ def smoothed(target, label_smoothing):
 
 
 class PairLoss(nn.Module):
-    """Cross-entropy against soft labels, summed over battles by weight, averaged over readings.
+    """Cross-entropy against soft labels, summed over battles by weight, averaged over the rest.
 
     `total` is the number of battles of the whole optimizer step, of which a batch may be a part,
     times their mean weight in all steps: the sum over the parts of a step is its share of the
@@ -138,7 +181,7 @@ class PairLoss(nn.Module):
         target = truth["target"]
         if self.training:
             target = smoothed(target, self.label_smoothing)
-        losses = -(torch.log_softmax(logits.float(), -1) * target).sum(-1).mean(0)
+        losses = -(torch.log_softmax(logits.float(), -1) * target).sum(-1).flatten(0, -2).mean(0)
         return (losses * truth["weight"]).sum() / truth["total"]
 
 

@@ -9,14 +9,14 @@ from transformers.pytorch_utils import Conv1D
 from arena_estimators._encoder import _run
 from arena_estimators._encoder._load import default_pooling, load_encoder, width_of
 from arena_estimators._encoder._modes import own_modes
-from arena_estimators.neural_network._heads import CrossHeads, SiameseHeads
+from arena_estimators.neural_network._heads import CrossReader, PairHeads, SiameseReader
 
 # bert.encoder.layer.3., gpt2 h.3., t5 block.3., llama layers.3.
 _LAYER = re.compile(r"(?:^|\.)(?:layers?|h|block|blocks)\.(\d+)\.")
 _EMBEDDING = re.compile(r"embed|^w[tp]e|relative_attention_bias")  # GPT-2's wte, MPNet's positions
 _AFTER = re.compile(r"final_layer_norm|project_out")  # OPT lists them before its layers
 _RELATIVE, _THEIR_NORM = "encoder.rel_embeddings.weight", "encoder.LayerNorm."  # DeBERTa-v2's
-HEADS = {"siamese": SiameseHeads, "cross": CrossHeads}
+READERS = {"siamese": SiameseReader, "cross": CrossReader}
 
 
 class PairModule(nn.Module):
@@ -28,7 +28,7 @@ class PairModule(nn.Module):
         self._compiled = None
 
     def forward(self, inputs, rows, odd, even):
-        """Give logits of shape (n_readings, n_battles, n_classes).
+        """Give logits of shape (n_predictors, n_readings, n_battles, n_classes).
 
         Parameters
         ----------
@@ -87,7 +87,8 @@ def build_module(folder, *, architecture, pooling, attention, n_odd, n_even, n_c
     if pooling == "auto":
         pooling = default_pooling(encoder.config, folder)
     with torch.device("cpu" if heads is None else "meta"):
-        made = HEADS[architecture](width_of(encoder.config), n_odd, n_even, n_classes)
+        reader, width = READERS[architecture], width_of(encoder.config)
+        made = PairHeads(reader, width, n_odd, n_even, n_classes)
     if heads is not None:
         made.load_state_dict(heads, assign=True)
     return PairModule(encoder, made, pooling).eval()

@@ -14,7 +14,12 @@ from skorch.utils import TeeGenerator
 from arena_estimators._encoder._modes import computing_in
 from arena_estimators._encoder._run import send
 from arena_estimators.exceptions import ArenaError
-from arena_estimators.neural_network._calibration import log_loss_of, probabilities
+from arena_estimators.neural_network._calibration import (
+    fit_weights,
+    log_loss_of,
+    pool,
+    probabilities,
+)
 from arena_estimators.neural_network._callbacks import EarlyStop
 from arena_estimators.neural_network._checkpoint import check_dealing
 from arena_estimators.neural_network._data import apply
@@ -191,13 +196,15 @@ class PairNet(NeuralNet):
         self._set_training(False)
         positions = [part["positions"] for part in batch.parts]
         target, weight = self.valid_.target, self.valid_.weight
+        heads = self.module_.heads
         with torch.inference_mode():
             logits = [self._compute(part)[0].cpu().numpy() for part in batch.parts]
-        filled = np.zeros((self.module_.n_readings, *target.shape), dtype=np.float64)
+        filled = np.zeros((heads.n_predictors, heads.n_readings, *target.shape), dtype=np.float64)
         for place, values in zip(positions, logits, strict=True):
-            filled[:, place] = values
-        self.valid_logits_ = self.run_.workers.sum(filled)
-        loss = log_loss_of(probabilities(self.valid_logits_), target, weight)
+            filled[:, :, place] = values
+        filled = self.valid_logits_ = self.run_.workers.sum(filled)
+        weights = fit_weights(filled, target, weight, self.valid_.prompts)
+        loss = log_loss_of(probabilities(pool(filled, weights)), target, weight)
         return {"loss": torch.tensor(loss), "y_pred": None}
 
     def _compute(self, part):

@@ -45,11 +45,11 @@ def pooled_vectors(module, sequences, *, workers, progress, **options):
 
 @own_modes()
 def logits_of(module, vectors, rows, odd, even):
-    """Give logits of shape (n_readings, n_battles, n_classes) from pooled vectors."""
+    """Give logits of shape (n_predictors, n_readings, n_battles, n_classes) from pooled vectors."""
     made = []
     with torch.inference_mode():
         for start in range(0, max(1, len(rows)), _ROWS):
             part = slice(start, start + _ROWS)
             blocks = (vectors[rows[part]], odd[part], even[part])
             made.append(module.heads(*map(torch.from_numpy, blocks)).numpy())
-    return np.concatenate(made, axis=1)
+    return np.concatenate(made, axis=-2)

@@ -131,4 +131,5 @@ class PairPredictorMixin:
 
     def _probabilities(self, data, vectors, rows, *, n_readings=None):
         logits = _prediction.logits_of(self.net_.module_, vectors, rows, data.odd, data.even)
-        return _calibration.probabilities(logits[:n_readings], self.temperature_)
+        pooled = _calibration.pool(logits[:, :n_readings], self.weights_)
+        return _calibration.probabilities(pooled, self.temperature_)

@@ -103,3 +103,9 @@ def learn_style(heads, data, settings):
             clip_grad_norm_(heads.parameters(), p.max_grad_norm)
         optimizer.step()
     heads.requires_grad_(False).eval()
+
+
+def style_logits(heads, data):
+    """Give what the style alone says of battles, of shape (1, n_battles, n_classes)."""
+    with torch.inference_mode():
+        return heads(torch.from_numpy(data.odd), torch.from_numpy(data.even)).numpy()[None]

@@ -38,7 +38,7 @@ from arena_estimators.neural_network._module import (
     freeze,
 )
 from arena_estimators.neural_network._net import PairNet, Run
-from arena_estimators.neural_network._style import learn_style
+from arena_estimators.neural_network._style import learn_style, style_logits
 
 PACKING = ("auto", "packed")  # values of `attention` that let sequences be packed
 _UNSURE = 1 / 3  # share of battles that predict_order="uncertain" reads twice
@@ -114,8 +114,9 @@ def train(
     -------
     PairNet
         Trained, its module on the CPU, trimmed for prediction.
-    found : tuple of float
-        The temperature, and the probability from which a single reading is sure.
+    found : tuple
+        The predictors' weights, the temperature, and the probability from which a single reading is
+        sure.
     """
     p, device = settings, workers.device
     dtype = resolve_precision(p.precision, device, training=True)
@@ -124,9 +125,8 @@ def train(
     train_data, valid_data = data.take(train_rows), data.take(valid_rows)
     for part in (train_data, valid_data):  # their scale does not matter, and float32 must hold them
         part.weight = part.weight / part.weight.max(initial=0.0)
-    if module.heads.style is None:
-        begin_at_shares(module.heads, train_data.target, train_data.weight)
-    else:
+    begin_at_shares(module.heads, train_data.target, train_data.weight)
+    if module.heads.style is not None:
         learn_style(module.heads.style, train_data, p)
     compiled = packed and _worth_compiling(p.compile, module, train_data, p.n_epochs)
     lengths, batches_a_step = train_data.lengths(packed), p.accumulate * workers.size
@@ -279,11 +279,14 @@ def _conclude(net, p, train_data, valid_data):
     best = dict(net.callbacks_)["keep_best"].best_
     temperature = 1.0 if p.temperature == "fit" else float(p.temperature)
     sure_from = 1.0
+    weights = _calibration.usual_weights(net.module_.heads.n_predictors)
     truth = valid_data.target, valid_data.weight
     if "logits" in best:
-        logits = best["logits"].numpy()
+        told = *truth, valid_data.prompts
+        weights = _calibration.fit_weights(best["logits"].numpy(), *told)
+        logits = _calibration.pool(best["logits"].numpy(), weights)
         if p.temperature == "fit":
-            temperature = _calibration.fit_temperature(logits, *truth, valid_data.prompts)
+            temperature = _calibration.fit_temperature(logits, *told)
         proba = _calibration.probabilities(logits, temperature)
         first = _calibration.probabilities(logits[:1], temperature)
         sure_from = float(np.quantile(first.max(1), _UNSURE))
@@ -302,16 +305,23 @@ def _conclude(net, p, train_data, valid_data):
     elif loss >= prior + slack:
         message = _no_better(loss, prior, where, len(train_data), net.n_steps_, p)
         warn(message)
-    return temperature, sure_from
+    return weights, temperature, sure_from
 
 
 def _training_loss(net, p, data, epoch):
-    """Give the training loss about the end of an epoch, and the shares' on the same battles."""
+    """Give the training loss of the text about the end of an epoch, or that of the style alone.
+
+    With it comes the shares' on the same battles; it is the better of the two beside that.
+    """
     truth, found = (smoothed(data.target, p.label_smoothing), data.weight), []
     for loss, place, late in _late_losses(net.history, epoch):
         plan = net.get_iterator(data, training=True).plans[place][late]
         battles = np.concatenate([positions for step in plan for positions, _ in step])
         found.append((loss, _calibration.prior_loss(*truth, *(t[battles] for t in truth))))
+    if net.module_.heads.style is not None:
+        proba = _calibration.probabilities(style_logits(net.module_.heads.style, data))
+        loss = _calibration.log_loss_of(proba, *truth)
+        found.append((loss, _calibration.prior_loss(*truth, *truth)))
     return min(found, key=lambda pair: pair[0] - pair[1])
 
 

@@ -90,6 +90,77 @@ def test_votes_on_one_prompt_count_once():
     assert abs(_calibration.fit_temperature(*thrice) - 1) > abs(found - 1) + 0.1
 
 
+def test_predictors_are_averaged_by_weight():
+    logits = np.random.default_rng(0).normal(size=(3, 2, 5, 3)).astype(np.float32)
+    found = _calibration.pool(logits, np.array([0.2, 0.3, 0.5]))
+    expected = np.einsum("p,prnc->rnc", [0.2, 0.3, 0.5], logits.astype(np.float64))
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def _told_apart(n_battles, noise):
+    """Give labels drawn from known logits, and predictors that see these through noise."""
+    rng = np.random.default_rng(0)
+    true = rng.normal(scale=2, size=(n_battles, 3))
+    labels = (true + rng.gumbel(size=true.shape)).argmax(1)
+    seen = [true + rng.normal(scale=scale, size=true.shape) for scale in noise]
+    return np.stack(seen)[:, None], np.eye(3)[labels], np.ones(n_battles)
+
+
+def test_many_battles_decide_the_weights():
+    """By variance: of independent noise the weights of least error are those of its inverse."""
+    found = _calibration.fit_weights(*_told_apart(20000, [1.0, 2.0, 1.0]))
+    assert found.sum() == pytest.approx(1)
+    np.testing.assert_allclose(found, np.array([4, 1, 4]) / 9, atol=0.05)
+
+
+def test_a_predictor_that_knows_nothing_hardly_counts():
+    found = _calibration.fit_weights(*_told_apart(2000, [0.5, 50.0, 50.0]))
+    assert found[0] > 0.95
+
+
+def test_without_battles_that_tell_the_weights_are_the_usual_ones():
+    usual = _calibration.usual_weights(3)
+    np.testing.assert_allclose(usual, np.array([0.25, 0.5, 1]) / 1.75)
+    alike = np.broadcast_to(np.random.default_rng(0).normal(size=(1, 1, 50, 3)), (3, 1, 50, 3))
+    found = _calibration.fit_weights(alike, np.eye(3)[np.arange(50) % 3], np.ones(50))
+    np.testing.assert_allclose(found, usual, atol=1e-3)
+    few, target, weight = _told_apart(50, [0.5, 3.0, 3.0])
+    few = few[:, :, :1], target[:1], weight[:1]
+    assert np.abs(_calibration.fit_weights(*few) - usual).max() < 0.2
+    assert _calibration.usual_weights(1).tolist() == [1.0]
+    assert _calibration.fit_weights(few[0][:1], *few[1:]).tolist() == [1.0]
+
+
+def test_the_prior_of_the_weights_is_one_observation_a_prompt():
+    """Where the derivative is zero, by hand: of two logs of ratios and that of a temperature."""
+    logits, target, weight = _told_apart(30, [1.0, 1.0, 1.0])
+    prompts = np.arange(30) // 2
+    found = _calibration.fit_weights(logits, target, weight, prompts)
+    ratios = np.log(found[:2] / found[2])
+
+    def objective(ratios):
+        def at(temperature):
+            counts = np.append(np.exp(ratios), 1)
+            pooled = np.tensordot(counts / counts.sum(), logits, 1) / temperature
+            loss = _calibration.log_loss_of(_calibration.probabilities(pooled), target, weight)
+            return 15 * loss + np.log(temperature) ** 2 / 0.18
+
+        away = (ratios - np.log([0.25, 0.5])) / 1.5
+        return min(map(at, np.linspace(0.5, 2, 1501))) + (away**2).sum() / 2
+
+    best = objective(ratios)
+    for step in ([0.1, 0], [-0.1, 0], [0, 0.1], [0, -0.1]):
+        assert objective(ratios + step) > best
+
+
+def test_the_scale_of_battles_weights_does_not_move_those_of_the_predictors():
+    logits, target, _ = _told_apart(30, [1.0, 2.0, 3.0])
+    weight = np.linspace(0.1, 1, 30)
+    found, light = (_calibration.fit_weights(logits, target, weight * s) for s in (1, 1e-3))
+    np.testing.assert_allclose(light, found, atol=1e-4)
+
+
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_log_odds_of_certain_predictions_are_finite(n_classes):
     assert np.isfinite(_calibration.log_odds(np.eye(n_classes))).all()

@@ -21,7 +21,7 @@ from tiny_encoders import make_tiny_encoder
 from arena_estimators import BertPairClassifier, PromptGroupKFold
 from arena_estimators._encoder._tokenise import Sequences
 from arena_estimators.exceptions import ArenaError, ArenaWarning
-from arena_estimators.neural_network import _bert_pair, _callbacks, _checkpoint, _net, _training
+from arena_estimators.neural_network import _callbacks, _checkpoint, _net, _training
 from arena_estimators.neural_network._checkpoint import (
     NAME,
     Checkpoint,
@@ -511,7 +511,7 @@ def test_the_bar_of_a_continued_fit_begins_where_it_was(
 
 def test_the_processes_compare_their_checkpoints(small, learnable, tmp_path, monkeypatch):
     compared = Mock(side_effect=ArenaError("not the same"))
-    monkeypatch.setattr(_bert_pair, "check_shared", compared)
+    monkeypatch.setattr(_checkpoint, "check_shared", compared)
     with pytest.raises(ArenaError, match="not the same"):
         small(checkpoint_dir=tmp_path).fit(*learnable)
 

@@ -3,11 +3,12 @@ import pytest
 import torch
 
 from arena_estimators.battles import swap_proba
-from arena_estimators.neural_network._calibration import probabilities
+from arena_estimators.neural_network._calibration import pool, probabilities
 from arena_estimators.neural_network._heads import (
-    CrossHeads,
+    CrossReader,
+    PairHeads,
     PairLoss,
-    SiameseHeads,
+    SiameseReader,
     begin_at_shares,
 )
 
@@ -20,26 +21,28 @@ def _lively(heads):
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
-@pytest.mark.parametrize("kind", [SiameseHeads, CrossHeads])
+@pytest.mark.parametrize("kind", [SiameseReader, CrossReader])
 @pytest.mark.parametrize("n_odd", [0, 3])
 def test_swapped_vectors_give_swapped_probabilities_bit_for_bit(kind, n_classes, n_odd):
     torch.manual_seed(0)
-    heads = _lively(kind(8, n_odd, n_odd and 2, n_classes))
+    heads = _lively(PairHeads(kind, 8, n_odd, n_odd and 2, n_classes))
     vectors = torch.randn(50, 2, 8)
     odd, even = torch.randn(50, n_odd), torch.randn(50, n_odd and 2)
     with torch.no_grad():
         given = heads(vectors, odd, even).numpy()
         swapped = heads(vectors.flip(1), -odd, even).numpy()
-    assert given.shape == (kind.n_readings, 50, n_classes)
-    assert np.ptp(given) > 1
-    assert (heads.style is None) == (n_odd == 0)
+    assert given.shape == (heads.n_predictors, heads.n_readings, 50, n_classes)
+    assert given.shape[:2] == (3 if n_odd else 1, kind.n_readings)
+    assert all(np.ptp(one) > 1 for one in given)
+    weights = [0.2, 0.3, 0.5][: len(given)]
+    given, swapped = (pool(logits, weights) for logits in (given, swapped))
     np.testing.assert_array_equal(
         probabilities(swapped, 1.3), swap_proba(probabilities(given, 1.3))
     )
 
 
 def test_the_tie_depends_on_how_far_apart_the_vectors_are():
-    heads = _lively(SiameseHeads(2, 0, 0, 3))
+    heads = _lively(SiameseReader(2, 0, 0, 3))
     seen = []
     heads.tie.register_forward_pre_hook(lambda _, given: seen.extend(given))
     vectors = torch.tensor([[[1.0, -2.0], [3.0, 5.0]]])
@@ -47,15 +50,17 @@ def test_the_tie_depends_on_how_far_apart_the_vectors_are():
     assert seen[0].tolist() == [[4.0, 3.0, 2.0, 7.0, 3.0, -10.0]]  # sum, distance, product
 
 
-@pytest.mark.parametrize("kind", [SiameseHeads, CrossHeads])
+@pytest.mark.parametrize("kind", [SiameseReader, CrossReader])
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_new_heads_begin_at_the_shares_with_a_and_b_alike(kind, n_classes):
-    heads = kind(8, 3, 2, n_classes)
+    heads = PairHeads(kind, 8, 3, 2, n_classes)
     target = np.eye(n_classes)[[0, 0, 0, 1, -1]]
     begin_at_shares(heads, target, np.ones(5))
     logits = heads(torch.randn(5, 2, 8), torch.randn(5, 3), torch.randn(5, 2)).detach().numpy()
     expected = [0.5, 0.5] if n_classes == 2 else [0.4, 0.4, 0.2]
-    np.testing.assert_allclose(probabilities(logits), [expected] * 5, rtol=1e-6)
+    assert len(logits) == 2  # the readers of the text; style learns before them
+    for reader in logits:
+        np.testing.assert_allclose(probabilities(reader), [expected] * 5, rtol=1e-6)
 
 
 def test_loss_is_the_weighted_mean_over_the_whole_step():
@@ -75,6 +80,14 @@ def test_loss_is_the_weighted_mean_over_the_whole_step():
     assert sum(parts).item() == pytest.approx(expected.item(), rel=1e-6)
 
 
+def test_the_loss_of_predictors_is_their_mean():
+    torch.manual_seed(0)
+    logits, truth = torch.randn(2, 1, 6, 3), {"target": torch.eye(3).repeat(2, 1), "total": 6.0}
+    truth["weight"] = torch.rand(6)
+    each = [PairLoss()(one, truth).item() for one in logits]
+    assert PairLoss()(logits, truth).item() == pytest.approx(sum(each) / 2, rel=1e-6)
+
+
 def test_label_smoothing_only_in_training():
     truth = {"target": torch.eye(3), "weight": torch.ones(3), "total": 3.0}
     logits = torch.eye(3).unsqueeze(0) * 5
@@ -84,19 +97,22 @@ def test_label_smoothing_only_in_training():
 
 
 def _first_guess(kind, target, weight):
-    heads = kind(8, 3, 2, 3).eval()
+    heads = PairHeads(kind, 8, 3, 2, 3).eval()
     begin_at_shares(heads, target, weight)
     with torch.no_grad():
-        return probabilities(heads(torch.randn(1, 2, 8), torch.randn(1, 3), torch.randn(1, 2)))[0]
+        logits = heads(torch.randn(1, 2, 8), torch.randn(1, 3), torch.randn(1, 2))
+    text, both = (probabilities(reader)[0] for reader in logits[:2])
+    np.testing.assert_array_equal(text, both)
+    return text
 
 
-@pytest.mark.parametrize("kind", [SiameseHeads, CrossHeads])
+@pytest.mark.parametrize("kind", [SiameseReader, CrossReader])
 def test_the_shares_are_those_of_the_weights(kind):
     found = _first_guess(kind, np.eye(3)[[0, 1, 2]], np.array([1.0, 2.0, 1.0]))
     np.testing.assert_allclose(found, [0.375, 0.375, 0.25], rtol=1e-6)
 
 
-@pytest.mark.parametrize("kind", [SiameseHeads, CrossHeads])
+@pytest.mark.parametrize("kind", [SiameseReader, CrossReader])
 def test_heads_begin_with_a_chance_of_ties_where_there_is_none(kind):
     found = _first_guess(kind, np.eye(3)[[0, 1]], np.ones(2))
     assert 0 < found[2] < 0.01
@@ -113,17 +129,30 @@ def test_smoothing_moves_a_share_of_the_target_to_all_classes_alike(n_classes):
     assert smooth.item() == pytest.approx(plain.item(), rel=1e-6)
 
 
-@pytest.mark.parametrize("kind", [SiameseHeads, CrossHeads])
-def test_the_logits_of_the_style_alone_are_added(kind):
+@pytest.mark.parametrize("kind", [SiameseReader, CrossReader])
+def test_each_predictor_sees_what_it_is_named_after(kind):
     torch.manual_seed(0)
-    heads = _lively(kind(8, 3, 2, 3))
+    heads = _lively(PairHeads(kind, 8, 3, 2, 3))
     vectors, odd, even = torch.randn(5, 2, 8), torch.randn(5, 3), torch.randn(5, 2)
     with torch.no_grad():
-        given, alone = heads(vectors, odd, even), heads.style(odd, even)
-        heads.style = None
-        without = heads(vectors, odd, even)
-    np.testing.assert_allclose(given, without + alone, rtol=1e-5)
-    assert np.ptp(alone.numpy()) > 1
+        given = heads(vectors, odd, even)
+        other_text = heads(torch.randn(5, 2, 8), odd, even)
+        other_style = heads(vectors, torch.randn(5, 3), torch.randn(5, 2))
+    moved = [(given != other).any(dim=(1, 2, 3)).tolist() for other in (other_text, other_style)]
+    assert moved == [[True, True, False], [False, True, True]]
+
+
+@pytest.mark.parametrize("kind", [SiameseReader, CrossReader])
+def test_in_training_the_style_is_left_out(kind):
+    torch.manual_seed(0)
+    heads = _lively(PairHeads(kind, 8, 3, 2, 3))
+    given = torch.randn(5, 2, 8), torch.randn(5, 3), torch.randn(5, 2)
+    with torch.no_grad():
+        everything = heads(*given)
+        for part in heads.modules():
+            part.training = isinstance(part, PairHeads)  # without dropout
+        learning = heads(*given)
+    assert torch.equal(learning, everything[:2])
 
 
 def test_the_loss_of_logits_in_half_precision_is_not():

@@ -112,7 +112,8 @@ def test_ctrl_c_when_a_training_continues_keeps_what_it_had(
     with pytest.warns(ArenaWarning, match="interrupted after"):
         model = small(**parameters).fit(X, y)
     assert model.net_.step_ == model.net_.n_steps_ // 2 > 0
-    assert model.net_.module_.heads.prefer[-1].weight.any()  # zero in a network that knows nothing
+    last = model.net_.module_.heads.text.prefer[-1]
+    assert last.weight.any()  # zero in a network that knows nothing
 
 
 @pytest.mark.parametrize("place", ["_training.split_by_prompt", "_bert_pair.build_module"])

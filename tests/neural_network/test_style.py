@@ -162,9 +162,13 @@ def test_few_battles_are_learnt_in_small_batches_many_in_few_steps(n_battles, n_
 class Beginning(Callback):
     def on_train_begin(self, net, **_):
         heads = net.module_.heads
-        text = heads.prefer if heads.n_readings == 1 else heads.read
-        self.learnt = [bool(part[-1].weight.any()) for part in (heads.style.prefer, text)]
+        last = [self.last(reader) for reader in (heads.text, heads.both)]
+        self.learnt = [bool(part[-1].weight.any()) for part in (heads.style.prefer, *last)]
         self.style = copy.deepcopy(heads.style.state_dict())
+
+    @staticmethod
+    def last(reader):
+        return reader.prefer if reader.n_readings == 1 else reader.read
 
     def on_batch_end(self, net, **_):
         heads = net.module_.heads
@@ -176,7 +180,7 @@ def test_a_fit_begins_with_what_style_tells_which_stays(small, learnable, archit
     kept = Beginning()
     settings = {"architecture": architecture, "validation_fraction": 0.0, "n_epochs": 1}
     model = small(**settings, callbacks=[kept]).fit(*learnable)
-    assert kept.learnt == [True, False]
+    assert kept.learnt == [True, False, False]
     assert kept.dropping == [False, True]
     after = model.net_.module_.heads.style.state_dict()
     assert kept.style.keys() == after.keys() >= {"gap", "tie_gap", "tie_constant"}

@@ -6,13 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.special import softmax
 from sklearn.metrics import log_loss
 from skorch.callbacks import Callback, Checkpoint, EarlyStopping, LRScheduler
 from torch._dynamo.testing import CompileCounter
 
 from arena_estimators.exceptions import ArenaError, ArenaWarning
 from arena_estimators.model_selection import prompt_groups
-from arena_estimators.neural_network import _calibration, _device, _net, _training
+from arena_estimators.neural_network import _calibration, _device, _net, _prediction, _training
 from arena_estimators.neural_network._optimizer import rate_at
 
 
@@ -333,7 +334,8 @@ def test_the_late_loss_is_compared_with_the_shares_for_its_own_battles(
     X, y = learnable
     prior, parts = Mock(return_value=9.0), Battles()
     monkeypatch.setattr(_training._calibration, "prior_loss", prior)
-    small(validation_fraction=0.0, n_epochs=1, callbacks=[parts]).fit(X, y)
+    alone = {"style_features": False, "validation_fraction": 0.0, "n_epochs": 1}
+    small(**alone, callbacks=[parts]).fit(X, y)
     late = np.concatenate(parts.seen[len(parts.seen) // 2 :])
     hot = (y[:, None] == ["model_a", "model_b", "tie"]).astype(float)
     assert 0 < len(late) < len(y)
@@ -345,12 +347,22 @@ def test_a_fit_is_better_than_the_shares_if_one_half_says_so(small, learnable, m
     X, y = learnable
     halves = [(1.0, 0, slice(0, 1)), (1.1, 0, slice(1, 2))]
     monkeypatch.setattr(_training, "_late_losses", Mock(return_value=halves))
-    fit = small(validation_fraction=0.0, n_epochs=1).fit
+    fit = small(style_features=False, validation_fraction=0.0, n_epochs=1).fit
     monkeypatch.setattr(_training._calibration, "prior_loss", Mock(side_effect=[0.9, 1.2]))
     fit(X, y)  # a warning would be an error here
     monkeypatch.setattr(_training._calibration, "prior_loss", Mock(side_effect=[0.9, 1.0]))
     with pytest.warns(ArenaWarning, match="training log loss 1.0000, against 0.9000"):
         fit(X, y)
+
+
+def test_a_fit_is_better_than_the_shares_if_style_alone_is(small, learnable, monkeypatch):
+    """The loss of the text is that of the training, in which the style has no part."""
+    X, y = learnable
+    monkeypatch.setattr(_training, "_late_losses", Mock(return_value=[(1.2, 0, slice(0, 1))]))
+    settings = {"validation_fraction": 0.0, "n_epochs": 1}
+    small(**settings).fit(X, y)  # a warning would be an error here
+    with pytest.warns(ArenaWarning, match="training log loss 1.2000"):
+        small(**settings, style_features=False).fit(X, y)
 
 
 class Battles(Callback):
@@ -454,6 +466,32 @@ def test_the_temperature_is_told_the_prompts_of_what_was_held_out(small, learnab
     _, held_out = split(*split.call_args.args)
     told = temperature.call_args.args[3]
     np.testing.assert_array_equal(told, prompt_groups(X)[held_out])
+
+
+def test_the_predictors_are_weighed_on_the_prompts_that_were_held_out(
+    small, learnable, monkeypatch
+):
+    X, y = learnable
+    found = np.array([0.1, 0.7, 0.2])
+    split, weigh = Mock(wraps=_training.split_by_prompt), Mock(return_value=found)
+    monkeypatch.setattr(_training, "split_by_prompt", split)
+    monkeypatch.setattr(_training._calibration, "fit_weights", weigh)
+    assert small(validation_fraction=0.3).fit(X, y).weights_ is found
+    _, held_out = split(*split.call_args.args)
+    np.testing.assert_array_equal(weigh.call_args.args[3], prompt_groups(X)[held_out])
+
+
+def test_without_battles_to_weigh_them_on_the_predictors_have_their_usual_weights(small, learnable):
+    X, y = learnable
+    model = small(validation_fraction=0.0).fit(X, y)
+    assert model.weights_.tolist() == _calibration.usual_weights(3).tolist()
+    data = model._read(X)
+    logits = _prediction.logits_of(
+        model.net_.module_, *model._vectors(data, data.rows), data.odd, data.even
+    )
+    expected = softmax(np.einsum("p,pnc->nc", model.weights_, logits[:, 0]), axis=1)
+    np.testing.assert_allclose(model.predict_proba(X), expected, rtol=1e-6)
+    assert small(style_features=False).fit(X, y).weights_.tolist() == [1.0]
 
 
 def test_the_seed_draws_the_prompts_that_are_held_out():
