@@ -17,12 +17,12 @@ def own_modes():
         yield
 
 
-@contextlib.contextmanager
 def computing_in(dtype, device):
-    """Compute in a type on float32 weights, and in no other that the caller asked for."""
+    """Compute in a type on float32 weights, and in no other that the caller asked for.
+
+    Nothing that was cast is kept: torch would keep it until the outermost autocast ends, that of
+    `own_modes`, while a training changes the weights.
+    """
     half = dtype != torch.float32
-    try:
-        with torch.autocast(device.type, dtype=dtype if half else None, enabled=half):
-            yield
-    finally:  # torch keeps the weights it has cast until the outermost autocast ends, `own_modes`'
-        torch.clear_autocast_cache()
+    dtype = dtype if half else None
+    return torch.autocast(device.type, dtype=dtype, enabled=half, cache_enabled=False)

@@ -1,18 +1,26 @@
+import pytest
 import torch
+from torch.utils.checkpoint import checkpoint
 
 from arena_estimators._encoder._modes import computing_in, own_modes
 
 
-def test_weights_that_change_are_cast_anew():
-    """torch keeps what it has cast until the outermost autocast ends."""
-    layer, cpu = torch.nn.Linear(3, 2, bias=False), torch.device("cpu")
-    seen = []
+@pytest.mark.parametrize("again", [False, True])
+def test_weights_that_change_are_cast_anew(again):
+    """torch keeps what it has cast until the outermost autocast ends.
+
+    Gradient checkpointing casts again in the backward pass, in an autocast of its own.
+    """
+    layer, cpu, seen = torch.nn.Linear(3, 2, bias=False), torch.device("cpu"), []
     with own_modes():
-        for _ in range(2):
+        for _ in range(3):
+            given = torch.ones(1, 3, requires_grad=True)
             with computing_in(torch.bfloat16, cpu):
-                seen.append(layer(torch.ones(1, 3)))
+                found = checkpoint(layer, given, use_reentrant=False) if again else layer(given)
+            found.sum().backward()
+            seen.append(found.float())
             with torch.no_grad():
-                layer.weight.zero_()
-    assert seen[0].dtype == torch.bfloat16
-    assert seen[0].abs().min() > 0
-    assert not seen[1].any()
+                layer.weight += 1
+    assert found.dtype == torch.bfloat16
+    for before, after in zip(seen, seen[1:], strict=False):
+        torch.testing.assert_close(after, before + 3, rtol=0.02, atol=0.0)
