@@ -153,7 +153,7 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
     history_ : DataFrame
         One row an epoch: `epoch`, `train_loss` (without style's), `valid_loss` and `seconds`.
     loss_curve_ : ndarray of shape (n_steps,)
-        The loss of each optimizer step.
+        The loss of each optimizer step, without style's.
     truncation_report_ : DataFrame
         How many texts and tokens of the fitted battles were cut, by prompt and response.
     n_features_in_ : int

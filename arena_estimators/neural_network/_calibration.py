@@ -7,8 +7,8 @@ import numpy as np
 from scipy.optimize import minimize, minimize_scalar
 
 _SPREAD = 0.3  # prior: log temperature is 0 give or take this
-_USUAL = np.log([0.25, 0.5])  # prior: log of what the text, and both, count beside the style ...
-_VAGUE = 1.5  # ... give or take this
+_USUAL = np.array([0.25, 0.5])  # prior: what the text, and both, count beside the style ...
+_VAGUE = 1.5  # ... in logs, give or take this
 _SMALLEST = 1e-15
 
 
@@ -48,9 +48,12 @@ def pool(logits, weights):
     return sum(w * part.astype(np.float64) for w, part in zip(weights, logits, strict=True))
 
 
-def usual_weights(n_predictors):
-    """Give the weights of predictors that no battles were held out for."""
-    return _weights(_USUAL) if n_predictors > 1 else np.ones(1)
+def usual_weights(n_predictors, share=1.0):
+    """Give the weights of predictors for which no battles were held out.
+
+    Those of the text count less when only a share of the training is done.
+    """
+    return _weights(share * _USUAL) if n_predictors > 1 else np.ones(1)
 
 
 def fit_weights(logits, target, weight, prompts=None):
@@ -76,13 +79,14 @@ def fit_weights(logits, target, weight, prompts=None):
 
     def objective(found):
         *log_ratios, log_temperature = found
-        pooled = pool(logits, _weights(log_ratios))
+        pooled = pool(logits, _weights(np.exp(log_ratios)))
         loss = log_loss_of(probabilities(pooled, np.exp(log_temperature)), target, weight)
-        unusual = (np.subtract(log_ratios, _USUAL) / _VAGUE) ** 2
+        unusual = (np.subtract(log_ratios, np.log(_USUAL)) / _VAGUE) ** 2
         return loss + (unusual.sum() + (log_temperature / _SPREAD) ** 2) / (2 * n_observations)
 
-    found = minimize(objective, [*_USUAL, 0.0], method="L-BFGS-B", bounds=[(-9, 9)] * 3)
-    return _weights(found.x[:2])
+    start = [*np.log(_USUAL), 0.0]
+    found = minimize(objective, start, method="L-BFGS-B", bounds=[(-9, 9)] * 3)
+    return _weights(np.exp(found.x[:2]))
 
 
 def log_loss_of(proba, target, weight):
@@ -131,7 +135,7 @@ def _count_observations(target, prompts):
     return len(target) if prompts is None else len(np.unique(prompts))
 
 
-def _weights(log_ratios):
-    """Give weights of sum 1 from the logs of what the others count beside the last one."""
-    counts = np.append(np.exp(log_ratios), 1.0)
+def _weights(counts):
+    """Give weights of sum 1 from what the others count beside the last predictor."""
+    counts = np.append(counts, 1.0)
     return counts / counts.sum()

@@ -279,7 +279,8 @@ def _conclude(net, p, train_data, valid_data):
     best = dict(net.callbacks_)["keep_best"].best_
     temperature = 1.0 if p.temperature == "fit" else float(p.temperature)
     sure_from = 1.0
-    weights = _calibration.usual_weights(net.module_.heads.n_predictors)
+    done = net.step_ / net.n_steps_
+    weights = _calibration.usual_weights(net.module_.heads.n_predictors, done)
     truth = valid_data.target, valid_data.weight
     if "logits" in best:
         told = *truth, valid_data.prompts
@@ -309,7 +310,7 @@ def _conclude(net, p, train_data, valid_data):
 
 
 def _training_loss(net, p, data, epoch):
-    """Give the training loss of the text about the end of an epoch, or that of the style alone.
+    """Give the training loss about the end of an epoch, or that of the style alone.
 
     With it comes the shares' on the same battles; it is the better of the two beside that.
     """

@@ -61,6 +61,7 @@ def _assert_same(model, other):
     for name, value in _weights(model).items():
         np.testing.assert_array_equal(value, theirs[name], err_msg=name)
     assert model.temperature_ == other.temperature_
+    assert model.weights_.tolist() == other.weights_.tolist()
     np.testing.assert_array_equal(model.loss_curve_, other.loss_curve_)
     for column in ("epoch", "train_loss", "valid_loss"):
         np.testing.assert_array_equal(model.history_[column], other.history_[column])

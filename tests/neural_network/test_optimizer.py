@@ -84,7 +84,7 @@ def test_rates_fall_from_layer_to_layer_and_vectors_do_not_decay(tiny):
     assert rate[named["encoder.encoder.layer.1.output.dense.weight"]] == 1.0
     assert rate[named["encoder.encoder.layer.0.output.dense.weight"]] == 0.5
     assert rate[named["encoder.embeddings.word_embeddings.weight"]] == 0.25
-    assert rate[named["heads.prefer.1.weight"]] == 7.0
+    assert rate[named["heads.text.prefer.1.weight"]] == 7.0
     assert {decay[p] for p in named.values() if p.ndim > 1} == {0.1}
     assert {decay[p] for p in named.values() if p.ndim == 1} == {0.0}
 

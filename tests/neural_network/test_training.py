@@ -157,12 +157,14 @@ def test_half_precision_trains_too(
     assert np.abs(half.loss_curve_ - full.loss_curve_).max() > 1e-7
 
 
-def test_gradient_checkpointing_changes_nothing_but_the_time(small, learnable):
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_gradient_checkpointing_changes_nothing_but_the_time(small, learnable, precision):
     X, y = learnable
     curves = []
     for wanted in (False, True):
         look = Look(_checkpointing)
-        model = small(gradient_checkpointing=wanted, callbacks=[look]).fit(X, y)
+        settings = {"gradient_checkpointing": wanted, "precision": precision}
+        model = small(**settings, callbacks=[look]).fit(X, y)
         assert look.seen == {wanted}
         curves.append(model.loss_curve_)
     np.testing.assert_allclose(*curves, atol=1e-5)
@@ -492,6 +494,13 @@ def test_without_battles_to_weigh_them_on_the_predictors_have_their_usual_weight
     expected = softmax(np.einsum("p,pnc->nc", model.weights_, logits[:, 0]), axis=1)
     np.testing.assert_allclose(model.predict_proba(X), expected, rtol=1e-6)
     assert small(style_features=False).fit(X, y).weights_.tolist() == [1.0]
+
+
+def test_a_text_that_has_hardly_learnt_counts_little():
+    style_alone, half, usual = (_calibration.usual_weights(3, share) for share in (0.0, 0.5, 1.0))
+    assert style_alone.tolist() == [0, 0, 1]
+    np.testing.assert_allclose(half, np.array([0.125, 0.25, 1]) / 1.375)
+    np.testing.assert_allclose(usual, np.array([0.25, 0.5, 1]) / 1.75)
 
 
 def test_the_seed_draws_the_prompts_that_are_held_out():
