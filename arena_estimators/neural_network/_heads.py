@@ -14,8 +14,8 @@ class PairHeads(nn.Module):
     """Predictors of battles that learn side by side, whose logits are then averaged.
 
     Without style features it is one, that of the text. With them there are three: the text, text
-    and style together, and the style, which is easiest to learn, by itself. A single network that
-    is given both learns little from the text; so each learns from its own loss.
+    and style together, and the style by itself. Added to a style that is known, the text would
+    learn what is left, in one epoch next to nothing; so each learns from a loss of its own.
 
     Parameters
     ----------
