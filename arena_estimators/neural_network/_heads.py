@@ -64,6 +64,11 @@ class SiameseReader(nn.Module):
         self.prefer = _mlp(4 * width + n_odd + n_even)
         self.tie = _mlp(3 * width + n_even) if n_classes == 3 else None
 
+    @property
+    def tie_bias(self):
+        """The bias whose last number is that of ties."""
+        return self.tie[-1].bias
+
     def forward(self, vectors, odd, even):
         """Give logits of shape (1, n_battles, n_classes); `vectors` has shape (n, 2, width)."""
         a, b = vectors.unbind(1)
@@ -76,11 +81,6 @@ class SiameseReader(nn.Module):
             logits.append(self.tie(torch.cat([a + b, (a - b).abs(), product, even], 1)))
         return torch.cat(logits, 1).unsqueeze(0)
 
-    def begin_with_tie(self, logit):
-        """Let a new reader give ties this logit, against 0 of a and b."""
-        with torch.no_grad():
-            self.tie[-1].bias[-1] = logit
-
 
 class CrossReader(nn.Module):
     """The logits of two vectors that each saw both responses, one in each order."""
@@ -91,17 +91,17 @@ class CrossReader(nn.Module):
         super().__init__()
         self.read = _mlp(width + n_odd + n_even, n_classes)
 
+    @property
+    def tie_bias(self):
+        """The bias whose last number is that of ties."""
+        return self.read[-1].bias
+
     def forward(self, vectors, odd, even):
         """Give logits of shape (2, n_battles, n_classes); `vectors` has shape (n, 2, width)."""
         given, exchanged = vectors.unbind(1)
         first = self.read(torch.cat([given, odd, even], 1))
         second = self.read(torch.cat([exchanged, -odd, even], 1))
         return torch.stack([first, second[:, [1, 0, 2][: second.shape[1]]]])
-
-    def begin_with_tie(self, logit):
-        """Let a new reader give ties this logit, against 0 of a and b."""
-        with torch.no_grad():
-            self.read[-1].bias[-1] = logit
 
 
 def begin_at_shares(heads, target, weight):
@@ -115,8 +115,9 @@ def begin_at_shares(heads, target, weight):
     """
     if target.shape[1] == 3:
         a, b, tie = np.average(target, axis=0, weights=weight).clip(1e-3)
-        for reader in filter(None, (heads.text, heads.both)):
-            reader.begin_with_tie(float(np.log(2 * tie / (a + b))))
+        with torch.no_grad():
+            for reader in filter(None, (heads.text, heads.both)):
+                reader.tie_bias[-1] = float(np.log(2 * tie / (a + b)))
 
 
 class StyleHeads(nn.Module):

@@ -119,9 +119,15 @@ def test_a_predictor_that_knows_nothing_hardly_counts():
     assert found[0] > 0.95
 
 
+def test_a_text_that_has_hardly_learnt_counts_little():
+    style_alone, half, usual = (_calibration.usual_weights(3, share) for share in (0.0, 0.5, 1.0))
+    assert style_alone.tolist() == [0, 0, 1]
+    np.testing.assert_allclose(half, np.array([0.125, 0.25, 1]) / 1.375)
+    np.testing.assert_allclose(usual, np.array([0.25, 0.5, 1]) / 1.75)
+
+
 def test_without_battles_that_tell_the_weights_are_the_usual_ones():
     usual = _calibration.usual_weights(3)
-    np.testing.assert_allclose(usual, np.array([0.25, 0.5, 1]) / 1.75)
     alike = np.broadcast_to(np.random.default_rng(0).normal(size=(1, 1, 50, 3)), (3, 1, 50, 3))
     found = _calibration.fit_weights(alike, np.eye(3)[np.arange(50) % 3], np.ones(50))
     np.testing.assert_allclose(found, usual, atol=1e-3)

@@ -496,13 +496,6 @@ def test_without_battles_to_weigh_them_on_the_predictors_have_their_usual_weight
     assert small(style_features=False).fit(X, y).weights_.tolist() == [1.0]
 
 
-def test_a_text_that_has_hardly_learnt_counts_little():
-    style_alone, half, usual = (_calibration.usual_weights(3, share) for share in (0.0, 0.5, 1.0))
-    assert style_alone.tolist() == [0, 0, 1]
-    np.testing.assert_allclose(half, np.array([0.125, 0.25, 1]) / 1.375)
-    np.testing.assert_allclose(usual, np.array([0.25, 0.5, 1]) / 1.75)
-
-
 def test_the_seed_draws_the_prompts_that_are_held_out():
     X, target = _battles([f"p{number}" for number in range(60)]), np.eye(3)[np.arange(60) % 3]
     one, again, other = (
