@@ -6,6 +6,8 @@ DATA ?= $(ARENA_DATA)
 JOBS ?= 2
 
 .PHONY: demo test test-oldest lint bench docs clean
+# Two pips at once would install into one .venv.
+.NOTPARALLEL:
 
 demo: .venv/installed
 	$(BIN)/python examples/demo.py

@@ -8,7 +8,63 @@ from typing import TYPE_CHECKING
 
 from arena_estimators._lazy import attach
 
+__version__ = "0.1.0"
+
+_MODULE_OF = {
+    "ArenaError": "exceptions",
+    "ArenaWarning": "exceptions",
+    "AugmentingClassifier": "ensemble",
+    "BattlesError": "exceptions",
+    "BertPairClassifier": "neural_network",
+    "BlendingClassifier": "ensemble",
+    "CachedTransformer": "feature_extraction",
+    "DavidsonClassifier": "linear_model",
+    "DistillingClassifier": "ensemble",
+    "EarlyStoppingClassifier": "ensemble",
+    "FileFormatError": "exceptions",
+    "LabelsError": "exceptions",
+    "MissingExtraError": "exceptions",
+    "NLTKCleaner": "preprocessing",
+    "PairEmbeddings": "feature_extraction",
+    "PairStyleFeatures": "feature_extraction",
+    "PairTfidfVectorizer": "feature_extraction",
+    "PromptGroupKFold": "model_selection",
+    "PromptGroupShuffleSplit": "model_selection",
+    "ResourceNotFoundError": "exceptions",
+    "SubmissionError": "exceptions",
+    "SwapSymmetricClassifier": "ensemble",
+    "check_battles": "battles",
+    "check_labels": "battles",
+    "expected_calibration_error": "metrics",
+    "iter_arena": "datasets",
+    "load_arena": "datasets",
+    "make_arena_pipeline": "pipelines",
+    "make_battles": "datasets",
+    "make_submission": "datasets",
+    "parametrize_with_battle_checks": "utils.estimator_checks",
+    "prompt_groups": "model_selection",
+    "soften_labels": "ensemble",
+    "swap": "battles",
+    "swap_inconsistency": "metrics",
+    "swap_proba": "battles",
+    "write_submission": "datasets",
+}
+
 if TYPE_CHECKING:  # what editors and type checkers see; a test compares it with _MODULE_OF
+    from arena_estimators import (
+        battles,
+        datasets,
+        ensemble,
+        exceptions,
+        feature_extraction,
+        linear_model,
+        metrics,
+        model_selection,
+        neural_network,
+        pipelines,
+        preprocessing,
+        utils,
+    )
     from arena_estimators.battles import check_battles, check_labels, swap, swap_proba
     from arena_estimators.datasets import (
         iter_arena,
@@ -52,47 +108,5 @@ if TYPE_CHECKING:  # what editors and type checkers see; a test compares it with
     from arena_estimators.pipelines import make_arena_pipeline
     from arena_estimators.preprocessing import NLTKCleaner
     from arena_estimators.utils.estimator_checks import parametrize_with_battle_checks
-
-__version__ = "0.1.0"
-
-_MODULE_OF = {
-    "ArenaError": "exceptions",
-    "ArenaWarning": "exceptions",
-    "AugmentingClassifier": "ensemble",
-    "BattlesError": "exceptions",
-    "BertPairClassifier": "neural_network",
-    "BlendingClassifier": "ensemble",
-    "CachedTransformer": "feature_extraction",
-    "DavidsonClassifier": "linear_model",
-    "DistillingClassifier": "ensemble",
-    "EarlyStoppingClassifier": "ensemble",
-    "FileFormatError": "exceptions",
-    "LabelsError": "exceptions",
-    "MissingExtraError": "exceptions",
-    "NLTKCleaner": "preprocessing",
-    "PairEmbeddings": "feature_extraction",
-    "PairStyleFeatures": "feature_extraction",
-    "PairTfidfVectorizer": "feature_extraction",
-    "PromptGroupKFold": "model_selection",
-    "PromptGroupShuffleSplit": "model_selection",
-    "ResourceNotFoundError": "exceptions",
-    "SubmissionError": "exceptions",
-    "SwapSymmetricClassifier": "ensemble",
-    "check_battles": "battles",
-    "check_labels": "battles",
-    "expected_calibration_error": "metrics",
-    "iter_arena": "datasets",
-    "load_arena": "datasets",
-    "make_arena_pipeline": "pipelines",
-    "make_battles": "datasets",
-    "make_submission": "datasets",
-    "parametrize_with_battle_checks": "utils.estimator_checks",
-    "prompt_groups": "model_selection",
-    "soften_labels": "ensemble",
-    "swap": "battles",
-    "swap_inconsistency": "metrics",
-    "swap_proba": "battles",
-    "write_submission": "datasets",
-}
-
-__getattr__, __dir__, __all__ = attach(__name__, _MODULE_OF)
+else:  # not for them: with __getattr__ a misspelt name would be one
+    __getattr__, __dir__, __all__ = attach(__name__, _MODULE_OF)

@@ -3,6 +3,7 @@
 import ast
 import importlib
 import pathlib
+import pkgutil
 import subprocess
 import sys
 
@@ -31,6 +32,7 @@ LEVELS = {
     "utils": 6,
 }
 HEAVY = ("torch", "transformers", "skorch", "nltk", "lightgbm", "peft", "accelerate", "matplotlib")
+LAZY = [arena_estimators, arena_estimators.neural_network, arena_estimators.preprocessing]
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -160,17 +162,20 @@ def test_every_public_name_can_be_imported_and_listed():
             getattr(package, name)
 
 
-@pytest.mark.parametrize(
-    "package", [arena_estimators, arena_estimators.neural_network, arena_estimators.preprocessing]
-)
+@pytest.mark.parametrize("package", LAZY)
 def test_editors_see_the_names_that_are_imported_when_first_used(package):
     tree = ast.parse(pathlib.Path(package.__file__).read_text(encoding="utf-8"))
     (block,) = [node for node in tree.body if isinstance(node, ast.If)]
     assert ast.unparse(block.test) == "TYPE_CHECKING"
+    assert "__getattr__" in ast.unparse(block.orelse)  # seen, it would give any misspelt name
     seen = {alias.name: node.module for node in block.body for alias in node.names}
-    assert sorted(seen) == package.__all__
-    for name, module in seen.items():
-        assert getattr(importlib.import_module(module), name) is getattr(package, name)
+    modules = {name for name, module in seen.items() if module == package.__name__}
+    assert sorted(seen.keys() - modules) == package.__all__
+    for name in package.__all__:
+        assert getattr(importlib.import_module(seen[name]), name) is getattr(package, name)
+    if package is arena_estimators:
+        there = {module.name for module in pkgutil.iter_modules(package.__path__)}
+        assert modules == {name for name in there if not name.startswith("_")}
 
 
 def test_what_is_there_besides_public_names_is_listed_too():

@@ -6,5 +6,5 @@ from arena_estimators._lazy import attach
 
 if TYPE_CHECKING:
     from arena_estimators.neural_network._bert_pair import BertPairClassifier
-
-__getattr__, __dir__, __all__ = attach(__name__, {"BertPairClassifier": "_bert_pair"})
+else:
+    __getattr__, __dir__, __all__ = attach(__name__, {"BertPairClassifier": "_bert_pair"})

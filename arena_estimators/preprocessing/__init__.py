@@ -9,5 +9,5 @@ from arena_estimators._lazy import attach
 
 if TYPE_CHECKING:
     from arena_estimators.preprocessing._nltk_cleaner import NLTKCleaner
-
-__getattr__, __dir__, __all__ = attach(__name__, {"NLTKCleaner": "_nltk_cleaner"})
+else:
+    __getattr__, __dir__, __all__ = attach(__name__, {"NLTKCleaner": "_nltk_cleaner"})
