@@ -116,9 +116,9 @@ def _has_weights(folder):
 def _has_parts(folder, index):
     try:
         named = json.loads(pathlib.Path(folder, index).read_text(encoding="utf-8"))["weight_map"]
-    except (FileNotFoundError, ValueError):  # an index may be cut short itself
-        return False
-    return all(pathlib.Path(folder, part).is_file() for part in set(named.values()))
+        return all(pathlib.Path(folder, part).is_file() for part in set(named.values()))
+    except (FileNotFoundError, ValueError, LookupError, TypeError, AttributeError):
+        return False  # an index may be cut short or damaged itself
 
 
 def _fetch(name):

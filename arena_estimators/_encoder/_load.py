@@ -87,6 +87,7 @@ def load_config(folder):
     if config.model_type == "big_bird":  # its sparse way reads padding, and ends at a short text
         config.attention_type = "original_full"
     config.use_cache = False
+    config._attn_implementation = None  # a folder may ask for kernels to be fetched from the hub
     return config
 
 
@@ -172,11 +173,11 @@ def default_pooling(config, folder):
     if said.is_file():
         with explained(said):
             modes = json.loads(said.read_text(encoding="utf-8"))
-        names = modes.get("pooling_mode") or []
-        names = [names] if isinstance(names, str) else names
-        for pooling, (name, flag) in _SAID_POOLING.items():
-            if name in names or modes.get(flag):
-                return pooling
+            names = modes.get("pooling_mode") or []
+            names = [names] if isinstance(names, str) else names
+            for pooling, (name, flag) in _SAID_POOLING.items():
+                if name in names or modes.get(flag):
+                    return pooling
     return "last" if is_decoder(config) else "mean"
 
 

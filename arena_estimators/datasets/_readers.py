@@ -163,15 +163,17 @@ def _check_row_lengths(path, names):
 
 def _read_jsonl(path, wanted, batch_rows, json_cells):
     _check_kind(path)
-    size, names, rows = os.path.getsize(path), None, []
+    size, names, rows = os.path.getsize(path), [], []
     with open(path, "rb") as file:
         lines = gzip.open(file) if _is_packed(path) else file
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
             row = _json_object(f"{path}: line {number}", line, wanted)
-            names = names or list(row)
-            differing = wanted & (row.keys() ^ set(names))
+            found = wanted & row.keys()
+            if not names:
+                names, first = list(row), found
+            differing = first ^ found
             if differing:
                 keys = ", ".join(sorted(differing))
                 raise FileFormatError(
@@ -179,10 +181,10 @@ def _read_jsonl(path, wanted, batch_rows, json_cells):
                 )
             rows.append(row)
             if len(rows) == batch_rows:
-                yield names, _columns(rows, wanted & set(names)), file.tell() / size
+                yield names, _columns(rows, first), file.tell() / size
                 rows = []
     if rows:
-        yield names, _columns(rows, wanted & set(names)), 1.0
+        yield names, _columns(rows, first), 1.0
 
 
 def _columns(rows, names):

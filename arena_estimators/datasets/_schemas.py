@@ -189,7 +189,7 @@ class _Rows:
                 result.append(function(value))
         except _CellError as error:
             row = len(result)
-            known = "" if self.ids is None else f" (id {self.ids[row]})"
+            known = "" if self.ids is None else f" (id {self.ids[row]!s:.60})"
             raise FileFormatError(
                 f"{self.path}: row {self.first_row + row}{known}, column {column}: {error}. "
                 "Rows are counted from 0, without the header."
@@ -255,7 +255,7 @@ def _last_turn(value):
     text = str(value).strip().removesuffix(".0")  # pandas makes floats of integers beside NaN
     if text in ("", "None", "nan"):
         return None
-    if not (text.isdecimal() and int(text)):
+    if not (text.isdecimal() and len(text) < 10 and int(text)):
         raise _CellError(f"{value!r:.60}. Expected the number of the turn that was judged, from 1")
     return int(text)
 
@@ -274,7 +274,8 @@ def _one_hot_label(values):
     values = [str(value) for value in values]
     bits = tuple(_BITS.get(value.strip().lower()) for value in values)
     if bits not in _ONE_HOT:
-        raise _CellError(f"{', '.join(values)}. Expected one 1 and two 0")
+        shown = ", ".join(value[:60] for value in values)
+        raise _CellError(f"{shown}. Expected one 1 and two 0")
     return _ONE_HOT[bits]
 
 

@@ -36,9 +36,13 @@ def test_a_folder_without_an_encoder_is_refused(tmp_path):
         find_encoder(tmp_path)
 
 
-def test_an_index_of_weights_that_is_cut_short_is_refused_by_name(tmp_path):
+@pytest.mark.parametrize(
+    "index",
+    ['{"weight_map": {"a": "mod', "[]", "{}", '{"weight_map": []}', '{"weight_map": {"a": 1}}'],
+)
+def test_an_index_of_weights_that_is_damaged_is_refused_by_name(tmp_path, index):
     (tmp_path / "config.json").write_text("{}")
-    (tmp_path / "model.safetensors.index.json").write_text('{"weight_map": {"a": "mod')
+    (tmp_path / "model.safetensors.index.json").write_text(index)
     with pytest.raises(ResourceNotFoundError, match="has no whole weights"):
         find_encoder(tmp_path)
 

@@ -254,6 +254,8 @@ def test_weights_of_another_size_are_refused(tiny, tmp_path):
         ("config.json", '{"model_type": "newfangled"}'),
         ("model.safetensors", "version https://git-lfs.github.com/spec/v1"),
         ("1_Pooling/config.json", "{"),
+        ("1_Pooling/config.json", "[]"),
+        ("1_Pooling/config.json", '{"pooling_mode": 5}'),
     ],
 )
 def test_damaged_files_are_told_of(tiny, tmp_path, file, content):
@@ -299,6 +301,17 @@ def test_models_that_read_images_are_refused(tmp_path, kind):
     kind().save_pretrained(tmp_path)
     with pytest.raises(ArenaError, match=f"{kind.model_type!r}, which does not read text alone"):
         load_encoder(str(tmp_path))
+
+
+@pytest.mark.parametrize("asked", ["flash_attention_2", "someone/kernel"])
+def test_a_folder_does_not_choose_the_attention(tiny, tmp_path, asked):
+    """These would be fetched from the hub, as code, or end in an ImportError."""
+    folder = shutil.copytree(tiny("bert"), tmp_path / "asks")
+    config = json.loads((folder / "config.json").read_text())
+    for name in ("attn_implementation", "_attn_implementation"):
+        (folder / "config.json").write_text(json.dumps(config | {name: asked}))
+        chosen = load_encoder(folder).config._attn_implementation
+        assert chosen == load_encoder(tiny("bert")).config._attn_implementation
 
 
 def test_attention_packed_where_it_is_impossible(tiny):

@@ -259,7 +259,7 @@ def test_turns_after_the_one_that_was_judged_are_left_out(path):
         assert X.response_b.tolist() == [["B1"], *[["A1", "A2"]] * 3]
 
 
-@pytest.mark.parametrize("turn", [0, -1, 1.5, "second", True, "²", [1]])
+@pytest.mark.parametrize("turn", [0, -1, 1.5, "second", True, "²", [1], "9" * 5000])
 def test_a_turn_that_is_no_number_of_one_is_refused(turn):
     frame = ARENA.assign(turn=pd.Series([1, turn, 1], dtype=object))
     with pytest.raises(FileFormatError, match=r"row 1 .id 00123a., column turn: .*from 1"):
