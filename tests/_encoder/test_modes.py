@@ -24,3 +24,9 @@ def test_weights_that_change_are_cast_anew(again):
     assert found.dtype == torch.bfloat16
     for before, after in zip(seen, seen[1:], strict=False):
         torch.testing.assert_close(after, before + 3, rtol=0.02, atol=0.0)
+
+
+def test_full_precision_is_no_other_amid_the_callers_autocast():
+    layer, cpu = torch.nn.Linear(3, 2), torch.device("cpu")
+    with torch.autocast("cpu", torch.bfloat16), computing_in(torch.float32, cpu):
+        assert layer(torch.ones(1, 3)).dtype == torch.float32

@@ -241,6 +241,15 @@ def test_arena_file(path):
     assert data.model_b.tolist() == ["m2", "m3", "m1"]
 
 
+def test_either_conversation_may_have_a_turn_more():
+    long = _conversation(("u", "Hi"), ("a", "Hello"), ("u", "Why?"), ("a", "So"))
+    short = _conversation(("u", "Hi"), ("a", "Hey"))
+    for a, b in [(long, short), (short, long)]:
+        X = load_arena(pd.DataFrame({"conversation_a": [a], "conversation_b": [b]})).X
+        assert X.prompt[0] == ["Hi", "Why?"]
+        assert [len(X.response_a[0]), len(X.response_b[0])] == [2, 2]
+
+
 def test_turns_after_the_one_that_was_judged_are_left_out(path):
     """As in MT-bench, where both turns of a conversation stand beside the vote on the first."""
     messages = ("u", "Q1"), ("a", "A1"), ("u", "Q2"), ("a", "A2")

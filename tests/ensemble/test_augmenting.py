@@ -141,6 +141,15 @@ def test_copies_keep_label_and_weight_and_follow_the_battles(data):
     np.testing.assert_allclose(inner.y_, soft[inner.weight_.astype(int)])
 
 
+def test_weights_of_copies_where_not_every_battle_has_one():
+    X = pd.DataFrame({"prompt": list("pqr"), "response_a": "a", "response_b": ["b", "**b**", "*"]})
+    model = AugmentingClassifier(Recorder(), augmentations=["strip_markdown"])
+    y = ["model_a", "model_b", "tie"]
+    inner = model.fit(X, y, sample_weight=[1.0, 2.0, 3.0]).estimator_
+    assert inner.X_["prompt"].tolist() == ["p", "q", "r", "q"]
+    assert inner.weight_.tolist() == [1, 2, 3, 2]
+
+
 def test_predictions_are_made_for_battles_as_given(data):
     model = AugmentingClassifier(Recorder(), random_state=0).fit(data.X, data.y)
     model.predict_proba(data.X)

@@ -163,6 +163,13 @@ def test_warm_start_forgets_an_intercept_that_is_not_wanted():
     np.testing.assert_allclose(model.tie_coef_, cold.tie_coef_, atol=1e-5)
 
 
+def test_the_default_tolerance_gives_the_probabilities_to_half_a_percent():
+    data = make_battles(2000, random_state=0)
+    D = data.D / data.D.std()
+    found, exact = (DavidsonClassifier(**o).fit(D, data.y) for o in ({}, {"tol": 1e-9}))
+    assert np.abs(found.predict_proba(D) - exact.predict_proba(D)).max() < 5e-3
+
+
 def test_no_convergence_warns_and_names_the_fix():
     D, y = draw()
     with pytest.warns(ConvergenceWarning, match="No convergence after 1 iterations.*max_iter"):

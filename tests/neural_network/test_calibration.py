@@ -160,6 +160,17 @@ def test_the_prior_of_the_weights_is_one_observation_a_prompt():
         assert objective(ratios + step) > best
 
 
+def test_heavy_battles_decide_the_weights_of_the_predictors():
+    logits, target, _ = _told_apart(400, [0.5, 5.0, 5.0])
+    logits[:, :, 200:] = logits[::-1, :, 200:]  # of the second half the last knows most
+    first, last = (
+        _calibration.fit_weights(logits, target, np.repeat(heavy, 200))
+        for heavy in ([1.0, 0.01], [0.01, 1.0])
+    )
+    assert first[0] > 0.8
+    assert last[2] > 0.8
+
+
 def test_the_scale_of_battles_weights_does_not_move_those_of_the_predictors():
     logits, target, _ = _told_apart(30, [1.0, 2.0, 3.0])
     weight = np.linspace(0.1, 1, 30)

@@ -8,6 +8,7 @@ from arena_estimators._encoder import _run
 from arena_estimators._encoder._batches import batches
 from arena_estimators._encoder._load import load_encoder, load_tokenizer
 from arena_estimators._encoder._tokenise import tokenise
+from arena_estimators.neural_network import _device
 from arena_estimators.neural_network._device import (
     lean,
     repeatable,
@@ -191,3 +192,17 @@ def test_a_norm_in_half_precision_keeps_its_settings(given):
         found = norm(hidden)
     assert found.dtype == torch.bfloat16
     torch.testing.assert_close(found.float(), expected, atol=0.01, rtol=0.01)
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_a_gpu_is_repeatable_only_where_asked_and_as_it_was_afterwards(monkeypatch, wanted):
+    monkeypatch.setattr(_device, "_cublas_is_repeatable", lambda device: True)
+
+    def look():
+        fills = torch.utils.deterministic.fill_uninitialized_memory
+        return torch.are_deterministic_algorithms_enabled(), fills
+
+    assert look() == (False, True)
+    with repeatable(torch.device("cuda"), wanted):
+        assert look() == (wanted, not wanted)
+    assert look() == (False, True)

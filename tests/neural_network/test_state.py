@@ -7,6 +7,7 @@ import pickle
 import joblib
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from sklearn.base import clone
 from skorch.callbacks import Callback, LRScheduler
@@ -16,6 +17,7 @@ from transformers.pytorch_utils import Conv1D
 
 from arena_estimators.exceptions import ArenaError
 from arena_estimators.neural_network._module import build_module
+from arena_estimators.neural_network._state import _weights_of
 
 
 @pytest.fixture(scope="module")
@@ -209,3 +211,9 @@ def test_a_full_folder_for_temporary_files_is_named_with_what_to_do(lora, monkey
     monkeypatch.setattr(pathlib.Path, "write_bytes", full)
     with pytest.raises(ArenaError, match="is full.*set the environment variable TMPDIR"):
         pickle.loads(pickled)
+
+
+def test_weights_that_are_shared_are_written_once():
+    layer = torch.nn.Linear(2, 3)
+    kept = safetensors.torch.load(_weights_of(torch.nn.Sequential(layer, layer)))
+    assert kept.keys() == {"0.weight", "0.bias"}

@@ -7,9 +7,11 @@ import torch
 from skorch.callbacks import Callback
 
 from arena_estimators import DavidsonClassifier
+from arena_estimators.feature_extraction._pair_style import BLOCKS
+from arena_estimators.neural_network import _style
 from arena_estimators.neural_network._calibration import log_loss_of, probabilities
 from arena_estimators.neural_network._data import PairData
-from arena_estimators.neural_network._heads import StyleHeads
+from arena_estimators.neural_network._heads import PairLoss, StyleHeads
 from arena_estimators.neural_network._style import StyleInputs, learn_style
 
 SETTINGS = {
@@ -20,6 +22,12 @@ SETTINGS = {
     "label_smoothing": 0.0,
     "max_grad_norm": 1.0,
 }
+
+
+def test_all_that_is_known_of_style_is_read(learnable):
+    style = StyleInputs()
+    style.fit_transform(learnable[0])
+    assert set(style.features_.blocks_) == set(BLOCKS)
 
 
 def test_style_is_cut_at_two_and_a_half(learnable):
@@ -146,6 +154,45 @@ def test_weights_count_and_their_scale_does_not():
     np.testing.assert_allclose(_learn(data)[1], weighted, rtol=1e-4)
     data.weight = np.ones(200)
     assert (weighted[:, 0] > _learn(data)[1][:, 0]).mean() > 0.9
+
+
+def test_steps_are_told_the_labels_and_weights_of_their_battles(monkeypatch):
+    told, data, forward = [], _longer_wins(40), PairLoss.forward
+    data.weight = np.arange(1.0, 41)
+    monkeypatch.setattr(
+        PairLoss, "forward", lambda *given: told.append(given[2]) or forward(*given)
+    )
+    _learn(data, label_smoothing=0.3)
+    assert [truth["total"] for truth in told] == [16, 16, 8] * 3
+    weight = torch.cat([truth["weight"] for truth in told]).numpy()
+    epochs = np.rint(weight * data.weight.mean() - 1).astype(int).reshape(3, 40)
+    assert all(sorted(epoch) == list(range(40)) != epoch.tolist() for epoch in epochs)
+    assert len(np.unique(epochs, axis=0)) == 3
+    target = torch.cat([truth["target"] for truth in told])
+    np.testing.assert_allclose(target, 0.7 * data.target[epochs.ravel()] + 0.1, rtol=1e-6)
+
+
+def test_gradients_do_not_add_up_over_steps(monkeypatch):
+    norms, clip = [], _style.clip_grad_norm_
+    monkeypatch.setattr(_style, "clip_grad_norm_", lambda *told: norms.append(clip(*told).item()))
+    _learn(_longer_wins(400), head_learning_rate=0.0, max_grad_norm=1e9)
+    assert np.mean(norms[-9:]) < 2 * np.mean(norms[:9])
+
+
+def test_style_drops_out_while_it_learns_and_no_more():
+    heads, seen = StyleHeads(3, 3, 3), []
+    heads.tie[0].register_forward_hook(lambda part, *_: seen.append(part.training))
+    learn_style(heads, _longer_wins(40), SimpleNamespace(**SETTINGS))
+    assert seen == [True] * 9
+    assert not heads.train().prefer.training
+
+
+def test_what_style_says_by_itself_is_what_its_heads_say():
+    data, heads = _longer_wins(40), StyleHeads(3, 3, 3)
+    learn_style(heads, data, SimpleNamespace(**SETTINGS | {"head_learning_rate": 0.1}))
+    with torch.no_grad():
+        expected = heads(torch.from_numpy(data.odd), torch.from_numpy(data.even)).numpy()
+    np.testing.assert_array_equal(_style.style_logits(heads, data), expected[None])
 
 
 @pytest.mark.parametrize(("n_battles", "n_steps"), [(1, 3), (33, 9), (5600, 1050), (7001, 1002)])

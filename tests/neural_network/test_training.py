@@ -293,7 +293,7 @@ def test_smoothed_labels_are_no_reason_to_warn(small, learnable):
     same = (np.arange(len(X)) % 5 > 0) | (y == "tie")
     X = X.assign(response_b=X["response_b"].mask(same, X["response_a"]))
     settings = {"validation_fraction": 0.0, "n_epochs": 6, "label_smoothing": 0.3}
-    model = small(**settings).fit(X, np.where(same, "tie", y))
+    model = small(**settings, style_features=False).fit(X, np.where(same, "tie", y))
     prior = _calibration.prior_loss(*[np.eye(3)[np.where(same, 2, 0)], np.ones(len(X))] * 2)
     assert model.loss_curve_[-5:].mean() > prior
 
@@ -355,6 +355,54 @@ def test_a_fit_is_better_than_the_shares_if_one_half_says_so(small, learnable, m
     monkeypatch.setattr(_training._calibration, "prior_loss", Mock(side_effect=[0.9, 1.0]))
     with pytest.warns(ArenaWarning, match="training log loss 1.0000, against 0.9000"):
         fit(X, y)
+
+
+def test_more_than_a_thousandth_above_the_shares_in_training_is_reason_to_warn(
+    small, learnable, monkeypatch
+):
+    late, shares = [(1.0, 0, slice(0, 1))], _training._calibration
+    monkeypatch.setattr(_training, "_late_losses", Mock(return_value=late))
+    fit = small(style_features=False, validation_fraction=0.0, n_epochs=1).fit
+    monkeypatch.setattr(shares, "prior_loss", Mock(return_value=0.9995))
+    fit(*learnable)  # a warning would be an error here
+    monkeypatch.setattr(shares, "prior_loss", Mock(return_value=0.9985))
+    with pytest.warns(ArenaWarning, match="training log loss 1.0000"):
+        fit(*learnable)
+
+
+def test_the_held_out_loss_that_is_told_is_that_of_the_predictions(small, learnable, monkeypatch):
+    X, y = learnable
+    split = Mock(wraps=_training.split_by_prompt)
+    monkeypatch.setattr(_training, "split_by_prompt", split)
+    monkeypatch.setattr(_training._calibration, "prior_loss", Mock(return_value=0.1))
+    with pytest.warns(ArenaWarning, match="held-out log loss") as warned:
+        model = small(validation_fraction=0.5, temperature=3.0, n_epochs=1).fit(X, y)
+    _, held_out = split(*split.call_args.args)
+    expected = log_loss(y[held_out], model.predict_proba(X.iloc[held_out]))
+    assert f"log loss {expected:.4f}, against 0.1000" in str(warned[0].message)
+
+
+def test_the_shares_a_fit_begins_at_are_those_of_the_weights(small, learnable, monkeypatch):
+    X, y = learnable
+    begin, weight = Mock(), np.linspace(1, 2, len(y))
+    monkeypatch.setattr(_training, "begin_at_shares", begin)
+    settings = {"validation_fraction": 0.0, "n_epochs": 1, "style_features": False}
+    small(**settings).fit(X, y, sample_weight=weight)
+    np.testing.assert_allclose(begin.call_args.args[2], weight / 2)
+
+
+class Graphs(Callback):
+    def on_train_begin(self, net, **kwargs):
+        self.seen = []
+
+    def on_batch_end(self, net, loss=None, **kwargs):
+        self.seen.append(loss.grad_fn)
+
+
+def test_the_loss_that_callbacks_are_told_holds_no_graph(small, learnable):
+    graphs = Graphs()
+    small(n_epochs=1, callbacks=[graphs]).fit(*learnable)
+    assert set(graphs.seen) == {None}
 
 
 def test_a_fit_is_better_than_the_shares_if_style_alone_is(small, learnable, monkeypatch):
