@@ -6,8 +6,8 @@
 reads `index.*` (the lemmas of each part of speech) and `*.exc` (the irregular forms), which is all
 that `morphy` needs, and writes `english.json.gz` beside WordNet's licence. The stop words are
 NLTK's English list (package "stopwords" of nltk_data: the Snowball project's list, extended by
-NLTK). `--stop-words FILE` reads that list anew, one word a line; without it the words of the
-present file are kept. The same input gives the same bytes.
+NLTK; its licence is `LICENSE.snowball`). `--stop-words FILE` reads that list anew, one word a line;
+without it the words of the present file are kept. The same input gives the same bytes.
 """
 
 import argparse
