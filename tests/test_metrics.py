@@ -169,3 +169,10 @@ def test_probabilities_may_be_kept_as_objects():
 def test_the_first_of_several_missing_labels_is_named():
     with pytest.raises(LabelsError, match="y_true, row 1, is missing"):
         expected_calibration_error(["a", None, "b", None], np.full((4, 2), 0.5))
+
+
+def test_bins_of_equal_size_follow_the_confidences():
+    confidence = np.array([0.6, 0.65, 0.7, 0.95])  # right by 0.4, 0.35, -0.7 and 0.05
+    P = np.stack([confidence, 1 - confidence], axis=1)
+    error = expected_calibration_error(list("aaba"), P, n_bins=2, strategy="quantile")
+    assert error == pytest.approx((0.75 + 0.65) / 4)

@@ -3,6 +3,7 @@ import pytest
 import torch
 from tiny_encoders import FAMILIES, POOLINGS
 from torch._dynamo.testing import CompileCounter
+from transformers import AutoConfig, AutoModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from arena_estimators._encoder import _attention
@@ -102,7 +103,7 @@ def test_no_attention_dropout_on_either_path(tiny, sequences):
     """The packed kernel cannot drop attention weights, so the padded path does not either."""
     model = load_encoder(tiny("bert")).train()
     for module in model.modules():
-        if isinstance(module, torch.nn.Dropout) and module is not None:
+        if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
     for layer in model.encoder.layer:
         layer.attention.self.dropout.p = 0.5
@@ -249,3 +250,16 @@ def test_gradients_in_half_precision_on_a_cpu(tiny, sequences, family, monkeypat
     ran.clear()
     encode(load_encoder(tiny(family)), sequences, precision="bf16")
     assert {in_half for _, in_half in ran} == {True}  # torch's forward pass is fast
+
+
+@pytest.mark.parametrize("kind", sorted(_attention._PACKING))
+def test_every_family_that_may_pack_gives_what_it_gives_padded(sequences, kind):
+    """Also those without a tiny encoder, whose positions may begin elsewhere."""
+    sizes = {"hidden_size": 32, "num_attention_heads": 2, "num_hidden_layers": 1}
+    sizes |= {"vocab_size": 99, "intermediate_size": 64, "num_key_value_heads": 2, "head_dim": 16}
+    config = AutoConfig.for_model(kind, **sizes)
+    config.pad_token_id = 1 if config.pad_token_id is None else min(config.pad_token_id, 4)
+    model = AutoModel.from_config(config).eval()
+    _attention.enable(model, required=True)
+    packed, padded = (encode(model, sequences, packed=way) for way in (True, False))
+    np.testing.assert_allclose(packed, padded, atol=1e-5)

@@ -393,3 +393,25 @@ def test_a_key_takes_no_copies_of_all_the_text(tmp_path):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < sum(map(sys.getsizeof, texts)) / 2
+
+
+@pytest.mark.parametrize(("n_battles", "row"), [(1, 0), (101, 1), (101, 99), (101, 100)])
+def test_a_change_in_any_text_is_another_matrix(tmp_path, n_battles, row):
+    """Texts are hashed a hundred at a time."""
+    X = pd.DataFrame(dict.fromkeys(COLUMNS, ["a"] * n_battles), dtype=object)
+    cached = CachedTransformer(Counter(os.devnull), memory=str(tmp_path)).fit(X)
+    cached.transform(X)
+    X.loc[row, "response_b"] = "aa"
+    assert cached.transform(X)[row] == -1
+
+
+class BareShare(BaseEstimator):
+    """Learns from the labels and has no fit_transform."""
+
+    fit, transform = Share.fit, Share.transform
+
+
+def test_labels_reach_a_transformer_that_has_no_more_than_fit_and_transform(data, tmp_path):
+    for memory in (None, str(tmp_path)):
+        cached = CachedTransformer(BareShare(), memory=memory)
+        assert (cached.fit_transform(data.X, data.y) == np.mean(data.y == "model_a")).all()

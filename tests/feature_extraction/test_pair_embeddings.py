@@ -439,3 +439,11 @@ def test_the_same_texts_are_computed_together_whatever_the_order(folder, battles
         model.transform(X)
     first, second = asked
     assert first == second
+
+
+def test_files_may_change_once_they_are_read(folder, battles, tmp_path):
+    copied = shutil.copytree(folder, tmp_path / "encoder")
+    model = PairEmbeddings(str(copied)).fit(battles)
+    expected = model.transform(battles)
+    (copied / "model.safetensors").write_bytes(b"others")
+    np.testing.assert_array_equal(model.transform(battles), expected)

@@ -194,10 +194,19 @@ def test_a_damaged_vector_is_not_joined_over_a_sound_one(cache, monkeypatch):
     (path,) = files(cache)
     content = bytearray(path.read_bytes())
     content[-3] ^= 255  # in the last vector
-    cache.store(KEYS[9:20], VECTORS[9:20])
+    cache.store(KEYS[10:20], VECTORS[10:20])
     monkeypatch.setattr(_vector_cache, "FEWEST_JOINED", 1)
     for name in ("0.npy", "z.npy"):  # one that is met before the sound one, one after
         (cache.folder / name).write_bytes(content)
     cache.store(KEYS[20:], VECTORS[20:])
     assert len(files(cache)) == 1
-    assert set(cache.load(KEYS)) == set(KEYS)
+    found = cache.load(KEYS)
+    np.testing.assert_array_equal([found[key] for key in KEYS], VECTORS)
+
+
+def test_vectors_of_another_width_are_not_joined(cache, monkeypatch):
+    monkeypatch.setattr(_vector_cache, "FEWEST_JOINED", 1)
+    cache.store(KEYS[:10], VECTORS[:10])
+    cache.store(KEYS[10:], VECTORS[10:, :1])
+    found = cache.load(KEYS)
+    assert [found[key].size for key in KEYS] == [5] * 10 + [1] * 20

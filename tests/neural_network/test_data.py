@@ -42,7 +42,7 @@ def test_every_battle_comes_once_an_epoch_within_the_budget(data, packed):
         assert all(len(parts) <= 2 for parts in dealt)
     for step in steps:
         for part in step.parts:
-            assert sum(inputs["input_ids"].numel() for inputs in part["inputs"]) <= 120
+            assert sum(inputs["input_ids"].numel() for inputs in part["inputs"]) <= 100
     assert steps.n_steps == sum(map(len, steps.plans))
 
 
