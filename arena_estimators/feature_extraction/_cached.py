@@ -40,9 +40,9 @@ class CachedTransformer(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap
         A transformer of battles, such as all steps of a pipeline but the last.
     memory : str, path-like or :class:`joblib.Memory`, optional
         The folder to keep the matrices in; `~` is the home folder. It may be shared by processes,
-        but only by people who trust each other: it holds pickles, which run code when read (the
-        folders of :class:`PairEmbeddings` and :class:`BertPairClassifier` hold none). None keeps
-        nothing.
+        but only by people who trust each other: it holds pickles, which run code when read (what
+        :class:`PairEmbeddings` and :class:`BertPairClassifier` keep in folders runs none). None
+        keeps nothing.
         `joblib.Memory(folder, verbose=0).clear()` empties it.
     bytes_limit : int or str, optional
         The most the folder may hold, in bytes or as `"500K"`, `"20M"` or `"2G"`; the matrices

@@ -47,7 +47,8 @@ class NLTKCleaner(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap_outpu
     tokenizer : {"treebank", "punkt", "tweet"}, default="treebank"
         `"treebank"` is `NLTKWordTokenizer` on the whole text and needs no data. `"punkt"` is
         `word_tokenize`: English sentences first, for which NLTK's data must hold `punkt_tab`.
-        `"tweet"` is `TweetTokenizer`; it needs no data and is not accelerated.
+        `"tweet"` is `TweetTokenizer`; it needs no data, is not accelerated, and takes quadratic
+        time on long runs of digits.
     stop_words : str, list of str or None, default="english"
         Tokens to drop. English comes with the package, any other language of NLTK's stop words
         from the user's NLTK data. Words are compared with tokens, which are lower-case if
