@@ -5,6 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ import torch
 from tiny_encoders import make_tiny_encoder
 
 from arena_estimators import BertPairClassifier
+from arena_estimators.neural_network import _training
 from arena_estimators.neural_network._module import build_module
 
 GOOD = "clear helpful correct detailed kind".split()
@@ -88,6 +90,14 @@ def fitted(small, learnable):
         return pickle.dumps(small(**parameters).fit(*learnable))
 
     return lambda **parameters: pickle.loads(fit(**parameters))
+
+
+@pytest.fixture
+def parted(monkeypatch):
+    """Give a function that tells the positions that the last fit trained on and held out."""
+    split = Mock(wraps=_training.split_by_prompt)
+    monkeypatch.setattr(_training, "split_by_prompt", split)
+    return lambda: split(*split.call_args.args)
 
 
 @pytest.fixture

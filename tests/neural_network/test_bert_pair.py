@@ -173,12 +173,10 @@ def test_soft_labels_are_not_rounded(small, learnable):
     assert proba[y == "model_a", 0].mean() > proba[y == "model_b", 0].mean()
 
 
-def test_the_temperature_is_that_of_the_held_out_battles(small, learnable, monkeypatch):
+def test_the_temperature_is_that_of_the_held_out_battles(small, learnable, parted):
     X, y = learnable
-    split = Mock(wraps=_training.split_by_prompt)
-    monkeypatch.setattr(_training, "split_by_prompt", split)
     model = small(validation_fraction=0.5, learning_rate=3e-3, n_epochs=12).fit(X, y)
-    _, held_out = split(*split.call_args.args)
+    _, held_out = parted()
     n_prompts = X["prompt"].iloc[held_out].nunique()
 
     def loss(temperature):
@@ -639,14 +637,12 @@ def test_ctrl_c_brings_the_best_weights_back(small, learnable):
         assert torch.equal(value, first[name])
 
 
-def test_a_third_of_the_held_out_battles_is_unsure(small, learnable, monkeypatch):
+def test_a_third_of_the_held_out_battles_is_unsure(small, learnable, parted):
     X, y = learnable
-    split = Mock(wraps=_training.split_by_prompt)
-    monkeypatch.setattr(_training, "split_by_prompt", split)
     settings = {"architecture": "cross", "max_length": 96, "predict_order": "given"}
     settings |= {"style_features": False, "n_epochs": 6, "learning_rate": 3e-3, "temperature": 2.0}
     model = small(validation_fraction=0.5, **settings).fit(X, y)
-    _, held_out = split(*split.call_args.args)
+    _, held_out = parted()
     surest = model.predict_proba(X.iloc[held_out]).max(1)
     assert model.sure_from_ == pytest.approx(np.quantile(surest, 1 / 3), abs=1e-5)
 

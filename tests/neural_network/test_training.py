@@ -360,24 +360,24 @@ def test_a_fit_is_better_than_the_shares_if_one_half_says_so(small, learnable, m
 def test_more_than_a_thousandth_above_the_shares_in_training_is_reason_to_warn(
     small, learnable, monkeypatch
 ):
-    late, shares = [(1.0, 0, slice(0, 1))], _training._calibration
+    late = [(1.0, 0, slice(0, 1))]
     monkeypatch.setattr(_training, "_late_losses", Mock(return_value=late))
     fit = small(style_features=False, validation_fraction=0.0, n_epochs=1).fit
-    monkeypatch.setattr(shares, "prior_loss", Mock(return_value=0.9995))
+    monkeypatch.setattr(_calibration, "prior_loss", Mock(return_value=0.9995))
     fit(*learnable)  # a warning would be an error here
-    monkeypatch.setattr(shares, "prior_loss", Mock(return_value=0.9985))
+    monkeypatch.setattr(_calibration, "prior_loss", Mock(return_value=0.9985))
     with pytest.warns(ArenaWarning, match="training log loss 1.0000"):
         fit(*learnable)
 
 
-def test_the_held_out_loss_that_is_told_is_that_of_the_predictions(small, learnable, monkeypatch):
+def test_the_held_out_loss_that_is_told_is_that_of_the_predictions(
+    small, learnable, parted, monkeypatch
+):
     X, y = learnable
-    split = Mock(wraps=_training.split_by_prompt)
-    monkeypatch.setattr(_training, "split_by_prompt", split)
     monkeypatch.setattr(_training._calibration, "prior_loss", Mock(return_value=0.1))
     with pytest.warns(ArenaWarning, match="held-out log loss") as warned:
         model = small(validation_fraction=0.5, temperature=3.0, n_epochs=1).fit(X, y)
-    _, held_out = split(*split.call_args.args)
+    _, held_out = parted()
     expected = log_loss(y[held_out], model.predict_proba(X.iloc[held_out]))
     assert f"log loss {expected:.4f}, against 0.1000" in str(warned[0].message)
 
@@ -494,40 +494,38 @@ def test_long_trainings_are_worth_compiling(monkeypatch):
     assert not _training._worth_compiling("auto", module, data, n_epochs=2)
 
 
-def test_the_validation_counts_battles_by_their_weight(small, learnable, monkeypatch):
+def test_the_validation_counts_battles_by_their_weight(small, learnable, parted):
     X, y = learnable
     weight = np.where(y == "tie", 5.0, 1.0)
-    split = Mock(wraps=_training.split_by_prompt)
-    monkeypatch.setattr(_training, "split_by_prompt", split)
     model = small(validation_fraction=0.3, n_epochs=4, temperature=1.0)
     model.fit(X, y, sample_weight=weight)
-    _, held_out = split(*split.call_args.args)
+    _, held_out = parted()
     proba = model.predict_proba(X.iloc[held_out])
     expected = log_loss(y[held_out], proba, sample_weight=weight[held_out])
     assert model.history_.valid_loss.min() == pytest.approx(expected, abs=1e-5)
 
 
-def test_the_temperature_is_told_the_prompts_of_what_was_held_out(small, learnable, monkeypatch):
+def test_the_temperature_is_told_the_prompts_of_what_was_held_out(
+    small, learnable, parted, monkeypatch
+):
     X, y = learnable
-    split, temperature = Mock(wraps=_training.split_by_prompt), Mock(return_value=1.5)
-    monkeypatch.setattr(_training, "split_by_prompt", split)
+    temperature = Mock(return_value=1.5)
     monkeypatch.setattr(_training._calibration, "fit_temperature", temperature)
     assert small(validation_fraction=0.3).fit(X, y).temperature_ == 1.5
-    _, held_out = split(*split.call_args.args)
+    _, held_out = parted()
     told = temperature.call_args.args[3]
     np.testing.assert_array_equal(told, prompt_groups(X)[held_out])
 
 
 def test_the_predictors_are_weighed_on_the_prompts_that_were_held_out(
-    small, learnable, monkeypatch
+    small, learnable, parted, monkeypatch
 ):
     X, y = learnable
     found = np.array([0.1, 0.7, 0.2])
-    split, weigh = Mock(wraps=_training.split_by_prompt), Mock(return_value=found)
-    monkeypatch.setattr(_training, "split_by_prompt", split)
+    weigh = Mock(return_value=found)
     monkeypatch.setattr(_training._calibration, "fit_weights", weigh)
     assert small(validation_fraction=0.3).fit(X, y).weights_ is found
-    _, held_out = split(*split.call_args.args)
+    _, held_out = parted()
     np.testing.assert_array_equal(weigh.call_args.args[3], prompt_groups(X)[held_out])
 
 
@@ -553,16 +551,14 @@ def test_the_seed_draws_the_prompts_that_are_held_out():
 
 
 def test_the_shares_that_a_fit_begins_with_and_must_beat_are_those_of_training(
-    small, learnable, monkeypatch
+    small, learnable, parted, monkeypatch
 ):
     X, y = learnable
     prior, begin = Mock(return_value=9.0), Mock()
     monkeypatch.setattr(_training._calibration, "prior_loss", prior)
     monkeypatch.setattr(_training, "begin_at_shares", begin)
-    split = Mock(wraps=_training.split_by_prompt)
-    monkeypatch.setattr(_training, "split_by_prompt", split)
     small(validation_fraction=0.5, n_epochs=1, style_features=False).fit(X, y)
-    train, held_out = split(*split.call_args.args)
+    train, held_out = parted()
     hot = (y[:, None] == ["model_a", "model_b", "tie"]).astype(float)
     np.testing.assert_array_equal(begin.call_args.args[1], hot[train])
     np.testing.assert_array_equal(prior.call_args.args[0], hot[train])
