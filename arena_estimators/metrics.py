@@ -105,7 +105,10 @@ def expected_calibration_error(y_true, y_proba, *, n_bins=15, strategy="uniform"
     y_true = column_or_1d(y_true)
     if not len(y_true):
         raise LabelsError("y_true is empty; there is nothing to measure.")
-    classes = np.unique(y_true if labels is None else labels)
+    try:
+        classes = np.unique(y_true if labels is None else labels)
+    except TypeError as error:
+        raise LabelsError(f"The labels mix kinds of values: {error}.") from None
     if labels is not None and list(labels) != classes.tolist():
         raise LabelsError(
             f"labels must be sorted, as the columns of y_proba are: {classes.tolist()}, got "

@@ -107,9 +107,10 @@ class _PromptSplitter(BaseCrossValidator):
         try:
             splits = list(self._splitter().split(X, None, groups))
         except (TypeError, ValueError) as error:
+            n_prompts = len(set(map(repr, groups)))  # groups may not be hashable
             raise BattlesError(
-                f"{type(self).__name__} cannot split {len(groups)} battles of {len(set(groups))} "
-                f"prompts: {error}"
+                f"{type(self).__name__} cannot split {len(groups)} battles of {n_prompts} prompts: "
+                f"{error}"
             ) from None
         yield from splits
 

@@ -53,6 +53,10 @@ def test_calibration_error_refuses_what_does_not_fit():
         expected_calibration_error(["c", "a"], [[0.5, 0.5], [0.5, 0.5]], labels=["a", "b"])
     with pytest.raises(LabelsError, match="y_true is empty"):
         expected_calibration_error([], np.zeros((0, 2)), labels=["a", "b"])
+    with pytest.raises(LabelsError, match="mix kinds of values"):
+        expected_calibration_error(["a", "b"], [[0.5, 0.5], [0.5, 0.5]], labels=["a", None])
+    with pytest.raises(LabelsError, match="mix kinds of values"):
+        expected_calibration_error(np.array(["a", 1], dtype=object), [[0.5, 0.5], [0.5, 0.5]])
     with pytest.raises(ValueError, match="1d array"):
         expected_calibration_error([[1, 0], [0, 1]], [[0.5, 0.5], [0.5, 0.5]])
 

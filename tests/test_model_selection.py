@@ -167,10 +167,19 @@ def test_groups_that_cannot_be_sorted_are_refused():
     X = make_battles(60, random_state=0).X
     with pytest.raises(BattlesError, match="cannot split"):
         next(PromptGroupKFold(2).split(X, groups=[None] * 60))
+    with pytest.raises(BattlesError, match="cannot split"):
+        next(PromptGroupKFold(2).split(X, groups=np.array([{"a": 1}] * 60, dtype=object)))
 
 
 def test_case_is_that_of_any_script():
     assert prompt_groups(pd.DataFrame({"prompt": ["Straße", "STRASSE", "x"]})).tolist() == [0, 0, 1]
+    # An iota below, before the accent and in one character with the vowel.
+    composed = pd.DataFrame({"prompt": ["\u03b1\u0345\u0301", "\u1fb4"]})
+    assert prompt_groups(composed).tolist() == [0, 0]
+
+
+def test_numbers_of_groups_follow_the_sorted_prompts():
+    assert prompt_groups(pd.DataFrame({"prompt": list("edcba")})).tolist() == [4, 3, 2, 1, 0]
 
 
 @pytest.mark.parametrize("text", ["Café", "가나다", "が", "Việt", "कि़", "İ", "ᾴ"])

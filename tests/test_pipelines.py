@@ -13,7 +13,7 @@ import pytest
 from sklearn import config_context
 from sklearn.base import BaseEstimator, clone
 from sklearn.dummy import DummyClassifier
-from sklearn.ensemble import VotingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.utils import estimator_html_repr
@@ -21,6 +21,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 
 from arena_estimators import (
     BertPairClassifier,
+    EarlyStoppingClassifier,
     PairEmbeddings,
     PromptGroupKFold,
     PromptGroupShuffleSplit,
@@ -186,7 +187,10 @@ def test_boosting_needs_no_lightgbm(monkeypatch, data, parts):
     monkeypatch.setattr(importlib.util, "find_spec", lambda n: None if n == "lightgbm" else find(n))
     model = make_arena_pipeline("boosting", random_state=0)
     check_kind(model.fit(data.X.iloc[parts[0]], data.y[parts[0]]), data, parts)
-    assert "HistGradientBoostingClassifier" in str(model.get_params())
+    (booster,) = parts_of(model, HistGradientBoostingClassifier)
+    assert booster.random_state == 0
+    assert booster.max_iter == 1000
+    assert booster.l2_regularization == 10
 
 
 @pytest.mark.slow
@@ -239,6 +243,15 @@ def described(model):
 def test_an_unknown_kind_is_refused_by_name():
     with pytest.raises(InvalidParameterError, match="'kind'.*Got 'lineal' instead"):
         make_arena_pipeline("lineal")
+
+
+def test_linear_is_the_default_and_any_random_state_is_taken():
+    assert str(make_arena_pipeline()) == str(make_arena_pipeline("linear"))
+    drawn = np.random.RandomState(0)
+    (early,) = parts_of(
+        make_arena_pipeline("boosting", random_state=drawn), EarlyStoppingClassifier
+    )
+    assert early.random_state is drawn
 
 
 @pytest.mark.parametrize("kind", [*WITHOUT_ENCODER, "embedding", "bert"])

@@ -839,6 +839,14 @@ def test_all_weight_may_go_to_one_member_at_a_low_temperature():
     np.testing.assert_allclose(weights, [1, 0], atol=0.05)
 
 
+@pytest.mark.parametrize("space", ["log", "probability"])
+@pytest.mark.parametrize(("scale", "temperature"), [(0.005, 0.01), (-5, 100)])
+def test_temperatures_end_where_they_are_said_to(space, scale, temperature):
+    Y, weight = np.eye(3)[np.arange(30) % 3], np.full(30, 1 / 30)
+    _, found = fit_pool(softmax(scale * Y, axis=1)[None], Y, weight, space)
+    assert found == pytest.approx(temperature)
+
+
 def test_what_all_members_hold_to_be_impossible_has_a_finite_loss():
     members, Y = np.array([[[1.0, 0.0, 0.0]], [[0.5, 0.5, 0.0]]]), np.eye(3)[[2]]
     loss = _pooling._MixtureLoss(members, Y, np.ones(1), 1.0)

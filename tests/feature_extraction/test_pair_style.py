@@ -153,6 +153,12 @@ def test_survives_pickle_and_zero_rows(battles):
     assert style.transform(battles[:0]).shape == (0, len(style.get_feature_names_out()))
 
 
+def test_texts_in_another_order_are_refused_beside_other_columns(battles):
+    features = PairStyleFeatures().fit(battles)
+    with pytest.raises(ValueError, match="same order"):
+        features.transform(battles[battles.columns[::-1]].assign(id=1))
+
+
 @pytest.mark.parametrize("blocks", [[], ["difference", "difference"], ("odd",), [1]])
 def test_wrong_blocks_are_refused(battles, blocks):
     with pytest.raises(ArenaError, match="must hold one or more of 'difference'"):

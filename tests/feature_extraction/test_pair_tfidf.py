@@ -218,8 +218,18 @@ def test_equals_composition_on_any_text(cells, unseen, analyzer, first, more, pa
         ("हिन्दी में।", "हिन्दी में"),
         ("مُحَمَّد café", "مُحَمَّد café"),
         ("Почему я?", "почему"),
+        ("〆切", "〆 切"),
+        ("㐀㐁", "㐀 㐁"),
+        ("\uf900\uf901", "\uf900 \uf901"),
+        ("\U00020000\U00020001", "\U00020000 \U00020001"),
+        ("ｱｲｳ", "ｱ ｲ ｳ"),
+        ("ສະ", "ສ ະ"),
+        ("မြ", "မ ြ"),
+        ("ខ្ម", "ខ ្ ម"),
+        ("தமிழ்", "தமிழ்"),
+        ("বাংলা", "বাংলা"),
     ],
-    ids=["English", "Chinese", "Japanese", "Korean", "Thai", "Hindi", "marks", "Russian"],
+    ids=lambda text: text.encode("unicode_escape").decode()[:12],
 )
 def test_multilingual_words(text, words):
     X = pd.DataFrame({"prompt": [""], "response_a": [text], "response_b": ["..."]})
@@ -236,6 +246,10 @@ def test_who_reads_characters_is_not_told_to(nasty, analyzer):
     with pytest.raises(ArenaError, match="no terms remain") as error:
         PairTfidfVectorizer(analyzer=analyzer, min_df=29).fit(nasty)
     assert not hasattr(error.value, "__notes__")
+
+
+def test_words_that_no_pair_holds_are_no_terms_of_any_share(nasty):
+    assert_equal(nasty, ngram_range=(2, 2), min_df=0.0)
 
 
 def test_given_vocabulary(nasty):

@@ -19,7 +19,7 @@ from cleaning_reference import EXPECTED, TEXTS, need, need_all, reference, word_
 from hypothesis import given, settings
 from joblib.externals.loky import get_reusable_executor
 from nasty_text import lines, nasty
-from nltk.tokenize import word_tokenize
+from nltk.tokenize import NLTKWordTokenizer, word_tokenize
 from pandas.testing import assert_frame_equal
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
@@ -161,6 +161,18 @@ def test_parameters_change_the_result():
     assert cleaned(text, lemmatize=None, keep_punctuation=True) == ["dogs running , n't ?"]
 
 
+@pytest.mark.parametrize("kind", [list, tuple, set, frozenset])
+def test_stop_words_may_be_in_any_collection(kind):
+    assert cleaned(["a cat"], stop_words=kind(["a"])) == ["cat"]
+
+
+def test_characters_that_pieces_are_joined_by_may_be_in_a_text():
+    text = ["don't\x1e", "a.\x1e", "\x1c(a)\x1d'b'\x1f"]
+    tokenize = NLTKWordTokenizer().tokenize
+    settings = {"stop_words": None, "lemmatize": None, "keep_punctuation": True}
+    assert cleaned(text, **settings) == [" ".join(tokenize(cell)) for cell in text]
+
+
 def test_only_named_columns_are_cleaned(battles):
     result = NLTKCleaner(columns=["response_b", "response_b"]).fit_transform(battles)
     assert_frame_equal(result.drop(columns="response_b"), battles.drop(columns="response_b"))
@@ -195,8 +207,12 @@ def test_bad_battles(battles):
         cleaner.transform(battles.drop(columns="response_a"))
     with pytest.raises(BattlesError, match="must be a pandas DataFrame"):
         cleaner.fit(battles.to_numpy())
+    with pytest.raises(ValueError, match="same order"):
+        cleaner.transform(battles[battles.columns[::-1]])
     with pytest.raises(NotFittedError):
         NLTKCleaner().transform(battles)
+    with pytest.raises(NotFittedError):
+        NLTKCleaner().get_feature_names_out()
 
 
 def test_what_is_refused_leaves_everything_as_it_was(battles):
@@ -245,6 +261,7 @@ def test_set_output_in_a_pipeline(battles):
     assert cleaner.get_feature_names_out().tolist() == battles.columns.tolist()
     with pytest.raises(ArenaError, match="not 'polars'"):
         NLTKCleaner().set_output(transform="polars")
+    assert cleaner.set_output(transform=None) is cleaner
 
 
 def sample(n, seed=0):
@@ -319,12 +336,14 @@ def test_a_text_larger_than_a_share_is_cleaned_once(monkeypatch):
 
 def test_few_characters_start_no_process(monkeypatch):
     monkeypatch.setattr(_columns, "Parallel", lambda **_: pytest.fail("a process was started"))
-    assert cleaned([*sample(7)], n_jobs=2) == cleaned(sample(7))
+    assert cleaned([*sample(7)], n_jobs=2) == cleaned(sample(7), n_jobs=-1) == cleaned(sample(7))
     monkeypatch.setattr(_columns, "_WORTH_A_PROCESS", 100)
     with joblib.parallel_config(n_jobs=1):
         assert cleaned(sample(7)) == cleaned(sample(7), n_jobs=1)
     with pytest.raises(pytest.fail.Exception, match="process was started"):
         cleaned(sample(7), n_jobs=2)
+    with joblib.parallel_config(n_jobs=2), pytest.raises(pytest.fail.Exception):
+        cleaned(sample(7))
 
 
 @pytest.fixture

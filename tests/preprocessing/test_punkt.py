@@ -95,6 +95,8 @@ def test_memory_is_bounded(sentences, monkeypatch):
     sentences.spans(" ".join(f"Word{number}e. J. Smith{number} etc." for number in range(50)))
     assert len(sentences._words) <= 10
     assert len(sentences._contexts) <= 10
+    sentences.spans("x" * 100_000 + "'. b")
+    assert max(map(len, sentences._words)) < 100
 
 
 def test_missing_punkt_says_how_to_get_it(monkeypatch):

@@ -87,7 +87,7 @@ STEMS = [
     "x:y",
     "",
 ]
-SUFFIXES = "s S m d t T ll LL Ll re ve n't N'T N't 's't 'n ye tis was x r é l".split()
+SUFFIXES = "s S m M d D t T ll LL Ll re ve n't N'T N't 's't 'n ye tis was x r é l".split()
 
 
 @pytest.mark.parametrize("suffix", [f"'{end}" if "'" not in end else end for end in SUFFIXES])
@@ -116,6 +116,11 @@ def test_short_chunks_with_single_quotes_are_nltks(first, after):
         if "'" in chunk:
             for text in (f"x {chunk} y", f"x\n{chunk}\ty"):
                 check(text)
+
+
+@pytest.mark.parametrize("text", ["555\u20121234", "a:\U0001d7d9 ,\U0001d7d9 x", "‘Go.’", "I'D go"])
+def test_rare_characters_are_nltks(text):
+    check(text)
 
 
 def test_unknown_rules_are_noticed():

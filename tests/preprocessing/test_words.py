@@ -75,6 +75,18 @@ def test_only_known_languages_reach_nltk(name, monkeypatch):
         _words.stop_words(name)
 
 
+NLTK_LANGUAGES = """albanian arabic azerbaijani basque belarusian bengali catalan chinese danish
+dutch english finnish french german greek hebrew hinglish hungarian indonesian italian kazakh nepali
+norwegian portuguese romanian russian slovene spanish swedish tajik tamil turkish"""
+
+
+def test_languages_are_those_of_nltks_corpus(monkeypatch):
+    monkeypatch.setattr(_words, "_nltk_stop_words", lambda name: frozenset([name]))
+    for name in set(NLTK_LANGUAGES.split()) - {"english"}:
+        assert _words.stop_words(name) == {name}
+    assert len(_words.LANGUAGES) == len(NLTK_LANGUAGES.split())
+
+
 WITHOUT_DATA = """
 import nltk, pandas as pd
 from arena_estimators import NLTKCleaner
@@ -133,16 +145,28 @@ def test_a_download_that_broke_off_is_missing(tmp_path):
     assert "python -m nltk.downloader punkt_tab" in said[1]
 
 
-def test_a_language_comes_from_the_users_data(tmp_path):
+@pytest.fixture
+def danish_alone(tmp_path):
+    """Give a folder of NLTK data that has the stop words of one language."""
     (tmp_path / "corpora" / "stopwords").mkdir(parents=True)
     (tmp_path / "corpora" / "stopwords" / "danish").write_text("og\ni\n", encoding="utf-8")
+    return tmp_path
+
+
+def test_a_language_that_the_users_data_lack_is_missing(danish_alone):
+    code = WITHOUT_DATA.replace("path = []", f"path = [{str(danish_alone)!r}]")
+    said = run_with_data(code + "refused(stop_words='tamil')", ".")
+    assert "python -m nltk.downloader stopwords" in said
+
+
+def test_a_language_comes_from_the_users_data(danish_alone):
     code = """
 import pandas as pd
 from arena_estimators import NLTKCleaner
 cleaner = NLTKCleaner(columns=["prompt"], stop_words="danish", lemmatize=None)
 print(cleaner.fit_transform(pd.DataFrame({"prompt": ["Hunde og katte i haven"]})).prompt[0])
 """
-    assert run_with_data(code, tmp_path) == "hunde katte haven"
+    assert run_with_data(code, danish_alone) == "hunde katte haven"
 
 
 def test_threads_load_languages_one_at_a_time(monkeypatch):
