@@ -10,11 +10,12 @@ from skorch.callbacks import Callback
 from arena_estimators import BertPairClassifier
 from arena_estimators._encoder._find import find_encoder
 from arena_estimators._encoder._load import load_encoder, load_tokenizer
-from arena_estimators._encoder._run import encode, forward, pad
+from arena_estimators._encoder._run import encode, forward, pad, resolve_precision
 from arena_estimators._encoder._tokenise import tokenise
 from benchmarks._harness import forget_peak, peak_memory
 
 MAX_LENGTH = 512
+_SHORT = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 GPU = torch.cuda.is_available()
 SIZE = 8192 if GPU else 1024
 WARM_UP = 8 if GPU else 1  # steps that are not timed
@@ -220,7 +221,8 @@ def _example(sequences, row, length):
 def encode_in_given_order(encoder, X, layout, *, rounds, batch_size=32):
     """Encode the sequences of battles by token budget, and padded as they come, alternating.
 
-    A siamese network reads each response with the prompt, a CrossEncoder a battle at once.
+    A siamese network reads each response with the prompt, a CrossEncoder a battle at once. A CPU
+    computes in float32, as it does by itself, and in bfloat16 where it has instructions for it.
     """
     folder = find_encoder(encoder)
     tokenised = tokenise(X, load_tokenizer(folder), layout=layout, max_length=MAX_LENGTH)
@@ -228,51 +230,60 @@ def encode_in_given_order(encoder, X, layout, *, rounds, batch_size=32):
     distinct, given = np.unique(read.ravel(), return_inverse=True)
     sequences = tokenised.sequences.take(distinct)
     model = load_encoder(folder).to(_where())
-    precision, budget = ("bf16", 65536) if GPU else ("fp32", 2048)
+    fastest = resolve_precision("auto", torch.device(_where()), training=True)
+    dtypes = [fastest] if GPU else sorted({torch.float32, fastest}, key=str, reverse=True)
 
-    def ours():
-        options = {"device": _where(), "precision": precision, "batch_tokens": budget}
-        return encode(model, sequences, **options)[given]
+    def by_budget(dtype):
+        options = {"device": _where(), "batch_tokens": 65536 if GPU else 2048}
+        return encode(model, sequences, precision=_SHORT[dtype], **options)[given]
 
-    def padded():
+    def padded(dtype):
         made = []
-        half = torch.autocast(_where(), dtype=torch.bfloat16, enabled=GPU)
+        half = torch.autocast(_where(), dtype=dtype, enabled=dtype != torch.float32)
         with torch.inference_mode(), half:
             for start in range(0, len(given), batch_size):
                 inputs = pad(sequences, given[start : start + batch_size])
                 inputs = {name: value.to(_where()) for name, value in inputs.items()}
-                made.append(forward(model, inputs, pooling="mean").cpu().numpy())
+                made.append(forward(model, inputs, pooling="mean").float().cpu().numpy())
         return np.concatenate(made)
 
-    ways = {"by budget, each text once": ours, f"padded, {batch_size} as they come": padded}
-    encoded = dict(zip(ways, (sequences.lengths, sequences.lengths[given]), strict=True))
-    seconds, peaks, vectors = {name: [] for name in ways}, {}, {}
+    ways = [
+        (name, run, lengths, dtype)
+        for dtype in dtypes
+        for name, run, lengths in (
+            (f"padded, {batch_size} as they come", padded, sequences.lengths[given]),
+            ("by budget, each text once", by_budget, sequences.lengths),
+        )
+    ]
+    seconds, peaks, vectors = [[] for _ in ways], [0] * len(ways), [None] * len(ways)
     if GPU:
-        for way in ways.values():
-            way()  # compiles
+        for _, run, _, dtype in ways:
+            run(dtype)  # compiles
     for _ in range(rounds):
-        for name, way in ways.items():
+        for i, (_, run, _, dtype) in enumerate(ways):
             forget_peak_memory()
             start = time.perf_counter()
-            vectors[name] = way()
-            seconds[name].append(time.perf_counter() - start)
-            peaks[name] = peak_mib()
-    rate = matmul_rate(torch.bfloat16 if GPU else torch.float32)
-    ours_, padded_ = vectors.values()
-    padded_seconds = list(seconds.values())[1]
-    return {
-        name: {
-            "pairs/s": len(X) / float(np.median(values)),
-            "real tokens/s": float(sequences.lengths[given].sum() / np.median(values)),
-            "times padded": float(np.median(np.divide(padded_seconds, values))),
-            "peak MiB": peaks[name],
-            "share of matrix rate": float(
-                operations(encoded[name], model.config, training=False) / np.median(values) / rate
-            ),
-            "largest difference": float(np.abs(ours_ - padded_).max()),
-        }
-        for name, values in seconds.items()
-    }
+            vectors[i] = run(dtype)
+            seconds[i].append(time.perf_counter() - start)
+            peaks[i] = peak_mib()
+    rates = {dtype: matmul_rate(dtype) for dtype in dtypes}
+    rows = []
+    for i, (name, _, lengths, dtype) in enumerate(ways):
+        took = float(np.median(seconds[i]))
+        done = operations(lengths, model.config, training=False)
+        rows.append(
+            {
+                "prediction": name,
+                "computed in": _SHORT[dtype],
+                "pairs/s": len(X) / took,
+                "real tokens/s": float(sequences.lengths[given].sum() / took),
+                "times the first": float(np.median(np.divide(seconds[0], seconds[i]))),
+                "peak MiB": peaks[i],
+                "share of matrix rate": float(done / took / rates[dtype]),
+                "largest difference": float(np.abs(vectors[i] - vectors[0]).max()),
+            }
+        )
+    return rows
 
 
 def forget_peak_memory():

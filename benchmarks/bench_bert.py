@@ -139,7 +139,7 @@ def predict_speed(folder, encoder, n_texts, rounds=3):
     rows = []
     for layout, read in {"siamese": "each response", "cross": "both at once"}.items():
         found = encode_in_given_order(encoder, X, layout, rounds=rounds)
-        rows += [{"reads": read, "prediction": name, **row} for name, row in found.items()]
+        rows += [{"reads": read, **row} for row in found]
     note = (
         f"{len(X)} battles of mixed length; memory is the GPU's, or all of the process. "
         f"{_device()}."
