@@ -247,8 +247,8 @@ def weight_name(estimator, name):
     for one, holder, _ in _walk(estimator):
         if not (isinstance(one, Pipeline) or _takes_weights(one, by_name=False)):
             raise ArenaError(
-                f"{name} ({type(one).__name__}) takes no sample_weight in fit; leave sample "
-                "weights away, or choose a classifier that takes them."
+                f"{name} ({type(one).__name__}) takes no sample_weight in fit; choose a classifier "
+                "that takes it, such as LogisticRegression."
             )
         hands_on = holder is None or isinstance(holder, Pipeline) or _is_ours(holder)
         if not (hands_on or _takes_weights(one, by_name=True)):
