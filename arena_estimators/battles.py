@@ -236,11 +236,9 @@ def text_of(cell, separator="\n\n"):
     """Join the turns of one cell to a text; null turns and missing cells add nothing."""
     if isinstance(cell, str):
         return cell
-    if isinstance(cell, list | tuple):
-        return separator.join(turn for turn in cell if turn)
-    if not _is_missing(cell):
-        raise BattlesError(f"There is {_not_text(cell)}. {_EXPECTED}")
-    return ""
+    if found := _not_text(cell):
+        raise BattlesError(f"There is {found}. {_EXPECTED}")
+    return separator.join(filter(None, cell)) if isinstance(cell, list | tuple) else ""
 
 
 def texts(column, separator="\n\n"):
@@ -261,7 +259,7 @@ def texts(column, separator="\n\n"):
     Raises
     ------
     BattlesError
-        If a cell is of another kind, such as the arrays of a parquet file that pandas has read.
+        If a cell or turn is of another kind, such as the arrays of a parquet file that pandas read.
 
     Examples
     --------

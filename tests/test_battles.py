@@ -287,6 +287,9 @@ def test_cells_of_other_kinds_are_no_empty_text():
     """As `pandas.read_parquet` gives lists of turns."""
     with pytest.raises(BattlesError, match="cell of type ndarray .* Expected text, None, or a lis"):
         texts([np.array(["Hi"], dtype=object)])
+    for turn, kind in [(0, "int"), (float("nan"), "float"), (["Hi"], "list")]:
+        with pytest.raises(BattlesError, match=f"turn 1 of type {kind} "):
+            texts([["Hi", turn]])
 
 
 @pytest.mark.parametrize(
