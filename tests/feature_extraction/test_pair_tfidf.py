@@ -229,7 +229,8 @@ def test_equals_composition_on_any_text(cells, unseen, analyzer, first, more, pa
         ("தமிழ்", "தமிழ்"),
         ("বাংলা", "বাংলা"),
     ],
-    ids=lambda text: text.encode("unicode_escape").decode()[:12],
+    ids="English Chinese Japanese Korean Thai Hindi marks Russian closing-mark extension-A "
+    "compatibility extension-B half-width-kana Lao Burmese Khmer Tamil Bengali".split(),
 )
 def test_multilingual_words(text, words):
     X = pd.DataFrame({"prompt": [""], "response_a": [text], "response_b": ["..."]})
