@@ -15,7 +15,6 @@ from arena_estimators._encoder._tokenise import tokenise
 from benchmarks._harness import forget_peak, peak_memory
 
 MAX_LENGTH = 512
-_SHORT = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 GPU = torch.cuda.is_available()
 SIZE = 8192 if GPU else 1024
 WARM_UP = 8 if GPU else 1  # steps that are not timed
@@ -229,57 +228,55 @@ def encode_in_given_order(encoder, X, layout, *, rounds, batch_size=32):
     read = tokenised.rows if layout == "siamese" else tokenised.rows[:, 0]
     distinct, given = np.unique(read.ravel(), return_inverse=True)
     sequences = tokenised.sequences.take(distinct)
-    model = load_encoder(folder).to(_where())
-    fastest = resolve_precision("auto", torch.device(_where()), training=True)
-    dtypes = [fastest] if GPU else sorted({torch.float32, fastest}, key=str, reverse=True)
+    device, precisions = torch.device(_where()), ["auto"]
+    model = load_encoder(folder).to(device)
+    if resolve_precision("auto", device, training=True) != resolve_precision("auto", device):
+        precisions.append("bf16")  # a CPU that computes in it when it is asked to
 
-    def by_budget(dtype):
-        options = {"device": _where(), "batch_tokens": 65536 if GPU else 2048}
-        return encode(model, sequences, precision=_SHORT[dtype], **options)[given]
+    def by_budget(precision):
+        options = {"device": device, "batch_tokens": 65536 if GPU else 2048}
+        return encode(model, sequences, precision=precision, **options)[given]
 
-    def padded(dtype):
-        made = []
-        half = torch.autocast(_where(), dtype=dtype, enabled=dtype != torch.float32)
+    def padded(precision):
+        made, dtype = [], resolve_precision(precision, device)
+        half = torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
         with torch.inference_mode(), half:
             for start in range(0, len(given), batch_size):
                 inputs = pad(sequences, given[start : start + batch_size])
-                inputs = {name: value.to(_where()) for name, value in inputs.items()}
+                inputs = {name: value.to(device) for name, value in inputs.items()}
                 made.append(forward(model, inputs, pooling="mean").float().cpu().numpy())
         return np.concatenate(made)
 
-    ways = [
-        (name, run, lengths, dtype)
-        for dtype in dtypes
-        for name, run, lengths in (
-            (f"padded, {batch_size} as they come", padded, sequences.lengths[given]),
-            ("by budget, each text once", by_budget, sequences.lengths),
-        )
-    ]
+    runs = {
+        f"padded, {batch_size} as they come": (padded, sequences.lengths[given]),
+        "by budget, each text once": (by_budget, sequences.lengths),
+    }
+    ways = [(name, *run, precision) for precision in precisions for name, run in runs.items()]
     seconds, peaks, vectors = [[] for _ in ways], [0] * len(ways), [None] * len(ways)
     if GPU:
-        for _, run, _, dtype in ways:
-            run(dtype)  # compiles
+        for _, run, _, precision in ways:
+            run(precision)  # compiles
     for _ in range(rounds):
-        for i, (_, run, _, dtype) in enumerate(ways):
+        for i, (_, run, _, precision) in enumerate(ways):
             forget_peak_memory()
             start = time.perf_counter()
-            vectors[i] = run(dtype)
+            vectors[i] = run(precision)
             seconds[i].append(time.perf_counter() - start)
             peaks[i] = peak_mib()
-    rates = {dtype: matmul_rate(dtype) for dtype in dtypes}
+    rates = {name: matmul_rate(resolve_precision(name, device)) for name in precisions}
     rows = []
-    for i, (name, _, lengths, dtype) in enumerate(ways):
+    for i, (name, _, lengths, precision) in enumerate(ways):
         took = float(np.median(seconds[i]))
         done = operations(lengths, model.config, training=False)
         rows.append(
             {
                 "prediction": name,
-                "computed in": _SHORT[dtype],
+                "computed in": str(resolve_precision(precision, device)).removeprefix("torch."),
                 "pairs/s": len(X) / took,
                 "real tokens/s": float(sequences.lengths[given].sum() / took),
                 "times the first": float(np.median(np.divide(seconds[0], seconds[i]))),
                 "peak MiB": peaks[i],
-                "share of matrix rate": float(done / took / rates[dtype]),
+                "share of matrix rate": float(done / took / rates[precision]),
                 "largest difference": float(np.abs(vectors[i] - vectors[0]).max()),
             }
         )

@@ -99,7 +99,7 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
         What to compute in. "auto" is bfloat16 on a GPU or, without it there, float16; on Apple's
         it is float32. So it is on a CPU, but training is in bfloat16 if torch finds AVX-512
         instructions for it, and the weights then depend a little on the number of threads. There
-        "bf16", set after `fit`, predicts in half the time, and a little otherwise.
+        "bf16", set after `fit`, halves the time of predictions and changes them a little.
     compile : bool or "auto", default="auto"
         Whether to compile the encoder for training where sequences are packed; elsewhere it is
         not. "auto" does so when the training is long and the machine has Triton and a C compiler.
