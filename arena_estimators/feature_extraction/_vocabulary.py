@@ -99,6 +99,12 @@ class Vocabulary:
             error = ArenaError(
                 "After pruning, no terms remain. Try a lower min_df or a higher max_df."
             )
+            if df.max() < min_df:
+                error.add_note(
+                    f"The commonest is in {df.max()} texts, and min_df asks for {min_df:g}: the "
+                    "battles may be too few or too short for that. Lower min_df, or give more "
+                    "battles."
+                )
             if self.takes_clauses:
                 error.add_note(
                     "Or, of text without spaces between words, such as Chinese: "

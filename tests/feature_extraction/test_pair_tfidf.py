@@ -246,7 +246,18 @@ def test_multilingual_words(text, words):
 def test_who_reads_characters_is_not_told_to(nasty, analyzer):
     with pytest.raises(ArenaError, match="no terms remain") as error:
         PairTfidfVectorizer(analyzer=analyzer, min_df=29).fit(nasty)
-    assert not hasattr(error.value, "__notes__")
+    assert "reads characters" not in "".join(error.value.__notes__)
+
+
+def test_battles_too_few_for_min_df_are_told_of():
+    texts = {"response_a": ["a cat", "yes"], "response_b": ["one cat", "no"]}
+    X = pd.DataFrame({"prompt": ["Hi", "Hi"], **texts})
+    few = "commonest is in 2 texts, and min_df asks for 3: the battles may be too few"
+    with pytest.raises(ArenaError, match=few):
+        PairTfidfVectorizer(min_df=3).fit(X)
+    with pytest.raises(ArenaError, match="no terms remain") as error:
+        PairTfidfVectorizer(max_df=1, stop_words=["one", "yes", "no"]).fit(X)
+    assert "too few" not in "".join(error.value.__notes__)
 
 
 def test_words_that_no_pair_holds_are_no_terms_of_any_share(nasty):
