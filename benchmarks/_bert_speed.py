@@ -10,6 +10,7 @@ from skorch.callbacks import Callback
 from arena_estimators import BertPairClassifier
 from arena_estimators._encoder._find import find_encoder
 from arena_estimators._encoder._load import load_encoder, load_tokenizer
+from arena_estimators._encoder._placement import visiting
 from arena_estimators._encoder._run import encode, forward, pad, resolve_precision
 from arena_estimators._encoder._tokenise import tokenise
 from benchmarks._harness import forget_peak, peak_memory
@@ -235,7 +236,8 @@ def encode_in_given_order(encoder, X, layout, *, rounds, batch_size=32):
 
     def by_budget(precision):
         options = {"device": device, "batch_tokens": 65536 if GPU else 2048}
-        return encode(model, sequences, precision=precision, **options)[given]
+        with visiting(model, device, resolve_precision(precision, device)) as guest:
+            return encode(guest, sequences, precision=precision, **options)[given]
 
     def padded(precision):
         made, dtype = [], resolve_precision(precision, device)

@@ -1,9 +1,7 @@
 """Run an encoder over sequences, padded or packed, and pool one vector a sequence."""
 
 import contextlib
-import gc
 import hashlib
-import threading
 import traceback
 
 import numpy as np
@@ -18,7 +16,6 @@ from arena_estimators.exceptions import ArenaError
 
 _CPU_TOKENS, _CUDA_TOKENS = 1024, 65536
 _ROWS = 256  # sequences pooled by one product, to bound its memory
-_TURN = threading.RLock()
 # What errors say for which torch has no class: the drivers', cuBLAS's and a CPU's.
 _RAN_OUT = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "DefaultCPUAllocator: ")
 
@@ -328,34 +325,6 @@ def explaining_memory(advice):
             raise
         traceback.clear_frames(error.__traceback__)  # they hold the activations
         raise ArenaError(f"The device ran out of memory {advice}") from error
-
-
-@contextlib.contextmanager
-def visiting(model, device):
-    """Take a model back to the CPU in the end, also when memory runs out and after Ctrl-C.
-
-    On a GPU threads take turns: the first to end would take it from under the others.
-    """
-    with contextlib.nullcontext() if device.type == "cpu" else _TURN:
-        try:
-            yield
-        finally:
-            model.to("cpu")
-            free(device)
-
-
-def free(device):
-    """Give the device's memory back, cuBLAS's workspaces included."""
-    if device.type not in ("cuda", "mps"):
-        return
-    gc.collect()
-    if device.type == "mps":
-        torch.mps.empty_cache()
-        return
-    clear = getattr(torch._C, "_cuda_clearCublasWorkspaces", None)
-    if clear is not None:
-        clear()
-    torch.cuda.empty_cache()
 
 
 def digests(sequences, context=""):

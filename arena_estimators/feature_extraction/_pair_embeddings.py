@@ -286,7 +286,7 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
 
     def _vectors(self, found, sequences):
         """Give a vector for each sequence, from the cache where it is known."""
-        from arena_estimators._encoder import _run
+        from arena_estimators._encoder import _placement, _run
 
         device = _run.resolve_device(self.device)
         pooling = found.pooling if self.pooling == "auto" else self.pooling
@@ -298,12 +298,15 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
         # Sorted, so that the same texts are computed together whatever the order of the battles.
         missing = sorted(set(keys) - set(known))
         step = _STORED_AT_ONCE if cache else max(1, len(missing))
-        visit = _run.visiting(found.model, device) if missing else contextlib.nullcontext()
-        with visit, _run.encoding_bar(len(missing), bool(self.verbose and missing)) as bar:
+        bar = _run.encoding_bar(len(missing), bool(self.verbose and missing))
+        visit = contextlib.nullcontext()
+        if missing:  # which is when the weights are read
+            visit = _placement.visiting(found.model, device, computed_in)
+        with visit as model, bar:
             for start in range(0, len(missing), step):
                 part = missing[start : start + step]
                 vectors = _run.encode(
-                    found.model,
+                    model,
                     sequences.take([place_of[key] for key in part]),
                     pooling=pooling,
                     device=device,

@@ -4,12 +4,13 @@ import numpy as np
 import torch
 
 from arena_estimators._encoder._modes import own_modes
-from arena_estimators._encoder._run import digests, encode, encoding_bar, visiting
+from arena_estimators._encoder._placement import visiting
+from arena_estimators._encoder._run import digests, encode, encoding_bar, resolve_precision
 
 _ROWS = 4096  # battles the heads see at once
 
 
-def pooled_vectors(module, sequences, *, workers, progress, **options):
+def pooled_vectors(module, sequences, *, workers, precision, progress, **options):
     """Encode sequences.
 
     Each that others equal (texts may differ and have the same tokens) is encoded once. Several
@@ -26,12 +27,14 @@ def pooled_vectors(module, sequences, *, workers, progress, **options):
     share = slice(workers.rank, None, workers.size)
     places = [place_of[key] for key in distinct[share]]
     bar = encoding_bar(len(places), progress and workers.is_main)
-    with visiting(module.encoder, workers.device), bar:
+    dtype = resolve_precision(precision, workers.device)
+    with visiting(module.encoder, workers.device, dtype) as encoder, bar:
         vectors = encode(
-            module.encoder,
+            encoder,
             sequences.take(places),
             pooling=module.pooling,
             device=workers.device,
+            precision=precision,
             progress=bar,
             **options,
         )

@@ -9,7 +9,8 @@ from skorch.helper import predefined_split
 
 from arena_estimators._encoder import _attention
 from arena_estimators._encoder._modes import own_modes
-from arena_estimators._encoder._run import explaining_memory, free, resolve_precision
+from arena_estimators._encoder._placement import free, placing_fixed
+from arena_estimators._encoder._run import explaining_memory, resolve_precision
 from arena_estimators._validation import text_labels
 from arena_estimators.exceptions import ArenaError, warn
 from arena_estimators.model_selection import PromptGroupShuffleSplit, prompt_groups
@@ -161,10 +162,12 @@ def train(
         "double accumulate for the same result, or pass gradient_checkpointing=True, lora_rank=16 "
         "or a smaller encoder."
     )
-    fast = lean(module.encoder, device, dtype)
+    computed = module.encoder, device, dtype
+    fast, fixed = lean(*computed), placing_fixed(*computed)
     often = compiling_often() if compiled else contextlib.nullcontext()
+    ordered = repeatable(device, p.random_state is not None)
     try:
-        with explaining_memory(advice), fast, often, repeatable(device, p.random_state is not None):
+        with explaining_memory(advice), fast, fixed, often, ordered:
             module.to(device)
             net.initialize()
             interrupts.hold()

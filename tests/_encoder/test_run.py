@@ -1,6 +1,3 @@
-import contextlib
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from unittest.mock import Mock
 
 import numpy as np
@@ -19,7 +16,6 @@ from arena_estimators._encoder._run import (
     pad,
     resolve_device,
     send,
-    visiting,
 )
 from arena_estimators._encoder._tokenise import Sequences
 
@@ -234,22 +230,3 @@ def test_only_cuda_copies_without_waiting(device, waits):
     tensor = Mock()
     send(tensor, torch.device(device))
     tensor.to.assert_called_once_with(torch.device(device), non_blocking=not waits)
-
-
-def test_threads_take_turns_on_a_gpu_and_a_cpu_serves_them_at_once(monkeypatch):
-    """The first to end takes the model back to the CPU, from under whoever is still computing."""
-    monkeypatch.setattr(_run, "free", lambda device: None)
-    events, met = [], threading.Barrier(2)
-
-    def visit(device):
-        with visiting(Mock(to=events.append), torch.device(device)):
-            events.append("computes")
-            with contextlib.suppress(threading.BrokenBarrierError):
-                met.wait(timeout=0.2 if device == "cuda" else None)
-
-    with ThreadPoolExecutor(2) as threads:
-        list(threads.map(visit, ["cpu", "cpu"]))  # they wait for each other
-        assert events == ["computes", "computes", "cpu", "cpu"]
-        events.clear()
-        list(threads.map(visit, ["cuda", "cuda"]))
-    assert events == ["computes", "cpu", "computes", "cpu"]

@@ -13,7 +13,7 @@ from tiny_encoders import FAMILIES, make_tiny_encoder
 from tqdm.auto import tqdm
 
 from arena_estimators import swap
-from arena_estimators._encoder import _run, _texts
+from arena_estimators._encoder import _placement, _run, _texts
 from arena_estimators._encoder._load import load_encoder, load_tokenizer
 from arena_estimators._encoder._tokenise import tokenise
 from arena_estimators.exceptions import ArenaError, ArenaWarning, ResourceNotFoundError
@@ -277,9 +277,9 @@ class TestCache:
             raise error
 
         freed = []
-        model = PairEmbeddings(folder).fit(battles)
+        model = PairEmbeddings(folder, precision="bf16").fit(battles)
         monkeypatch.setattr(_run, "forward", fail)
-        monkeypatch.setattr(_run, "free", freed.append)
+        monkeypatch.setattr(_placement, "free", freed.append)
         with pytest.raises(seen):
             model.transform(battles)
         assert freed == [torch.device("cpu")]

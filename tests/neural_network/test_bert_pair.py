@@ -421,9 +421,9 @@ def test_a_prediction_that_fails_frees_the_device(fitted, learnable, monkeypatch
     def fail(model, *args, **kwargs):
         raise error
 
-    model = fitted()
+    model = fitted().set_params(precision="bf16")
     monkeypatch.setattr("arena_estimators._encoder._run.forward", fail)
-    monkeypatch.setattr("arena_estimators._encoder._run.free", freed.append)
+    monkeypatch.setattr("arena_estimators._encoder._placement.free", freed.append)
     with pytest.raises(seen):
         model.predict_proba(learnable[0])
     assert freed == [torch.device("cpu")]

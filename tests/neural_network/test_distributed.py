@@ -276,9 +276,8 @@ def test_the_first_process_alone_shows_the_progress_of_its_share(
         workers = _distributed.Workers(torch.device("cpu"))
         workers.rank, workers.size = rank, 2
         workers.sum = lambda share: shares.append(share) or sum(shares)
-        vectors = _prediction.pooled_vectors(
-            module, sequences, workers=workers, progress=verbose, batch_tokens=1024
-        )
+        shared = {"workers": workers, "precision": "fp32", "batch_tokens": 1024}
+        vectors = _prediction.pooled_vectors(module, sequences, progress=verbose, **shared)
     read = [len(call.args[1]) for call in encode.call_args_list]
     assert 0 <= read[0] - read[1] <= 1
     shown = [call.args for call in encoding_bar.call_args_list]

@@ -1,3 +1,4 @@
+import contextlib
 import pickle
 import re
 from unittest.mock import Mock
@@ -238,6 +239,32 @@ def test_the_scale_of_adapters_reaches_the_training(small, learnable):
     X, y = learnable
     plain, changed = (small(lora_rank=2, lora_alpha=scale).fit(X, y) for scale in (None, 16))
     assert not np.array_equal(plain.encode(X), changed.encode(X))
+
+
+@pytest.mark.parametrize(
+    ("family", "fixed"),
+    [("bert", {"lora_rank": 2}), ("gpt2", {"lora_rank": 2}), ("bert", {"freeze": 1})],
+)
+def test_what_is_not_trained_is_cast_once_and_changes_no_bit(
+    small, learnable, monkeypatch, family, fixed
+):
+    """As autocast does for each batch; and the weights of the file are there again after it."""
+
+    class See(Callback):
+        def on_batch_begin(self, net, **kwargs):
+            weights = [p for p in net.module_.encoder.parameters() if not p.requires_grad]
+            self.seen = {weight.dtype for weight in weights if weight.ndim > 1}
+
+    cast, plain = See(), See()
+    options = {"precision": "bf16", "n_epochs": 1, "gradient_checkpointing": family == "bert"}
+    model = small(family, **options, **fixed, callbacks=[cast]).fit(*learnable)
+    monkeypatch.setattr(_training, "placing_fixed", lambda *args: contextlib.nullcontext())
+    expected = small(family, **options, **fixed, callbacks=[plain]).fit(*learnable)
+    assert torch.bfloat16 in cast.seen and plain.seen == {torch.float32}
+    theirs = expected.net_.module_.state_dict()
+    for name, value in model.net_.module_.state_dict().items():
+        assert value.dtype == theirs[name].dtype and torch.equal(value, theirs[name]), name
+    np.testing.assert_array_equal(model.loss_curve_, expected.loss_curve_)
 
 
 def test_more_shapes_are_compiled_than_torch_would():
