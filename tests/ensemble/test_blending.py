@@ -840,6 +840,19 @@ def test_all_weight_may_go_to_one_member_at_a_low_temperature():
 
 
 @pytest.mark.parametrize("space", ["log", "probability"])
+def test_the_temperature_suits_the_space_that_members_are_blended_in(space):
+    rng = np.random.default_rng(0)
+    Y, weight = np.eye(3)[rng.integers(3, size=200)], np.full(200, 1 / 200)
+    members, weights = rng.dirichlet([0.3] * 3, size=(2, 200)) + 0.05 * Y, np.array([0.3, 0.7])
+    _, best = fit_pool(members, Y, weight, space, weights=weights)
+    losses = [
+        mean_log_loss(Y, pool(members, weights, best * factor, space), weight)
+        for factor in (0.98, 1.0, 1.02)
+    ]
+    assert losses[1] == min(losses)
+
+
+@pytest.mark.parametrize("space", ["log", "probability"])
 @pytest.mark.parametrize(("scale", "temperature"), [(0.005, 0.01), (-5, 100)])
 def test_temperatures_end_where_they_are_said_to(space, scale, temperature):
     Y, weight = np.eye(3)[np.arange(30) % 3], np.full(30, 1 / 30)
