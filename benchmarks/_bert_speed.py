@@ -236,7 +236,8 @@ def encode_in_given_order(encoder, X, layout, *, rounds, batch_size=32):
 
     def by_budget(precision):
         options = {"device": device, "batch_tokens": 65536 if GPU else 2048}
-        with visiting(model, device, resolve_precision(precision, device)) as guest:
+        dtype = resolve_precision(precision, device)
+        with visiting(model, device, dtype, len(sequences)) as guest:
             return encode(guest, sequences, precision=precision, **options)[given]
 
     def padded(precision):

@@ -86,6 +86,8 @@ def load_config(folder):
         )
     if config.model_type == "big_bird":  # its sparse way reads padding, and ends at a short text
         config.attention_type = "original_full"
+    if config.model_type == "rwkv":  # it divides its weights once more each time it is loaded
+        config.rescale_every = 0
     config.use_cache = False
     config._attn_implementation = None  # a folder may ask for kernels to be fetched from the hub
     return config

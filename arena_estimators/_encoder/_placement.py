@@ -14,16 +14,17 @@ from arena_estimators._encoder._run import explaining_memory
 
 # Layers that do nothing but multiply by their weight, which autocast casts each time.
 _PRODUCTS = (nn.Linear, Conv1D)
+_FEW = 16  # sequences for which a CPU casts the weights sooner than it copies them
 _TURN = threading.RLock()
 
 
 @contextlib.contextmanager
-def visiting(model, device, dtype):
-    """Give a model to predict with: itself, or a copy on a device that is gone in the end.
+def visiting(model, device, dtype, n_sequences):
+    """Give a model to predict with: itself, or a twin on a device that is empty in the end.
 
-    In half precision the copy has the matrices in that type. The vectors are those of autocast over
+    In half precision the twin has the matrices in that type. The vectors are those of autocast over
     float32, to the bit; a GPU holds half of the bytes, and a batch does not cast them anew. On a
-    GPU threads take turns, so that it need not hold several copies.
+    GPU threads take turns, so that it need not hold several twins.
 
     Parameters
     ----------
@@ -32,19 +33,24 @@ def visiting(model, device, dtype):
     device : torch.device
     dtype : torch.dtype
         From `resolve_precision`.
+    n_sequences : int
+        How many are to be read.
     """
-    if device.type == "cpu" and dtype == torch.float32:
+    on_cpu = device.type == "cpu"
+    if on_cpu and (dtype == torch.float32 or n_sequences < _FEW):
         yield model
         return
-    with contextlib.nullcontext() if device.type == "cpu" else _TURN:
-        guest = None
+    other = "precision='fp32'" if on_cpu else "device='cpu'"
+    with contextlib.nullcontext() if on_cpu else _TURN:
+        twins = {}
         try:
-            with explaining_memory("for the weights. Take a smaller encoder, or device='cpu'."):
-                guest = _copy(model, device, dtype)
+            with explaining_memory(f"for the weights. Take a smaller encoder, or {other}."):
+                guest = _twin(model, twins, _weights_on(model, device, dtype))
             yield guest
         finally:
-            if guest is not None:
-                guest.to("meta")  # whoever still knows it, such as a traceback, holds no memory
+            for twin in twins.values():  # whoever still knows one holds no memory
+                twin._parameters.clear()
+                twin._buffers.clear()
             free(device)
 
 
@@ -79,13 +85,26 @@ def free(device):
     torch.cuda.empty_cache()
 
 
-def _copy(model, device, dtype):
-    """Copy a model, but for what of its weights is already there, which both then share."""
+def _weights_on(model, device, dtype):
+    """Give the weights of a model on a device, by the `id` of what they are copies of."""
     half = {id(part.weight) for part in _products(model)}
-    copied = {}
-    for tensor in itertools.chain(model.parameters(), model.buffers()):
-        copied[id(tensor)] = _moved(tensor, device, dtype if id(tensor) in half else tensor.dtype)
-    return copy.deepcopy(model, copied)
+    tensors = itertools.chain(model.parameters(), model.buffers())
+    moved = {id(t): _moved(t, device, dtype if id(t) in half else t.dtype) for t in tensors}
+    return moved | {id(None): None}
+
+
+def _twin(module, twins, weights):
+    """Copy a module and those in it, with all that is attached to them but for the weights."""
+    if id(module) not in twins:
+        twin = twins[id(module)] = copy.copy(module)
+        for kind in ("_parameters", "_buffers"):
+            own = vars(module)[kind]
+            vars(twin)[kind] = {name: weights[id(tensor)] for name, tensor in own.items()}
+        twin._modules = {
+            name: child if child is None else _twin(child, twins, weights)
+            for name, child in module._modules.items()
+        }
+    return twins[id(module)]
 
 
 def _products(model):

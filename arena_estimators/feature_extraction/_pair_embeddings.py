@@ -301,7 +301,7 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
         bar = _run.encoding_bar(len(missing), bool(self.verbose and missing))
         visit = contextlib.nullcontext()
         if missing:  # which is when the weights are read
-            visit = _placement.visiting(found.model, device, computed_in)
+            visit = _placement.visiting(found.model, device, computed_in, len(missing))
         with visit as model, bar:
             for start in range(0, len(missing), step):
                 part = missing[start : start + step]

@@ -38,9 +38,9 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
     learnt first), and of both together. Held-out battles say how much each of them counts.
 
     The encoder is loaded in `fit`. Half precision is used on a GPU, and to train on a CPU that has
-    it, on float32 weights. Matrices that are not trained (`lora_rank`, `freeze`; in predictions,
-    all) are held in it meanwhile, with the same results. After `fit` and after each prediction the
-    network is on the CPU, and the GPU's memory is free.
+    it, on float32 weights. Matrices that are not trained (`lora_rank`, `freeze`, without callbacks;
+    in predictions, all) are held in it meanwhile, with the same results. After `fit` and after each
+    prediction the network is on the CPU, and the GPU's memory is free.
 
     Parameters
     ----------

@@ -164,6 +164,8 @@ def train(
     )
     computed = module.encoder, device, dtype
     fast, fixed = lean(*computed), placing_fixed(*computed)
+    if p.callbacks:  # which may read, write or change what is fixed
+        fixed = contextlib.nullcontext()
     often = compiling_often() if compiled else contextlib.nullcontext()
     ordered = repeatable(device, p.random_state is not None)
     try:

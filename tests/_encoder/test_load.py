@@ -40,6 +40,7 @@ from transformers import (
     OPTConfig,
     RobertaConfig,
     RobertaPreLayerNormConfig,
+    RwkvConfig,
     SqueezeBertConfig,
     T5Config,
     ViTConfig,
@@ -330,6 +331,18 @@ def test_a_folder_does_not_choose_the_attention(tiny, tmp_path, asked):
 def test_attention_packed_where_it_is_impossible(tiny):
     with pytest.raises(ArenaError, match="deberta-v2"):
         load_encoder(tiny("deberta-v2"), attention="packed")
+
+
+def test_reading_does_not_change_an_rwkv(tmp_path, sequences):
+    """It divided its weights in place, and once more after each time that it was saved so."""
+    sizes = {"vocab_size": 90, "hidden_size": 32, "attention_hidden_size": 32}
+    sizes |= {"intermediate_size": 64, "num_hidden_layers": 3, "rescale_every": 1}
+    AutoModel.from_config(RwkvConfig(**sizes, pad_token_id=0)).save_pretrained(tmp_path / "first")
+    model = load_encoder(str(tmp_path / "first"))
+    expected = encode(model, sequences, pooling="last")
+    model.save_pretrained(tmp_path / "again")
+    again = encode(load_encoder(str(tmp_path / "again")), sequences, pooling="last")
+    np.testing.assert_array_equal(again, expected)
 
 
 @pytest.mark.parametrize("cap", [0.5, None])

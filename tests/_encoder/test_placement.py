@@ -40,7 +40,7 @@ def _matrices(model):
 def test_a_visit_gives_what_casting_for_each_batch_gives(tiny, sequences, family, precision):
     model = load_encoder(tiny(family))
     bits, dtype = _bits(model), resolve_precision(precision, CPU)
-    with visiting(model, CPU, dtype) as guest:
+    with visiting(model, CPU, dtype, 99) as guest:
         for packed in (False, True):
             options = {"precision": precision, "packed": packed}
             expected = encode(model, sequences, **options)
@@ -53,50 +53,88 @@ def test_a_visit_gives_what_casting_for_each_batch_gives(tiny, sequences, family
 
 def test_what_is_not_cast_is_shared_on_a_cpu_and_nothing_is_held_after_the_visit(tiny):
     model = load_encoder(tiny("bert"))
-    with visiting(model, CPU, torch.bfloat16) as guest:
+    with visiting(model, CPU, torch.bfloat16, 99) as guest:
         shared = [p.data_ptr() for p in guest.parameters() if p.dtype == torch.float32]
         assert set(shared) < {p.data_ptr() for p in model.parameters()}
         assert len(shared) + len(_matrices(guest)) == len(list(model.parameters()))
-    assert all(tensor.is_meta for tensor in guest.state_dict().values())
-    assert not any(tensor.is_meta for tensor in model.state_dict().values())
+    assert not guest.state_dict() and not list(guest.buffers())
+    assert model.state_dict() and list(model.buffers())
 
 
 def test_a_visit_that_fails_holds_nothing_either(tiny, monkeypatch):
     model, freed = load_encoder(tiny("bert")), []
     monkeypatch.setattr(_placement, "free", freed.append)
-    with pytest.raises(KeyboardInterrupt), visiting(model, CPU, torch.bfloat16) as guest:
+    with pytest.raises(KeyboardInterrupt), visiting(model, CPU, torch.bfloat16, 99) as guest:
         raise KeyboardInterrupt
-    assert all(tensor.is_meta for tensor in guest.state_dict().values())
+    assert not guest.state_dict() and not list(guest.buffers())
     assert freed == [CPU]
 
 
-def test_there_is_nothing_to_copy_in_float32_on_a_cpu(tiny):
+def test_what_is_attached_to_an_encoder_is_attached_to_its_guest(tiny, sequences):
+    """A hook may hold what cannot be copied, and must not be a copy that nobody looks at."""
+
+    class Hook:
+        def __init__(self):
+            self.lock, self.shapes = threading.Lock(), []
+
+        def __call__(self, module, inputs, output):
+            self.shapes.append(output.shape)
+
+    model, hook = load_encoder(tiny("bert")), Hook()
+    model.embeddings.register_forward_hook(hook)
+    model.kept = torch.ones(2, requires_grad=True) * 2  # which torch does not copy deeply
+    with visiting(model, CPU, torch.bfloat16, 99) as guest:
+        encode(guest, sequences, precision="bf16")
+        assert guest.kept is model.kept
+    assert sum(len(shape) and shape[0] for shape in hook.shapes) == len(sequences)
+
+
+def test_layers_and_weights_in_several_places_are_copied_once(tiny):
+    class Two(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.other = torch.nn.Linear(3, 3), torch.nn.Linear(3, 3, bias=False)
+            self.again, self.nothing = self.first, None
+            self.register_module("none", None)
+            self.other.weight = self.first.weight
+
+    with visiting(Two(), CPU, torch.bfloat16, 99) as guest:
+        assert guest.again is guest.first and guest.other.weight is guest.first.weight
+        assert guest.none is None and guest.other.bias is None
+
+
+@pytest.mark.parametrize(("dtype", "n_sequences"), [(torch.float32, 99), (torch.bfloat16, 2)])
+def test_a_cpu_copies_nothing_in_float32_or_for_a_few_sequences(tiny, dtype, n_sequences):
     model = load_encoder(tiny("bert"))
-    with visiting(model, CPU, torch.float32) as guest:
+    with visiting(model, CPU, dtype, n_sequences) as guest:
         assert guest is model
 
 
-def test_weights_that_do_not_fit_are_told_of(tiny, monkeypatch):
+@pytest.mark.parametrize(
+    ("device", "other"), [("cpu", "precision='fp32'"), ("cuda", "device='cpu'")]
+)
+def test_weights_that_do_not_fit_are_told_of(tiny, monkeypatch, device, other):
     def fail(*args):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    model = load_encoder(tiny("bert"))
+    model, freed = load_encoder(tiny("bert")), []
     monkeypatch.setattr(_placement, "_moved", fail)
+    monkeypatch.setattr(_placement, "free", freed.append)
     with (
-        pytest.raises(ArenaError, match="for the weights. Take a smaller encoder"),
-        visiting(model, CPU, torch.bfloat16),
+        pytest.raises(ArenaError, match=f"for the weights. Take a smaller encoder, or {other}"),
+        visiting(model, torch.device(device), torch.bfloat16, 99),
     ):
         pass
+    assert freed == [torch.device(device)]
 
 
 def test_threads_take_turns_on_a_gpu_and_a_cpu_serves_them_at_once(monkeypatch):
     """So that a GPU holds one copy at a time."""
     events, met = [], threading.Barrier(2)
-    monkeypatch.setattr(_placement, "_copy", lambda *args: torch.nn.Module())
     monkeypatch.setattr(_placement, "free", lambda device: events.append("leaves"))
 
     def visit(device):
-        with visiting(None, torch.device(device), torch.bfloat16):
+        with visiting(torch.nn.Module(), torch.device(device), torch.bfloat16, 99):
             events.append("computes")
             with contextlib.suppress(threading.BrokenBarrierError):
                 met.wait(timeout=0.2 if device == "cuda" else None)

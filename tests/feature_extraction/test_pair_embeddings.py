@@ -280,6 +280,7 @@ class TestCache:
         model = PairEmbeddings(folder, precision="bf16").fit(battles)
         monkeypatch.setattr(_run, "forward", fail)
         monkeypatch.setattr(_placement, "free", freed.append)
+        monkeypatch.setattr(_placement, "_FEW", 0)
         with pytest.raises(seen):
             model.transform(battles)
         assert freed == [torch.device("cpu")]

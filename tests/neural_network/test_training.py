@@ -1,4 +1,3 @@
-import contextlib
 import pickle
 import re
 from unittest.mock import Mock
@@ -249,22 +248,36 @@ def test_what_is_not_trained_is_cast_once_and_changes_no_bit(
     small, learnable, monkeypatch, family, fixed
 ):
     """As autocast does for each batch; and the weights of the file are there again after it."""
+    seen, step = set(), _net.PairNet.train_step
 
-    class See(Callback):
-        def on_batch_begin(self, net, **kwargs):
-            weights = [p for p in net.module_.encoder.parameters() if not p.requires_grad]
-            self.seen = {weight.dtype for weight in weights if weight.ndim > 1}
+    def see(net, batch, **kwargs):
+        fixed = (p for p in net.module_.encoder.parameters() if not p.requires_grad)
+        seen.update(weight.dtype for weight in fixed)
+        return step(net, batch, **kwargs)
 
-    cast, plain = See(), See()
+    monkeypatch.setattr(_net.PairNet, "train_step", see)
     options = {"precision": "bf16", "n_epochs": 1, "gradient_checkpointing": family == "bert"}
-    model = small(family, **options, **fixed, callbacks=[cast]).fit(*learnable)
-    monkeypatch.setattr(_training, "placing_fixed", lambda *args: contextlib.nullcontext())
-    expected = small(family, **options, **fixed, callbacks=[plain]).fit(*learnable)
-    assert torch.bfloat16 in cast.seen and plain.seen == {torch.float32}
+    model = small(family, **options, **fixed).fit(*learnable)
+    assert torch.bfloat16 in seen
+    seen.clear()
+    expected = small(family, **options, **fixed, callbacks=[Callback()]).fit(*learnable)
+    assert seen == {torch.float32}  # callbacks may do with the weights what they like
     theirs = expected.net_.module_.state_dict()
     for name, value in model.net_.module_.state_dict().items():
         assert value.dtype == theirs[name].dtype and torch.equal(value, theirs[name]), name
     np.testing.assert_array_equal(model.loss_curve_, expected.loss_curve_)
+
+
+def test_what_a_callback_changes_of_fixed_weights_stays(small, learnable):
+    class Fill(Callback):
+        def on_train_begin(self, net, **kwargs):
+            _dense(net.module_).data.fill_(0.25)
+
+    def _dense(module):
+        return module.encoder.encoder.layer[0].output.dense.weight
+
+    model = small(freeze=1, precision="bf16", n_epochs=1, callbacks=[Fill()]).fit(*learnable)
+    assert (_dense(model.net_.module_) == 0.25).all()
 
 
 def test_more_shapes_are_compiled_than_torch_would():
