@@ -302,7 +302,7 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
         visit = contextlib.nullcontext()
         if missing:  # which is when the weights are read
             visit = _placement.visiting(found.model, device, computed_in, len(missing))
-        with visit as model, bar:
+        with bar, visit as model:
             for start in range(0, len(missing), step):
                 part = missing[start : start + step]
                 vectors = _run.encode(

@@ -6,6 +6,8 @@ from arena_estimators.exceptions import ArenaError
 from arena_estimators.feature_extraction._ngrams import Walk
 from arena_estimators.feature_extraction._units import MULTILINGUAL, are_terms
 
+_TOO_FEW = "the battles may be too few for that. Lower min_df, or give more battles."
+
 
 class Vocabulary:
     """N-grams and the column of each.
@@ -85,8 +87,7 @@ class Vocabulary:
         if max_df < min_df:
             error = ArenaError("max_df corresponds to < documents than min_df")
             error.add_note(
-                f"Words must be in {min_df:g} texts at least and in {max_df:g} at most: the "
-                "battles may be too few for that. Lower min_df, or give more battles."
+                f"Words must be in {min_df:g} texts at least and in {max_df:g} at most: {_TOO_FEW}"
             )
             raise error
         kept = (df > 0) & (df >= min_df) & (df <= max_df)
@@ -101,9 +102,8 @@ class Vocabulary:
             )
             if df.max() < min_df:
                 error.add_note(
-                    f"The commonest is in {df.max()} texts, and min_df asks for {min_df:g}: the "
-                    "battles may be too few or too short for that. Lower min_df, or give more "
-                    "battles."
+                    f"The commonest is in {df.max()} texts, and min_df asks for {min_df:g}: "
+                    f"{_TOO_FEW}"
                 )
             if self.takes_clauses:
                 error.add_note(

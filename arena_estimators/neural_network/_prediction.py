@@ -28,7 +28,7 @@ def pooled_vectors(module, sequences, *, workers, precision, progress, **options
     places = [place_of[key] for key in distinct[share]]
     bar = encoding_bar(len(places), progress and workers.is_main)
     dtype = resolve_precision(precision, workers.device)
-    with visiting(module.encoder, workers.device, dtype, len(places)) as encoder, bar:
+    with bar, visiting(module.encoder, workers.device, dtype, len(places)) as encoder:
         vectors = encode(
             encoder,
             sequences.take(places),

@@ -94,7 +94,7 @@ def test_layers_and_weights_in_several_places_are_copied_once(tiny):
         def __init__(self):
             super().__init__()
             self.first, self.other = torch.nn.Linear(3, 3), torch.nn.Linear(3, 3, bias=False)
-            self.again, self.nothing = self.first, None
+            self.again = self.first
             self.register_module("none", None)
             self.other.weight = self.first.weight
 

@@ -251,8 +251,7 @@ def test_what_is_not_trained_is_cast_once_and_changes_no_bit(
     seen, step = set(), _net.PairNet.train_step
 
     def see(net, batch, **kwargs):
-        fixed = (p for p in net.module_.encoder.parameters() if not p.requires_grad)
-        seen.update(weight.dtype for weight in fixed)
+        seen.update(p.dtype for p in net.module_.encoder.parameters() if not p.requires_grad)
         return step(net, batch, **kwargs)
 
     monkeypatch.setattr(_net.PairNet, "train_step", see)
