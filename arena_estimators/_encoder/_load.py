@@ -78,6 +78,13 @@ def load_config(folder):
             f"{folder!r} holds an encoder of the family {config.model_type!r}, which lets padding "
             "into its results: predictions would depend on the batch. Take another encoder."
         )
+    quantised = getattr(config, "quantization_config", None)
+    if quantised:
+        raise ArenaError(
+            f"{folder!r} holds quantised weights ({quantised.get('quant_method', 'in few bits')}), "
+            "which can be neither trained nor merged with adapters without loss. Take the encoder "
+            "as it was before; with lora_rank=16 its matrices take two bytes a weight on a GPU."
+        )
     has_width = hasattr(config, "hidden_size") or hasattr(config, "d_model")
     if not (has_width and hasattr(config, "pad_token_id")):
         raise ArenaError(

@@ -310,6 +310,17 @@ def test_other_pairs_of_encoder_and_decoder_are_refused(tmp_path):
         load_encoder(str(tmp_path))
 
 
+@pytest.mark.parametrize("settings", [{"quant_method": "bitsandbytes"}, {"load_in_4bit": True}])
+def test_quantised_weights_are_refused(tiny, tmp_path, settings):
+    """They ended in an ImportError, in torch's error on shapes, or in matrices left untrained."""
+    folder = shutil.copytree(tiny("llama"), tmp_path / "quantised")
+    config = json.loads((folder / "config.json").read_text())
+    config["quantization_config"] = settings
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ArenaError, match="holds quantised weights .*lora_rank=16"):
+        load_encoder(str(folder))
+
+
 @pytest.mark.parametrize("kind", [CLIPConfig, Gemma3Config, ViTConfig])
 def test_models_that_read_images_are_refused(tmp_path, kind):
     kind().save_pretrained(tmp_path)
