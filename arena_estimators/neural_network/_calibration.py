@@ -9,6 +9,7 @@ from scipy.optimize import minimize, minimize_scalar
 _SPREAD = 0.3  # prior: log temperature is 0 give or take this
 _USUAL = np.array([0.25, 0.5])  # prior: what the text, and both, count beside the style ...
 _VAGUE = 1.5  # ... in logs, give or take this
+_ENOUGH = 1000  # battles; of fewer a text is learnt in part
 _SMALLEST = 1e-15
 
 
@@ -48,15 +49,20 @@ def pool(logits, weights):
     return sum(w * part.astype(np.float64) for w, part in zip(weights, logits, strict=True))
 
 
+def learnt_share(n_battles):
+    """Give how much of a text can be learnt from so many battles, from 0 to 1."""
+    return min(1.0, n_battles / _ENOUGH)
+
+
 def usual_weights(n_predictors, share=1.0):
     """Give the weights of predictors for which no battles were held out.
 
-    Those of the text count less when only a share of the training is done.
+    Those of the text count less when only a share of it is learnt.
     """
     return _weights(share * _USUAL) if n_predictors > 1 else np.ones(1)
 
 
-def fit_weights(logits, target, weight, prompts=None):
+def fit_weights(logits, target, weight, prompts=None, *, share=1.0):
     """Give the weights of least log loss, drawn towards the usual ones when prompts are few.
 
     A temperature is found with them, of which only the weights are kept: one that is given then
@@ -67,6 +73,8 @@ def fit_weights(logits, target, weight, prompts=None):
     logits : ndarray of shape (n_predictors, n_readings, n_battles, n_classes)
     target, weight, prompts
         As in `fit_temperature`.
+    share : float, default=1.0
+        As in `usual_weights`, above 0.
 
     Returns
     -------
@@ -76,15 +84,16 @@ def fit_weights(logits, target, weight, prompts=None):
     if len(logits) == 1:
         return np.ones(1)
     n_observations = _count_observations(target, prompts)
+    usual = np.log(share * _USUAL)
 
     def objective(found):
         *log_ratios, log_temperature = found
         pooled = pool(logits, _weights(np.exp(log_ratios)))
         loss = log_loss_of(probabilities(pooled, np.exp(log_temperature)), target, weight)
-        unusual = (np.subtract(log_ratios, np.log(_USUAL)) / _VAGUE) ** 2
+        unusual = (np.subtract(log_ratios, usual) / _VAGUE) ** 2
         return loss + (unusual.sum() + (log_temperature / _SPREAD) ** 2) / (2 * n_observations)
 
-    start = [*np.log(_USUAL), 0.0]
+    start = [*usual, 0.0]
     found = minimize(objective, start, method="L-BFGS-B", bounds=[(-9, 9)] * 3)
     return _weights(np.exp(found.x[:2]))
 

@@ -42,6 +42,7 @@ class Run:
     seed: int
     dtype: torch.dtype
     interrupts: Interrupts
+    learnt_share: float
     resume: dict | None = None
     scaler: Any = None
 
@@ -203,7 +204,8 @@ class PairNet(NeuralNet):
         for place, values in zip(positions, logits, strict=True):
             filled[:, :, place] = values
         filled = self.valid_logits_ = self.run_.workers.sum(filled)
-        weights = fit_weights(filled, target, weight, self.valid_.prompts)
+        share = self.run_.learnt_share
+        weights = fit_weights(filled, target, weight, self.valid_.prompts, share=share)
         loss = log_loss_of(probabilities(pool(filled, weights)), target, weight)
         return {"loss": torch.tensor(loss), "y_pred": None}
 

@@ -156,7 +156,8 @@ def train(
     if compiled:
         module.compile_encoder()
     _say(p.verbose and workers.is_main, device, dtype, packed, compiled)
-    net.run_, net.valid_ = Run(workers, p, seed, dtype, interrupts, resume), valid_data
+    share = _calibration.learnt_share(len(train_data))
+    net.run_, net.valid_ = Run(workers, p, seed, dtype, interrupts, share, resume), valid_data
     advice = (
         f"at batch_tokens={batch_tokens}, accumulate={p.accumulate}. Halve batch_tokens and "
         "double accumulate for the same result, or pass gradient_checkpointing=True, lora_rank=16 "
@@ -284,12 +285,12 @@ def _conclude(net, p, train_data, valid_data):
     best = dict(net.callbacks_)["keep_best"].best_
     temperature = 1.0 if p.temperature == "fit" else float(p.temperature)
     sure_from = 1.0
-    done = net.step_ / net.n_steps_
-    weights = _calibration.usual_weights(net.module_.heads.n_predictors, done)
+    share, done = net.run_.learnt_share, net.step_ / net.n_steps_
+    weights = _calibration.usual_weights(net.module_.heads.n_predictors, share * done)
     truth = valid_data.target, valid_data.weight
     if "logits" in best:
         told = *truth, valid_data.prompts
-        weights = _calibration.fit_weights(best["logits"].numpy(), *told)
+        weights = _calibration.fit_weights(best["logits"].numpy(), *told, share=share)
         logits = _calibration.pool(best["logits"].numpy(), weights)
         if p.temperature == "fit":
             temperature = _calibration.fit_temperature(logits, *told)

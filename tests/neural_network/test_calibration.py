@@ -126,11 +126,20 @@ def test_a_text_that_has_hardly_learnt_counts_little():
     np.testing.assert_allclose(usual, np.array([0.25, 0.5, 1]) / 1.75)
 
 
-def test_without_battles_that_tell_the_weights_are_the_usual_ones():
-    usual = _calibration.usual_weights(3)
+def test_from_few_battles_a_text_is_learnt_in_part():
+    found = [_calibration.learnt_share(n_battles) for n_battles in (1, 250, 1000, 50000)]
+    assert found == [0.001, 0.25, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("share", [0.001, 0.25, 1.0])
+def test_without_battles_that_tell_the_weights_are_the_usual_ones(share):
     alike = np.broadcast_to(np.random.default_rng(0).normal(size=(1, 1, 50, 3)), (3, 1, 50, 3))
-    found = _calibration.fit_weights(alike, np.eye(3)[np.arange(50) % 3], np.ones(50))
-    np.testing.assert_allclose(found, usual, atol=1e-3)
+    found = _calibration.fit_weights(alike, np.eye(3)[np.arange(50) % 3], np.ones(50), share=share)
+    np.testing.assert_allclose(found, _calibration.usual_weights(3, share), atol=1e-3)
+
+
+def test_few_battles_that_tell_do_not_move_the_weights_far():
+    usual = _calibration.usual_weights(3)
     few, target, weight = _told_apart(50, [0.5, 3.0, 3.0])
     few = few[:, :, :1], target[:1], weight[:1]
     assert np.abs(_calibration.fit_weights(*few) - usual).max() < 0.2

@@ -115,7 +115,7 @@ def test_ctrl_c_when_a_training_continues_keeps_what_it_had(
     assert model.net_.step_ == model.net_.n_steps_ // 2 > 0
     last = model.net_.module_.heads.text.prefer[-1]
     assert last.weight.any()  # zero in a network that knows nothing
-    assert model.weights_.tolist() == usual_weights(3, 0.5).tolist()
+    assert model.weights_.tolist() == usual_weights(3, len(X) / 1000 / 2).tolist()
 
 
 @pytest.mark.parametrize("place", ["_training.split_by_prompt", "_bert_pair.build_module"])

@@ -562,16 +562,20 @@ def test_the_predictors_are_weighed_on_the_prompts_that_were_held_out(
     X, y = learnable
     found = np.array([0.1, 0.7, 0.2])
     weigh = Mock(return_value=found)
-    monkeypatch.setattr(_training._calibration, "fit_weights", weigh)
+    for module in (_net, _training._calibration):  # of each epoch, and of the fit
+        monkeypatch.setattr(module, "fit_weights", weigh)
     assert small(validation_fraction=0.3).fit(X, y).weights_ is found
-    _, held_out = parted()
-    np.testing.assert_array_equal(weigh.call_args.args[3], prompt_groups(X)[held_out])
+    learnt_from, held_out = parted()
+    assert weigh.call_count > 1
+    for call in weigh.call_args_list:
+        np.testing.assert_array_equal(call.args[3], prompt_groups(X)[held_out])
+        assert call.kwargs == {"share": len(learnt_from) / 1000}
 
 
 def test_without_battles_to_weigh_them_on_the_predictors_have_their_usual_weights(small, learnable):
     X, y = learnable
     model = small(validation_fraction=0.0).fit(X, y)
-    assert model.weights_.tolist() == _calibration.usual_weights(3).tolist()
+    assert model.weights_.tolist() == _calibration.usual_weights(3, len(X) / 1000).tolist()
     data = model._read(X)
     logits = _prediction.logits_of(
         model.net_.module_, *model._vectors(data, data.rows), data.odd, data.even
@@ -667,7 +671,7 @@ def test_only_half_precision_is_told_to_try_full(dtype):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_gradients_have_a_scale_only_where_small_ones_would_vanish(dtype):
-    run = _net.Run(Mock(device=torch.device("cpu")), None, 0, dtype, None)
+    run = _net.Run(Mock(device=torch.device("cpu")), None, 0, dtype, None, 1.0)
     assert run.scaler.is_enabled() == (dtype == torch.float16)
 
 
