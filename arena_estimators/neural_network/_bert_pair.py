@@ -35,7 +35,7 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
     responses swaps the probabilities, bit for bit, and a response that meets many others is encoded
     once. "cross" reads prompt, a and b at once, in both orders within each optimizer step. Three
     predictors on top are averaged: of the text, of the style of the responses (`PairStyleFeatures`,
-    learnt first), and of both. Held-out battles say how much each counts; from few, style the most.
+    learnt first), and of both. Held-out battles say how much each counts; few favour style.
 
     The encoder is loaded in `fit`. Half precision is used on a GPU, and to train on a CPU that has
     it, on float32 weights. Matrices that are not trained (`lora_rank`, `freeze`, without callbacks;
