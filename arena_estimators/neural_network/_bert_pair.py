@@ -34,8 +34,8 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
     logits off the two vectors: g(a, b), g(b, a) and a symmetric one for ties. Swapping the
     responses swaps the probabilities, bit for bit, and a response that meets many others is encoded
     once. "cross" reads prompt, a and b at once, in both orders within each optimizer step. Three
-    predictors on top are averaged: of the text, of the style of the responses (`PairStyleFeatures`,
-    learnt first), and of both. Held-out battles say how much each counts; few favour style.
+    predictors are averaged: of the text, of the style of the responses (`PairStyleFeatures`, learnt
+    first), and of both. Held-out battles say how much each counts; trained on few, style the most.
 
     The encoder is loaded in `fit`. Half precision is used on a GPU, and to train on a CPU that has
     it, on float32 weights. Matrices that are not trained (`lora_rank`, `freeze`, without callbacks;
