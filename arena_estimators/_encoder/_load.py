@@ -12,7 +12,7 @@ from huggingface_hub.utils import (
     disable_progress_bars,
     enable_progress_bars,
 )
-from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, AutoTokenizer
+from transformers import AutoConfig, AutoTokenizer
 from transformers.models.auto import modeling_auto
 from transformers.utils import logging
 
@@ -101,7 +101,7 @@ def load_config(folder):
 
 
 @own_modes()
-def load_encoder(folder, *, attention="auto"):
+def load_encoder(folder, *, attention="auto", weights=None):
     """Load the encoder of a folder in float32, in eval mode on the CPU.
 
     Parameters
@@ -110,6 +110,8 @@ def load_encoder(folder, *, attention="auto"):
     attention : {"auto", "packed", "sdpa", "eager"}, default="auto"
         "packed" makes the model take packed input beside padded input and is what "auto" gives
         where the family supports it; "auto" falls back to "sdpa" and that to "eager".
+    weights : dict of str to Tensor, optional
+        Taken instead of those of the folder, which then needs none. The dict is emptied.
 
     Returns
     -------
@@ -125,14 +127,14 @@ def load_encoder(folder, *, attention="auto"):
     config = load_config(folder)
     if attention == "auto" and _attention.caps_logits(config):
         attention = "eager"
-    kind = AutoModelForTextEncoding if config.model_type in T5 else AutoModel
     options = {"attn_implementation": attention} if attention in ("sdpa", "eager") else {}
     if "add_pooling_layer" in inspect.signature(class_of(config)).parameters:
         options["add_pooling_layer"] = False  # other families compute theirs in any case
     with _quiet(), explained(folder):
-        model, info = kind.from_pretrained(
-            folder,
+        model, info = class_of(config).from_pretrained(
+            folder if weights is None else None,
             config=config,
+            state_dict=weights,
             dtype=torch.float32,
             output_loading_info=True,
             ignore_mismatched_sizes=True,
@@ -149,7 +151,10 @@ def load_encoder(folder, *, attention="auto"):
             f"in another size ({unlike[0]!r}, ...): they belong to another kind of model, or to "
             f"another config.json.{held}"
         )
-    # They may be mapped from the file, and who writes another there would change them.
+    if weights is not None:
+        weights.clear()
+    # They may be mapped from the file, and who writes another there would change them; those given
+    # may begin anywhere in memory, which can change how products round.
     for tensor in (*model.parameters(), *model.buffers()):
         tensor.data = tensor.data.clone()
     if model.config.pad_token_id in (None, -1):  # older Llamas say -1, which has no embedding

@@ -61,7 +61,9 @@ class PairModule(nn.Module):
 
 
 @own_modes()
-def build_module(folder, *, architecture, pooling, attention, n_odd, n_even, n_classes, heads=None):
+def build_module(
+    folder, *, architecture, pooling, attention, n_odd, n_even, n_classes, weights=None, heads=None
+):
     """Load an encoder and put heads on it.
 
     Parameters
@@ -74,6 +76,8 @@ def build_module(folder, *, architecture, pooling, attention, n_odd, n_even, n_c
     n_odd, n_even : int
         Style columns.
     n_classes : int
+    weights : dict of str to Tensor, optional
+        The encoder's, by default those in the folder. The dict is emptied.
     heads : dict of str to Tensor, optional
         Weights for the heads; by default new ones are drawn. With them torch's random state is left
         alone, which another thread may depend on.
@@ -83,7 +87,7 @@ def build_module(folder, *, architecture, pooling, attention, n_odd, n_even, n_c
     PairModule
         On the CPU, in eval mode.
     """
-    encoder = load_encoder(folder, attention=attention)
+    encoder = load_encoder(folder, attention=attention, weights=weights)
     if pooling == "auto":
         pooling = default_pooling(encoder.config, folder)
     with torch.device("cpu" if heads is None else "meta"):

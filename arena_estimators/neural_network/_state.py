@@ -15,6 +15,7 @@ from arena_estimators.exceptions import ArenaError
 from arena_estimators.neural_network._module import build_module
 from arena_estimators.neural_network._training import finish, make_net
 
+_WEIGHTS = "model.safetensors"
 _HEADS = "heads.safetensors"
 _SHAPE = "pair_module.json"
 _FULL = os.strerror(errno.ENOSPC)
@@ -45,7 +46,7 @@ def pack_network(net, tokenizer, shape):
             if path.is_file()
         }
     files["config.json"] = json.dumps(_config_of(module.encoder)).encode()
-    files["model.safetensors"] = _weights_of(module.encoder)
+    files[_WEIGHTS] = _weights_of(module.encoder)
     files[_HEADS] = _weights_of(module.heads)
     files[_SHAPE] = json.dumps({**shape, "pooling": module.pooling}).encode()
     return files
@@ -54,13 +55,15 @@ def pack_network(net, tokenizer, shape):
 @own_modes()
 def unpack_network(files, history):
     """Rebuild the net, on the CPU, and the tokenizer."""
+    files = files.copy()
+    shape = json.loads(files.pop(_SHAPE))
+    weights, heads = (safetensors.torch.load(files.pop(name)) for name in (_WEIGHTS, _HEADS))
     with _passing_folder() as folder:
         for name, content in files.items():
             path = pathlib.Path(folder, name)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        heads = safetensors.torch.load(files[_HEADS])
-        module = build_module(folder, **json.loads(files[_SHAPE]), heads=heads)
+        module = build_module(folder, **shape, weights=weights, heads=heads)
         tokenizer = load_tokenizer(folder)
     net = make_net(module)
     net.initialize()
@@ -71,7 +74,7 @@ def unpack_network(files, history):
 
 @contextlib.contextmanager
 def _passing_folder():
-    """Give a folder for a moment: transformers reads and writes nothing but files."""
+    """Give a folder for a moment: transformers reads and writes tokenizers as files alone."""
     with tempfile.TemporaryDirectory() as folder:
         try:
             yield folder
@@ -80,8 +83,8 @@ def _passing_folder():
                 raise
             raise ArenaError(
                 f"The folder for temporary files, {tempfile.gettempdir()}, is full; a fitted "
-                "BertPairClassifier is written and read by way of it. Make room for the weights "
-                "there, or set the environment variable TMPDIR to a folder that has it."
+                "BertPairClassifier's tokenizer is written and read by way of it. Make room there, "
+                "or set the environment variable TMPDIR to a folder that has it."
             ) from error
 
 

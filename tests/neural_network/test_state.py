@@ -213,6 +213,19 @@ def test_a_full_folder_for_temporary_files_is_named_with_what_to_do(lora, monkey
         pickle.loads(pickled)
 
 
+def test_weights_are_loaded_by_way_of_no_file(lora, monkeypatch):
+    pickled, written, write = pickle.dumps(lora), {}, pathlib.Path.write_bytes
+
+    def note(path, content):
+        written[path.name] = content
+        return write(path, content)
+
+    monkeypatch.setattr(pathlib.Path, "write_bytes", note)
+    pickle.loads(pickled)
+    assert "tokenizer.json" in written
+    assert not [name for name in written if name.endswith(".safetensors")]
+
+
 def test_weights_that_are_shared_are_written_once():
     layer = torch.nn.Linear(2, 3)
     kept = safetensors.torch.load(_weights_of(torch.nn.Sequential(layer, layer)))
