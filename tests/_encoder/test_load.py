@@ -106,6 +106,21 @@ def test_an_encoder_does_not_change_with_its_files(tiny, tmp_path, kind):
         assert torch.equal(value, expected[name]), name
 
 
+def test_weights_that_are_given_are_copied_and_let_go(tiny, tmp_path):
+    folder = shutil.copytree(tiny("bert"), tmp_path / "without")
+    expected = load_encoder(folder).state_dict()
+    (folder / "model.safetensors").unlink()
+    given = {name: value.clone() for name, value in expected.items()}
+    theirs = list(given.values())
+    model = load_encoder(folder, weights=given)
+    assert given == {}
+    for value in theirs:
+        value.zero_()
+    assert model.state_dict().keys() == expected.keys()
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, expected[name]), name
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_padding_token_is_there(tiny, family):
     tokenizer = load_tokenizer(tiny(family))
