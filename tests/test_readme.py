@@ -12,12 +12,20 @@ import pandas as pd
 import pytest
 from competition_files import write_competition_files
 
-from arena_estimators import load_arena
+from arena_estimators import load_arena, make_arena_pipeline, make_battles
 from arena_estimators.battles import texts
 from arena_estimators.exceptions import FileFormatError
 
 README = pathlib.Path(__file__).parent.parent / "README.md"
 SHORTER = {"PromptGroupKFold(5": "PromptGroupKFold(2", "[256, 512]": "[16, 24]"}
+
+
+def run_after(words, page, **names):
+    """Run the code that a page of the documentation shows after some words."""
+    text = (README.parent / f"docs/{page}.rst").read_text(encoding="utf-8")
+    code = textwrap.dedent(re.search(rf"{words}::\n\n((?:    .*\n|\n)+)", text)[1])
+    exec(compile(code, f"{page}.rst", "exec"), names)
+    return names
 
 
 def test_the_snippets_run_in_order(tmp_path, monkeypatch):
@@ -49,8 +57,6 @@ def test_the_page_on_writing_an_estimator_has_one_that_passes_the_checks(tmp_pat
 
 
 def test_the_page_on_battles_adds_each_once_be_it_text_or_turns(tmp_path, monkeypatch):
-    page = (README.parent / "docs/battles.rst").read_text(encoding="utf-8")
-    code = textwrap.dedent(re.search(r"each once::\n\n((?:    .*\n|\n)+)", page)[1])
     write_competition_files(tmp_path, 12, 0)  # lists of turns
     monkeypatch.chdir(tmp_path)
     data = load_arena("train.csv")
@@ -60,44 +66,47 @@ def test_the_page_on_battles_adds_each_once_be_it_text_or_turns(tmp_path, monkey
     other = data.X.index.difference(one_turn)[0]
     data.X.at[other, "response_a"] = ["\ud83d"]  # half an emoji, as in the competition's files
     pd.concat([known, new]).assign(winner="tie").to_parquet("more.parquet")
-    names = {"load_arena": load_arena, "pd": pd, "data": data}
-    exec(compile(code, "battles.rst", "exec"), names)
+    names = run_after("each once", "battles", load_arena=load_arena, pd=pd, data=data)
     assert names["X"].prompt.tolist() == [*data.X.prompt, "Not asked before"]
     assert names["y"].tolist() == [*data.y, "tie"]
 
 
 def test_the_page_on_battles_reads_votes_of_a_spreadsheet(tmp_path, monkeypatch):
-    page = (README.parent / "docs/battles.rst").read_text(encoding="utf-8")
-    code = textwrap.dedent(re.search(r"refused::\n\n((?:    .*\n|\n)+)", page)[1])
     monkeypatch.chdir(tmp_path)
     lines = ["question,left,right,vote", "Hi,NA,Hello,right", "6 x 7?,42,43,left", "Why?,A,B,same"]
     pathlib.Path("votes.csv").write_text("\n".join(lines), encoding="utf-8")
-    names = {"load_arena": load_arena, "pd": pd}
-    exec(compile(code, "battles.rst", "exec"), names)
+    names = run_after("refused", "battles", load_arena=load_arena, pd=pd)
     mine = names["mine"]
     assert mine.X.response_a.tolist() == ["NA", "42", "A"]
     assert mine.y.tolist() == ["model_b", "model_a", "tie"]
 
 
-def test_the_page_on_battles_exchanges_half_of_the_chosen_responses(tmp_path, monkeypatch):
-    page = (README.parent / "docs/battles.rst").read_text(encoding="utf-8")
-    code = textwrap.dedent(re.search(r"are exchanged::\n\n((?:    .*\n|\n)+)", page)[1])
+@pytest.mark.parametrize("index", [range(20), [*range(19, 9, -1)] * 2], ids=["counts", "sample"])
+def test_the_page_on_battles_exchanges_half_of_the_chosen_responses(tmp_path, monkeypatch, index):
     monkeypatch.chdir(tmp_path)
-    pairs = {name: [f"{name} {i}" for i in range(20)] for name in ("prompt", "chosen", "rejected")}
-    pd.DataFrame(pairs).to_parquet("pairs.parquet")
-    names = {"pd": pd}
-    exec(compile(code, "battles.rst", "exec"), names)
+    columns = ("prompt", "chosen", "rejected")
+    pairs = pd.DataFrame({name: [f"{name} {i}" for i in range(20)] for name in columns}, index)
+    pairs.to_parquet("pairs.parquet")
+    names = run_after("are exchanged", "battles", pd=pd)
     X, y = names["X"], names["y"]
-    assert X.prompt.tolist() == pairs["prompt"]
+    assert X.prompt.tolist() == pairs.prompt.tolist()
     assert set(y) == {"model_a", "model_b"}
     winners = np.where(y == "model_a", X.response_a, X.response_b)
-    assert winners.tolist() == pairs["chosen"]
+    assert winners.tolist() == pairs.chosen.tolist()
     assert (X.response_a != X.response_b).all()
 
 
+def test_the_page_on_battles_cuts_transcripts_before_the_last_answer(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    talk = "\n\nHuman: Hi\n\nAssistant: Hello\n\nHuman: Why?\n\nAssistant:"
+    pairs = pd.DataFrame({"chosen": [f"{talk} So."], "rejected": [f"{talk} No.\n\nReally."]})
+    pairs.to_json("train.jsonl.gz", orient="records", lines=True)
+    pairs = run_after("before the last answer first", "battles", pd=pd)["pairs"]
+    assert pairs.prompt[0] == talk.removesuffix("\n\nAssistant:")
+    assert pairs[["chosen", "rejected"]].loc[0].tolist() == ["So.", "No.\n\nReally."]
+
+
 def test_the_page_on_battles_reads_chosen_and_rejected_conversations(tmp_path, monkeypatch):
-    page = (README.parent / "docs/battles.rst").read_text(encoding="utf-8")
-    code = textwrap.dedent(re.search(r"exchanged as above::\n\n((?:    .*\n|\n)+)", page)[1])
     monkeypatch.chdir(tmp_path)
     asked = {"role": "user", "content": "Why?"}
     talks = {
@@ -105,8 +114,7 @@ def test_the_page_on_battles_reads_chosen_and_rejected_conversations(tmp_path, m
     }
     pairs = pd.DataFrame({"prompt": ["Why?"], **talks})
     pairs.to_parquet("pairs.parquet")
-    names = {"load_arena": load_arena, "pd": pd}
-    exec(compile(code, "battles.rst", "exec"), names)
+    names = run_after("from `reset_index` on", "battles", load_arena=load_arena, pd=pd)
     assert names["X"].loc[0].tolist() == [["Why?"], ["chosen"], ["rejected"]]
     renamed = pairs.rename(columns={"chosen": "response_a", "rejected": "response_b"})
     with pytest.raises(FileFormatError, match="not text.*read from conversation_a and con"):
@@ -116,14 +124,23 @@ def test_the_page_on_battles_reads_chosen_and_rejected_conversations(tmp_path, m
 def test_the_page_on_battles_puts_the_messages_of_a_prompt_before_its_answers(
     tmp_path, monkeypatch
 ):
-    page = (README.parent / "docs/battles.rst").read_text(encoding="utf-8")
-    code = textwrap.dedent(re.search(r"conversations by::\n\n((?:    .*\n|\n)+)", page)[1])
     monkeypatch.chdir(tmp_path)
     roles = {"prompt": "user", "chosen": "assistant", "rejected": "assistant"}
     talks = {name: [[{"role": role, "content": name}]] for name, role in roles.items()}
     pd.DataFrame(talks).to_parquet("pairs.parquet")
-    names = {"pd": pd}
-    exec(compile(code, "battles.rst", "exec"), names)
+    names = run_after("message .* of such a list", "battles", pd=pd)
     conversations = {"chosen": "conversation_a", "rejected": "conversation_b"}
     X = load_arena(names["pairs"].rename(columns=conversations)).X
     assert X.loc[0].tolist() == [["prompt"], ["chosen"], ["rejected"]]
+
+
+def test_the_page_on_submissions_writes_winners_where_there_are_no_ties(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    test = make_battles(60, tie_rate=0, random_state=0)
+    test.id = np.arange(60) + 7
+    model = make_arena_pipeline("linear").fit(test.X, test.y)
+    run_after("the count of hits", "submissions", model=model, test=test)
+    written = pd.read_csv("submission.csv")
+    assert written.columns.tolist() == ["id", "winner"]
+    assert written.id.tolist() == test.id.tolist()
+    assert written.winner.tolist() == model.predict(test.X).tolist()

@@ -37,9 +37,10 @@ def load_arena(path, *, cells="auto", non_text="raise", verbose=False):
       label is one-hot in `winner_model_a`, `winner_model_b` and `winner_tie`.
     - The arena's: `conversation_a` and `conversation_b` hold lists of messages with `role` and
       `content`, which is text or a list of parts with `text`; the label is `winner`: "model_a",
-      "model_b", "tie", or "tie (bothbad)" or "both_bad", which are ties. The prompt is the user's
-      turns, and each of them has an answer or null in a response. If there is a column `turn`, as
-      in MT-bench, the vote is on that turn, counted from 1: later ones are left out.
+      "model_b", "tie", or "tie (bothbad)", "both_bad" or "tie (inconsistent)", which are ties. The
+      prompt is the user's turns, and each of them has an answer or null in a response. If there is
+      a column `turn`, as in MT-bench, the vote is on that turn, counted from 1: later ones are left
+      out.
     - Plain text: `prompt`, `response_a` and `response_b` hold text, the label is in either form.
 
     Every row is kept, in order. Null turns, `[null]`, `[]` and `[""]` come back as `[None]`, `[]`

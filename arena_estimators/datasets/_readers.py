@@ -25,7 +25,10 @@ _LONG = ("prompt", "response_a", "response_b", "conversation_a", "conversation_b
 def find_reader(path):
     """Choose the reader by the ending of the name."""
     if os.path.isdir(path):
-        raise FileFormatError(f"{path} is a folder; expected a file of battles in it.")
+        raise FileFormatError(
+            f"{path} is a folder; expected a file of battles in it. The parquet files of a whole "
+            "one are read by pandas.read_parquet: pass what it gives."
+        )
     for ending, reader in _READERS.items():
         if os.fspath(path).lower().endswith(ending):
             return reader
@@ -267,4 +270,12 @@ _READERS = {
     ".jsonl.gz": _read_jsonl,
 }
 _TABLE = " Save the table as CSV, or pass what pandas.read_excel gives."
-_OTHERS = {".zip": " Unzip it first.", ".xlsx": _TABLE, ".xls": _TABLE, ".ods": _TABLE}
+_OTHERS = {
+    ".json": " Name it .jsonl if each line is an object, or pass what pandas.read_json gives.",
+    ".tsv": " Save it with commas, or pass what pandas.read_csv gives with sep='\\t', dtype=str, "
+    "keep_default_na=False.",
+    ".zip": " Unzip it first.",
+    ".xlsx": _TABLE,
+    ".xls": _TABLE,
+    ".ods": _TABLE,
+}

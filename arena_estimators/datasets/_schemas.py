@@ -25,6 +25,7 @@ _LABELS = {
     "tie": "tie",
     "tie (bothbad)": "tie",
     "both_bad": "tie",
+    "tie (inconsistent)": "tie",
 }
 _BITS = {"0": "0", "0.0": "0", "false": "0", "1": "1", "1.0": "1", "true": "1"}
 _ONE_HOT = {("1", "0", "0"): "model_a", ("0", "1", "0"): "model_b", ("0", "0", "1"): "tie"}
@@ -87,11 +88,13 @@ class Schema:
     def _require(self, needed):
         missing = [name for name in needed if name not in self.names]
         if missing:
+            pairs = {"chosen", "rejected"} <= set(self.names)
+            hint = "; half of the chosen must become response_b, or it never wins" if pairs else ""
             self._fail(
                 f"no column {', '.join(map(repr, missing))}. Expected prompt, response_a and "
                 "response_b, or conversation_a and conversation_b; and winner_model_a, "
                 "winner_model_b and winner_tie, or winner, or no label. "
-                f"Found: {', '.join(map(str, self.names))}"
+                f"Found: {', '.join(map(str, self.names))}{hint}"
             )
 
     def _fail(self, problem):

@@ -174,7 +174,9 @@ def _check_classes(classes):
     if sorted(names, key=str) in (list(CLASSES[:2]), [0, 1]):
         raise SubmissionError(
             f"The estimator was fitted without ties (classes {names}), and a tie predicted as "
-            "impossible costs more than any gain. Fit it on battles with ties."
+            "impossible costs more than any gain. Fit it on battles with ties; if the competition "
+            "has none and asks for the winner, write pandas.DataFrame({'id': test.id, 'winner': "
+            "model.predict(test.X)}) instead."
         )
     if sorted(positions, key=str) != [0, 1, 2]:
         raise SubmissionError(

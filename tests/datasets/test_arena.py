@@ -109,7 +109,15 @@ def test_real_lists(tmp_path, name):
 def test_plain_text_is_kept_to_the_letter(path):
     text = ["NA", "None", "007", "", "[1, 2]", "true", 'a "b", c\r\nd\\n']
     frame = pd.DataFrame({"prompt": text, "response_a": text, "response_b": text})
-    frame["winner"] = ["model_a", "model_b", "tie", "tie (bothbad)", "tie", "tie", "tie"]
+    frame["winner"] = [
+        "model_a",
+        "model_b",
+        "tie",
+        "tie (bothbad)",
+        "tie (inconsistent)",
+        "tie",
+        "tie",
+    ]
     data = load_arena(_write(frame, path))
     assert data.X.response_b.tolist() == text
     assert data.X.prompt.tolist() == text
@@ -366,6 +374,14 @@ def test_missing_column_is_refused(path, missing):
         load_arena(_write(_raw().drop(columns=missing), path))
 
 
+def test_pairs_of_chosen_and_rejected_are_told_that_half_are_exchanged():
+    pairs = pd.DataFrame({"prompt": ["p"], "chosen": ["a"], "rejected": ["b"]})
+    with pytest.raises(
+        FileFormatError, match="Found: prompt, chosen, rejected; half of the chosen"
+    ):
+        load_arena(pairs)
+
+
 def test_two_kinds_of_winner_are_refused(tmp_path):
     path = _write(_raw().assign(winner="tie"), tmp_path / "train.csv")
     with pytest.raises(FileFormatError, match="drop one"):
@@ -413,7 +429,9 @@ BROKEN = {
         "line 2 and line 1 differ in the keys response_b",
     ),
     "battles.XLSX": (b"", "unknown format.*jsonl.*as CSV, or pass what pandas.read_excel gives"),
-    "battles.json": (b"", r"unknown format.*\.gz\.$"),
+    "battles.txt": (b"", r"unknown format.*\.gz\.$"),
+    "battles.json": (b"", "unknown format.*jsonl if each line is an object, or.*read_json gives"),
+    "battles.tsv": (b"", r"unknown format.*with commas, or.* sep='\\t', dtype=str, keep_def"),
     "train.csv.zip": (b"", "unknown format.*Unzip it first"),
 }
 
@@ -429,8 +447,12 @@ def test_broken_files_are_refused(tmp_path, name):
 
 
 def test_a_folder_is_no_file(tmp_path):
-    with pytest.raises(FileFormatError, match="is a folder; expected a file"):
+    frame = pd.DataFrame({"prompt": ["p"], "response_a": ["a"], "response_b": ["b"]})
+    for part in range(2):
+        frame.to_parquet(tmp_path / f"{part}.parquet")
+    with pytest.raises(FileFormatError, match="is a folder; expected a file.*by pandas.read_parq"):
         load_arena(tmp_path)
+    assert len(load_arena(pd.read_parquet(tmp_path)).X) == 2
 
 
 @pytest.mark.parametrize("written", [{"sep": ";"}, {"encoding": "cp1252"}])

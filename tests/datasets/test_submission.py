@@ -73,7 +73,7 @@ def test_float32_rows_sum_to_one_in_float64(X):
 @pytest.mark.parametrize(
     ("classes", "proba", "expected"),
     [
-        (["model_a", "model_b"], PROBA[:, :2], "without ties"),
+        (["model_a", "model_b"], PROBA[:, :2], "without ties.*'winner': model.predict"),
         ([0, 1], PROBA[:, :2], "without ties"),
         (["a", "b", "tie"], PROBA, "classes are"),
         ([1, 2, 3], PROBA, "classes are"),
