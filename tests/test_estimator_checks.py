@@ -47,6 +47,30 @@ class CopiesParameters(Sound):
         return super().set_params(**{name: copy.copy(v) for name, v in parameters.items()})
 
 
+class TakesNoSettings(Sound):
+    def set_params(self, **parameters):
+        if not parameters.keys() <= self.get_params().keys():
+            raise ValueError("an unknown parameter")
+        return self
+
+
+class SetsAnotherToo(Sound):
+    def set_params(self, **parameters):
+        if "uncertain_fraction" in parameters:
+            self.predict_order = parameters["uncertain_fraction"]
+        return super().set_params(**parameters)
+
+
+class LearnsLessOnceSet(Sound):
+    def set_params(self, **parameters):
+        self._set = "estimator" in parameters
+        return super().set_params(**parameters)
+
+    def fit(self, X, y, sample_weight=None):
+        rows = len(X) // 2 if getattr(self, "_set", False) else len(X)
+        return super().fit(X[:rows], y[:rows])
+
+
 class ReturnsNothing(Sound):
     def fit(self, X, y, sample_weight=None):
         super().fit(X, y)
@@ -308,6 +332,9 @@ class ReadsNoLabels(PairStyleFeatures):
 BROKEN = [
     (SetsMore, "check_init_only_assigns"),
     (CopiesParameters, "check_clone_and_set_params"),
+    (TakesNoSettings, "check_clone_and_set_params"),
+    (SetsAnotherToo, "check_clone_and_set_params"),
+    (LearnsLessOnceSet, "check_grid_search"),
     (ReturnsNothing, "check_fit_returns_self"),
     (ChangesParameters, "check_fit_returns_self"),
     (SetsPublicNames, "check_fit_returns_self"),

@@ -17,6 +17,7 @@ from arena_estimators._validation import ReadsBattles, validate_battles
 from arena_estimators.battles import CLASSES, check_labels
 from arena_estimators.exceptions import ArenaError, LabelsError
 from arena_estimators.feature_extraction._cached import writable_memory
+from arena_estimators.linear_model import DavidsonClassifier
 
 _LABELS_ONLY = ("sklearn.", "lightgbm.")
 _KNOWN = (*_LABELS_ONLY, "arena_estimators.")
@@ -173,9 +174,11 @@ def _check_reads_battles(estimator, name):
         return
     tags = get_tags(estimator)
     if not (tags.input_tags.string or tags.no_validation):
+        settings = "'auto', tie_alpha='auto'" if kind is DavidsonClassifier else ""
         raise ArenaError(
             f"{name} would give battles to a {kind.__name__}, which reads numbers. Put what makes "
-            f"them in front, as in make_pipeline(PairStyleFeatures(), {kind.__name__}())."
+            "them in front, as in make_pipeline(PairStyleFeatures(), "
+            f"StandardScaler(with_mean=False), {kind.__name__}({settings}))."
         )
 
 

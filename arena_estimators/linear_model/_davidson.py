@@ -285,9 +285,10 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
 def _refuse_battles(X):
     if is_frame(X) and set(COLUMNS) <= set(names_of(X)):
         raise BattlesError(
-            "X holds battles, and DavidsonClassifier reads odd features of them. Put "
-            "PairTfidfVectorizer() or PairStyleFeatures() before it in a pipeline, or take "
-            "make_arena_pipeline()."
+            "X holds battles, and DavidsonClassifier reads odd features of them. Take "
+            "make_arena_pipeline(), or put PairTfidfVectorizer() before it in a pipeline; or "
+            "PairStyleFeatures() and StandardScaler(with_mean=False), and let alpha and tie_alpha "
+            "be 'auto'."
         )
 
 

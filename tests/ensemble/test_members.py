@@ -1,5 +1,7 @@
 """What all ensembles ask of the classifiers they are made of."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,6 +17,7 @@ from sklearn.ensemble import (
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -54,6 +57,16 @@ class Own(ClassifierMixin, BaseEstimator):
 
     def predict_proba(self, X):
         return np.full((len(X), 3), 1 / 3)
+
+
+def test_what_is_advised_for_davidson_beats_the_class_shares():
+    train, test = make_battles(400, random_state=0), make_battles(400, random_state=1)
+    with pytest.raises(ArenaError, match="would give battles to a") as refused:
+        SwapSymmetricClassifier(DavidsonClassifier()).fit(train.X, train.y)
+    advised = re.search(r"make_pipeline\(.*\)", str(refused.value))[0]
+    models = [eval(advised), DummyClassifier()]
+    probas = [model.fit(train.X, train.y).predict_proba(test.X) for model in models]
+    assert log_loss(test.y, probas[0]) < log_loss(test.y, probas[1])
 
 
 TAKE_SOFT_LABELS = {

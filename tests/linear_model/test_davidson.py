@@ -230,7 +230,7 @@ def test_features_too_large_to_fit_are_refused():
 
 def test_battles_in_place_of_features_are_refused_with_advice():
     data = make_battles(20, random_state=0)
-    with pytest.raises(BattlesError, match="PairTfidfVectorizer"):
+    with pytest.raises(BattlesError, match="PairTfidfVectorizer.*PairStyleFeatures.*'auto'"):
         DavidsonClassifier().fit(data.X, data.y)
     D, y = draw()
     with pytest.raises(BattlesError, match="PairTfidfVectorizer"):
