@@ -1,4 +1,4 @@
-"""Six families of encoders in BertPairClassifier: each tried offline, and the command for real.
+"""Seven families of encoders in BertPairClassifier: each tried offline, and the command for real.
 
     python examples/families.py                        # all of them, one after the other
     python examples/families.py --family roberta
@@ -50,6 +50,12 @@ _T5 = {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 2, "num_heads": 2}
 # Family: configuration and sizes of the tiny model, what stands before and after a text, settings
 # of the classifier, and the real model with the options that examples/submit_bert.py takes.
 FAMILIES = {
+    "bert": (
+        ("BertConfig", _BERT),
+        ("[CLS]", "[SEP]"),
+        {},
+        "--encoder google-bert/bert-base-uncased --learning-rate 2e-5",
+    ),
     "roberta": (
         ("RobertaConfig", {**_BERT, "type_vocab_size": 1}),
         ("<s>", "</s>"),

@@ -31,15 +31,19 @@ def length_gap(X):
     return pd.DataFrame({"length": lengths[0] - lengths[1]})
 
 
-def cross_validate(models, X, y):
+def cross_validate(models, X, y, cv=CV):
     """Print the log loss of each model over folds that share no prompt."""
     losses = {name: [] for name in models}
-    for train, test in tqdm(CV.split(X), total=CV.n_splits, desc="cross-validation", unit="fold"):
-        for name, model in models.items():
-            model.fit(X.iloc[train], y[train])
-            proba = model.predict_proba(X.iloc[test])
-            losses[name].append(log_loss(y[test], proba, labels=model.classes_))
-    print(f"\nLog loss over {CV.n_splits} folds grouped by prompt (lower is better)")
+    n_fits = cv.n_splits * len(models)
+    with tqdm(total=n_fits, desc="cross-validation", unit="fit") as bar:
+        for train, test in cv.split(X):
+            for name, model in models.items():
+                bar.set_postfix_str(name)
+                model.fit(X.iloc[train], y[train])
+                proba = model.predict_proba(X.iloc[test])
+                losses[name].append(log_loss(y[test], proba, labels=model.classes_))
+                bar.update()
+    print(f"\nLog loss over {cv.n_splits} folds grouped by prompt (lower is better)")
     for name, values in losses.items():
         print(f"  {name:<22} {np.mean(values):.4f}  (folds {min(values):.4f} to {max(values):.4f})")
     return {name: float(np.mean(values)) for name, values in losses.items()}

@@ -202,8 +202,11 @@ def load(path):
         return load_arena(path, verbose=True)
 
 
-def read_train(path, n_made, cv=None):
-    """Load or make battles that a submission can be learned from, which takes all three classes."""
+def read_train(path, n_made, cv=None, *inner):
+    """Load or make battles that a submission can be learned from, which takes all three classes.
+
+    `cv` makes the folds they must be enough for, and `inner` those within.
+    """
     battles = make_battles(n_made, random_state=0) if path is None else load(path)
     if battles.y is None:
         raise SystemExit(
@@ -214,7 +217,7 @@ def read_train(path, n_made, cv=None):
         check_labels(battles.y)
         rehearse(battles.y)
         if cv is not None:
-            check_folds(battles.X, battles.y, cv)
+            check_folds(battles.X, battles.y, cv, *inner)
     return battles
 
 

@@ -51,6 +51,7 @@ SUBMITTING = [
     "submit_baseline",
     "submit_bert",
     "submit_ensemble",
+    "workflow",
 ]
 
 FOLDING = [name for name in SUBMITTING if name != "submit_bert"]
@@ -93,6 +94,7 @@ def check_submission(path, n_battles):
         pytest.param("distill", "student of the blend", marks=pytest.mark.slow),
         pytest.param("grid_search", "best:", marks=pytest.mark.slow),
         pytest.param("submit_ensemble", "25,000 battles take about", marks=pytest.mark.slow),
+        pytest.param("workflow", "the same, searched", marks=pytest.mark.slow),
     ],
 )
 def test_an_example_needs_no_files(example, capsys, name, said):
@@ -279,6 +281,7 @@ def test_a_file_that_is_no_model_is_not_replaced(example, tmp_path, name):
 
 def test_examples_without_an_encoder_import_no_torch():
     names = ["blend", "demo", "distill", "grid_search", "optuna_search", "submit_ensemble"]
+    names += ["workflow"]
     command = [sys.executable, "-c", f"import {', '.join(names)}, sys; print(*sys.modules)"]
     done = subprocess.run(command, cwd=EXAMPLES, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -504,8 +507,18 @@ def test_an_interrupted_minilm_is_continued_and_not_submitted(example, tiny_mini
     check_submission("made_submission.csv", 100)
 
 
+def test_an_encoder_is_a_step_of_the_workflow_and_votes(module):
+    without, steps = (
+        module("workflow").make_steps(),
+        module("workflow").make_steps(encoder="FOLDER"),
+    )
+    assert steps.keys() - without.keys() == {"BERT"}
+    assert steps["BERT"].encoder == "FOLDER"
+    assert steps["vote"].estimators[-1] == ("BERT", steps["BERT"])
+
+
 @pytest.mark.parametrize(
-    "family", ["roberta", "gpt2", "t5", "deberta-v3", "modernbert", "lora-decoder"]
+    "family", ["bert", "roberta", "gpt2", "t5", "deberta-v3", "modernbert", "lora-decoder"]
 )
 def test_a_family_is_tried_and_its_command_is_one_that_submit_bert_takes(example, capsys, family):
     if family == "lora-decoder":
