@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from competition_files import write_competition_files
+from tiny_encoders import make_tiny_encoder
 
 from arena_estimators import load_arena, make_arena_pipeline, make_battles
 from arena_estimators.battles import texts
@@ -18,6 +19,18 @@ from arena_estimators.exceptions import FileFormatError
 
 README = pathlib.Path(__file__).parent.parent / "README.md"
 SHORTER = {"PromptGroupKFold(5": "PromptGroupKFold(2", "[256, 512]": "[16, 24]"}
+SHORTER_ESTIMATORS = {
+    "PromptGroupKFold(5, shuffle": "PromptGroupKFold(2, shuffle",
+    "[100, 300, 1000, 3000]": "[30]",
+    "BertPairClassifier(checkpoint_dir": "BertPairClassifier(FOLDER, checkpoint_dir",
+}
+
+
+def shorten(code, shorter):
+    for as_written, short in shorter.items():
+        assert as_written in code
+        code = code.replace(as_written, short)
+    return code
 
 
 def run_after(words, page, **names):
@@ -33,11 +46,8 @@ def test_the_snippets_run_in_order(tmp_path, monkeypatch):
     write_competition_files(tmp_path, 120, 20)
     monkeypatch.chdir(tmp_path)
     code = "".join(re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.S))
-    for as_written, shorter in SHORTER.items():
-        assert as_written in code
-        code = code.replace(as_written, shorter)
     names = {}
-    exec(compile(code, README, "exec"), names)
+    exec(compile(shorten(code, SHORTER), README, "exec"), names)
     assert len(pd.read_csv("submission.csv")) == 20
     assert joblib.load("vote.joblib").predict_proba(names["test"].X).shape == (20, 3)
 
@@ -54,6 +64,20 @@ def test_the_page_on_writing_an_estimator_has_one_that_passes_the_checks(tmp_pat
     assert {type(estimator).__name__ for estimator, _ in cases} == {"WordGap"}
     for estimator, check in cases:
         check(estimator)
+
+
+def test_the_blocks_of_the_page_on_estimators_follow_each_other(tmp_path, monkeypatch):
+    page = (README.parent / "docs/estimators.rst").read_text(encoding="utf-8")
+    blocks = map(textwrap.dedent, re.findall(r"::\n\n((?:    .*\n|\n)+)", page))
+    code = "".join(block for block in blocks if "dask" not in block)  # whose cluster is elsewhere
+    write_competition_files(tmp_path, 120, 0)
+    monkeypatch.chdir(tmp_path)
+    names = {"FOLDER": make_tiny_encoder("bert", tmp_path / "tiny")}
+    exec(compile(shorten(code, SHORTER_ESTIMATORS), "estimators.rst", "exec"), names)
+    assert names["effects"].index.str.startswith("difference__").all()
+    assert len(names["importances"]) == names["fitted"][-1].n_features_in_
+    assert pathlib.Path("tuned/config.json").exists()
+    assert np.isfinite(names["scores"]).all()
 
 
 def test_the_page_on_battles_adds_each_once_be_it_text_or_turns(tmp_path, monkeypatch):
