@@ -38,9 +38,8 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
     first), and of both. Held-out battles say how much each counts; trained on few, style the most.
 
     The encoder is loaded in `fit`. Half precision is used on a GPU, and to train on a CPU that has
-    it, on float32 weights. Matrices that are not trained (`lora_rank`, `freeze`, without callbacks;
-    in predictions, all) are held in it meanwhile, with the same results. After `fit` and after each
-    prediction the network is on the CPU, and the GPU's memory is free.
+    it, on float32 weights. After `fit` and after each prediction the network is on the CPU, and the
+    GPU's memory is free.
 
     Parameters
     ----------
@@ -144,7 +143,7 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
     classes_ : ndarray of shape (n_classes,)
         The sorted labels.
     net_ : skorch.NeuralNet
-        The fitted net; `net_.module_` is the torch module.
+        The net that was trained; `net_.module_` is the torch module. The estimator predicts.
     tokenizer_ : PreTrainedTokenizer
         The encoder's tokenizer.
     weights_ : ndarray of shape (3,) or, without style, (1,)
@@ -186,6 +185,9 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
     continued from `checkpoint_dir`; before the training it is raised. Of a search or a blend it
     ends one fit, which then counts like the others.
 
+    Predictions also heed what is set after `fit` of `precision`, `device`, `batch_tokens`,
+    `attention`, `predict_order`, `max_length`, `prompt_share`, `truncation` and `verbose`.
+
     See Also
     --------
     PairEmbeddings : The vectors of a frozen encoder, as features.
@@ -200,11 +202,9 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
 
     Examples
     --------
-    The defaults fine-tune MiniLM; here only its heads learn, on short texts.
-
     >>> from arena_estimators import BertPairClassifier, make_battles, swap, swap_proba
     >>> data = make_battles(40, random_state=0)
-    >>> model = BertPairClassifier(max_length=32, freeze="encoder", n_epochs=2, random_state=0)
+    >>> model = BertPairClassifier(max_length=32, freeze="encoder", random_state=0)  # heads alone
     >>> proba = model.fit(data.X, data.y).predict_proba(data.X)
     >>> bool((model.predict_proba(swap(data.X)) == swap_proba(proba)).all())
     True

@@ -92,6 +92,10 @@ class PairNet(NeuralNet):
             self.read_losses()
         return self
 
+    def forward_iter(self, X, training=False, device="cpu"):
+        """Refuse to predict, which the estimator does."""
+        raise ArenaError("The net reads no battles: call the estimator's own predict_proba.")
+
     def _begin(self, X, y):
         """Deal the battles into steps and take up a checkpoint, if there is one."""
         train, valid = self.get_split_datasets(X, y)

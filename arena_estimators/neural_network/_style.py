@@ -6,12 +6,11 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import AdamW
 
 from arena_estimators.feature_extraction import PairStyleFeatures
+from arena_estimators.feature_extraction._pair_style import BLOCKS, ODD
 from arena_estimators.linear_model import DavidsonClassifier
 from arena_estimators.neural_network._heads import PairLoss, smoothed
 from arena_estimators.neural_network._optimizer import decay_of, rate_at
 
-_ODD = ("difference", "ratio", "tanh", "interaction")
-_EVEN = ("absolute", "sum", "similarity", "prompt")
 _LARGEST = 2.5  # measures of style have long tails
 _EPOCHS, _BATCH, _MOST_STEPS = 3, 16, 350  # of `learn_style`; the steps are an epoch's
 
@@ -25,11 +24,11 @@ class StyleInputs:
 
     def fit_transform(self, X):
         """Learn the scales from battles and give (odd, even), each float32 of len(X) rows."""
-        features = PairStyleFeatures(blocks=_ODD + _EVEN)
+        features = PairStyleFeatures(blocks=BLOCKS)
         self.features_ = features.set_output(transform="default")  # whatever is configured for all
         columns = self.features_.fit_transform(X).astype(np.float64)
         names = self.features_.get_feature_names_out()
-        self.n_odd_ = sum(name.split("__")[0] in _ODD for name in names)
+        self.n_odd_ = sum(name.split("__")[0] in ODD for name in names)
         even = columns[:, self.n_odd_ :]
         self.shift_ = np.r_[np.zeros(self.n_odd_), even.mean(0)]
         spread = np.sqrt(np.mean((columns - self.shift_) ** 2, axis=0))

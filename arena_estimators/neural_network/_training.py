@@ -130,21 +130,9 @@ def train(
     if module.heads.style is not None:
         learn_style(module.heads.style, train_data, p)
     compiled = packed and _worth_compiling(p.compile, module, train_data, p.n_epochs)
-    lengths, batches_a_step = train_data.lengths(packed), p.accumulate * workers.size
-    batch_tokens = tokens_of_batch(p.batch_tokens, lengths, batches_a_step)
-    dealing = Dealing(
-        batch_tokens=batch_tokens,
-        accumulate=p.accumulate,
-        seed=seed,
-        pad_id=module.encoder.config.pad_token_id or 0,
-        packed=packed,
-        static=compiled,
-        pin=device.type == "cuda",
-        part_tokens=tokens_kept(batch_tokens, device),
-        piece_tokens=tokens_at_once(batch_tokens, device),
-        rank=workers.rank,
-        size=workers.size,
-    )
+    pad_id = module.encoder.config.pad_token_id or 0
+    layout = {"packed": packed, "static": compiled, "pad_id": pad_id, "seed": seed}
+    dealing = _deal(p, train_data.lengths(packed), workers, **layout)
     net = make_net(
         module,
         n_epochs=p.n_epochs,
@@ -159,9 +147,9 @@ def train(
     share = _calibration.learnt_share(len(train_data))
     net.run_, net.valid_ = Run(workers, p, seed, dtype, interrupts, share, resume), valid_data
     advice = (
-        f"at batch_tokens={batch_tokens}, accumulate={p.accumulate}. Halve batch_tokens and "
-        "double accumulate for the same result, or pass gradient_checkpointing=True, lora_rank=16 "
-        "or a smaller encoder."
+        f"at batch_tokens={dealing.batch_tokens}, accumulate={p.accumulate}. Halve batch_tokens "
+        "and double accumulate for the same result, or pass gradient_checkpointing=True, "
+        "lora_rank=16 or a smaller encoder."
     )
     computed = module.encoder, device, dtype
     fast, fixed = lean(*computed), placing_fixed(*computed)
@@ -237,6 +225,21 @@ def _prepare(module, p):
     return lora
 
 
+def _deal(p, lengths, workers, **layout):
+    """Decide how many tokens are a batch, and how many of them are computed at once."""
+    batch_tokens = tokens_of_batch(p.batch_tokens, lengths, p.accumulate * workers.size)
+    return Dealing(
+        batch_tokens=batch_tokens,
+        accumulate=p.accumulate,
+        pin=workers.device.type == "cuda",
+        part_tokens=tokens_kept(batch_tokens, workers.device),
+        piece_tokens=tokens_at_once(batch_tokens, workers.device),
+        rank=workers.rank,
+        size=workers.size,
+        **layout,
+    )
+
+
 def _callbacks(p, n_battles, workers, checkpoint):
     best = KeepBest(alone=not p.callbacks)
     made = [("keep_best", best), *(p.callbacks or []), ("stop_early", StopEarly(best, p.patience))]
@@ -283,36 +286,52 @@ def _clear(net, module, device):
 def _conclude(net, p, train_data, valid_data):
     """Calibrate on the held-out battles, and warn of a fit that stopped or learnt nothing."""
     best = dict(net.callbacks_)["keep_best"].best_
-    temperature = 1.0 if p.temperature == "fit" else float(p.temperature)
-    sure_from = 1.0
-    share, done = net.run_.learnt_share, net.step_ / net.n_steps_
-    weights = _calibration.usual_weights(net.module_.heads.n_predictors, share * done)
-    truth = valid_data.target, valid_data.weight
-    if "logits" in best:
-        told = *truth, valid_data.prompts
-        weights = _calibration.fit_weights(best["logits"].numpy(), *told, share=share)
-        logits = _calibration.pool(best["logits"].numpy(), weights)
-        if p.temperature == "fit":
-            temperature = _calibration.fit_temperature(logits, *told)
-        proba = _calibration.probabilities(logits, temperature)
-        first = _calibration.probabilities(logits[:1], temperature)
-        sure_from = float(np.quantile(first.max(1), _UNSURE))
-    if "logits" in best and len(valid_data) >= _TELLING:
-        loss, where, slack = _calibration.log_loss_of(proba, *truth), "held-out", 0.0
-        prior = _calibration.prior_loss(train_data.target, train_data.weight, *truth)
-    elif not net.interrupted_:
-        loss, prior = _training_loss(net, p, train_data, best["epoch"])
-        where, slack = "training", 1e-3
+    logits = best["logits"].numpy() if "logits" in best else None
+    weights, temperature, sure_from, proba = _calibrate(net, p, logits, valid_data)
     if net.interrupted_:
         message = (
             f"The training was interrupted after {net.step_} of {net.n_steps_} steps; the "
             "estimator can be used with the best weights it had until then."
         )
         warn(message)
-    elif loss >= prior + slack:
+    else:
+        _warn_if_no_better(net, p, train_data, valid_data, proba, best["epoch"])
+    return weights, temperature, sure_from
+
+
+def _calibrate(net, p, logits, valid_data):
+    """Find the weights, the temperature and what is sure; give the probabilities they make.
+
+    Without logits of held-out battles they are the usual ones, and there are no probabilities.
+    """
+    temperature = 1.0 if p.temperature == "fit" else float(p.temperature)
+    share = net.run_.learnt_share
+    if logits is None:
+        learnt = share * (net.step_ / net.n_steps_)
+        weights = _calibration.usual_weights(net.module_.heads.n_predictors, learnt)
+        return weights, temperature, 1.0, None
+    told = valid_data.target, valid_data.weight, valid_data.prompts
+    weights = _calibration.fit_weights(logits, *told, share=share)
+    pooled = _calibration.pool(logits, weights)
+    if p.temperature == "fit":
+        temperature = _calibration.fit_temperature(pooled, *told)
+    first = _calibration.probabilities(pooled[:1], temperature)
+    sure_from = float(np.quantile(first.max(1), _UNSURE))
+    return weights, temperature, sure_from, _calibration.probabilities(pooled, temperature)
+
+
+def _warn_if_no_better(net, p, train_data, valid_data, proba, epoch):
+    """Compare the log loss with that of the class shares, on enough held-out battles if any."""
+    if proba is not None and len(valid_data) >= _TELLING:
+        where, slack, truth = "held-out", 0.0, (valid_data.target, valid_data.weight)
+        loss = _calibration.log_loss_of(proba, *truth)
+        prior = _calibration.prior_loss(train_data.target, train_data.weight, *truth)
+    else:
+        where, slack = "training", 1e-3
+        loss, prior = _training_loss(net, p, train_data, epoch)
+    if loss >= prior + slack:
         message = _no_better(loss, prior, where, len(train_data), net.n_steps_, p)
         warn(message)
-    return weights, temperature, sure_from
 
 
 def _training_loss(net, p, data, epoch):

@@ -119,6 +119,8 @@ def test_a_fitted_network_predicts_as_it_was_fitted(small, learnable):
     np.testing.assert_array_equal(model.predict_proba(X), expected)
     loaded = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(loaded.predict_proba(X), expected)
+    with pytest.raises(ArenaError, match="call the estimator's own predict_proba"):
+        model.net_.predict_proba(X)
     with pytest.raises(ArenaError, match="at most 514"):
         model.set_params(max_length=4000).predict_proba(X)
 
