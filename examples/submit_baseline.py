@@ -1,6 +1,7 @@
-"""From train.csv to submission.csv with the linear pipeline, on a CPU.
+"""From train.csv to submission.csv with one of the library's pipelines, by default the linear one.
 
     python examples/submit_baseline.py --train train.csv --test test.csv --out submission.csv
+    python examples/submit_baseline.py --kind svm
 
 Without --train and --test it writes its own battles. Before it fits on all battles, it tells by
 cross-validation, grouped by prompt, what log loss to expect, beside two rules to beat: the class
@@ -15,12 +16,13 @@ from sklearn.dummy import DummyClassifier
 from sklearn.metrics import log_loss
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
-from submit_files import n_jobs, parse, read_test, read_train, save, start, step, submit
+from submit_files import n_jobs, one_line, parse, read_test, read_train, save, start, step, submit
 from tqdm import tqdm
 
 from arena_estimators import DavidsonClassifier, PromptGroupKFold, make_arena_pipeline
 from arena_estimators.battles import texts
 
+KINDS = ["linear", "boosting", "forest", "kernel", "svm", "embedding", "bert", "ensemble"]
 N_TRAIN = 1500
 CV = PromptGroupKFold(5, shuffle=True, random_state=0)
 
@@ -49,29 +51,31 @@ def cross_validate(models, X, y, cv=CV):
     return {name: float(np.mean(values)) for name, values in losses.items()}
 
 
-def run(train, test, out, model_path=None, n_jobs=None):
+def run(train, test, out, model_path=None, n_jobs=None, kind="linear"):
     """Cross-validate, fit on all battles, and write the model and the submission."""
     models = {
         "class prior": DummyClassifier(),
         "response length alone": make_pipeline(
             FunctionTransformer(length_gap), DavidsonClassifier()
         ),
-        "linear": make_arena_pipeline("linear", n_jobs=n_jobs),
+        kind: make_arena_pipeline(kind, n_jobs=n_jobs, random_state=0),
     }
     losses = cross_validate(models, train.X, train.y)
     print()
     with step(f"Fitting on all {len(train.X):,} battles"):
-        model = models["linear"].fit(train.X, train.y)
+        model = models[kind].fit(train.X, train.y)
     submit(model, test, out, save(model, model_path))
     return losses
 
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--n-jobs", type=n_jobs, help="threads that read the texts")
+    parser.add_argument("--kind", choices=KINDS, default="linear", help="(default: linear)")
+    parser.add_argument("--n-jobs", type=n_jobs, help="threads and processes of a step")
     args = parse(parser, argv, N_TRAIN)
     train, test = read_train(args.train, N_TRAIN, CV), read_test(args.test)
-    run(train, test, args.out, args.model, args.n_jobs)
+    with one_line():
+        run(train, test, args.out, args.model, args.n_jobs, args.kind)
 
 
 if __name__ == "__main__":

@@ -105,6 +105,14 @@ def test_an_example_needs_no_files(example, capsys, name, said):
     check_submission("submission.csv" if name == "demo" else "made_submission.csv", 100)
 
 
+def test_the_baseline_may_be_of_another_kind(example, module, capsys):
+    for kind in module("submit_baseline").KINDS:
+        assert make_arena_pipeline(kind)
+    example("submit_baseline", "--kind", "svm")
+    assert "\n  svm  " in capsys.readouterr().out
+    check_submission("made_submission.csv", 100)
+
+
 @pytest.mark.parametrize("names", [["train.csv", "test.csv"], ["train.csv"], ["test.csv"], []])
 def test_the_demo_takes_what_is_in_data_but_no_real_test_for_a_made_train(
     example, capsys, tmp_path, names
