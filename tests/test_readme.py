@@ -125,7 +125,7 @@ def test_the_page_on_battles_cuts_transcripts_before_the_last_answer(tmp_path, m
     talk = "\n\nHuman: Hi\n\nAssistant: Hello\n\nHuman: Why?\n\nAssistant:"
     pairs = pd.DataFrame({"chosen": [f"{talk} So."], "rejected": [f"{talk} No.\n\nReally."]})
     pairs.to_json("train.jsonl.gz", orient="records", lines=True)
-    pairs = run_after("before the last answer first", "battles", pd=pd)["pairs"]
+    pairs = run_after("then go on with `rename`", "battles", pd=pd)["pairs"]
     assert pairs.prompt[0] == talk.removesuffix("\n\nAssistant:")
     assert pairs[["chosen", "rejected"]].loc[0].tolist() == ["So.", "No.\n\nReally."]
 
