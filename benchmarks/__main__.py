@@ -7,7 +7,7 @@ import sys
 
 from benchmarks._harness import add_data
 
-WITH_ENCODERS = ("bench_quality", "bench_transfer")
+WITH_ENCODERS = ("bench_learning_curve", "bench_quality", "bench_transfer")
 
 
 def main():

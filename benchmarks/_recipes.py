@@ -25,6 +25,7 @@ from arena_estimators import (
     make_arena_pipeline,
 )
 from arena_estimators.battles import COLUMNS, texts
+from benchmarks import _battles
 from benchmarks._harness import RESULTS
 
 _COUNTED = (
@@ -129,6 +130,19 @@ def embedding():
 def minilm():
     """Compose "bert", in the precision that "auto" takes on a GPU whatever the machine."""
     return make_arena_pipeline("bert", random_state=0).set_params(precision="bf16")
+
+
+ENCODERS = {"embedding": embedding, "bert": minilm}
+KINDS = ("class prior", "linear", "boosting", "kernel", "forest", "svm", "ensemble", *ENCODERS)
+
+
+def compose(kind):
+    """Compose a kind, two threads or processes at a time where it can, or the class prior."""
+    if kind == "class prior":
+        return _battles.prior()
+    if kind in ENCODERS:
+        return ENCODERS[kind]()
+    return make_arena_pipeline(kind, n_jobs=2, random_state=0)
 
 
 def ensemble_with_minilm():

@@ -11,14 +11,11 @@ prompts, 95 %.
 
 import numpy as np
 
-from arena_estimators import load_arena, make_arena_pipeline, prompt_groups
-from benchmarks import _battles, _recipes, _rows
+from arena_estimators import load_arena, prompt_groups
+from benchmarks import _recipes, _rows
 from benchmarks._harness import report
 
 VOTES = ("pandalm_human", "hh_harmless_human")
-KINDS = ("linear", "boosting", "kernel", "forest", "svm", "ensemble")
-ENCODERS = {"embedding": _recipes.embedding, "bert": _recipes.minilm}
-ROWS = ("class prior", *KINDS, *ENCODERS)
 TAUGHT = {"judge": "judge_unique", "itself": "the votes"}
 
 
@@ -28,17 +25,9 @@ def read_votes(folder, name):
     return data.X, data.y
 
 
-def compose(name):
-    if name == "class prior":
-        return _battles.prior()
-    if name in ENCODERS:
-        return ENCODERS[name]()
-    return make_arena_pipeline(name, n_jobs=2, random_state=0)
-
-
 def evaluate(name, options):
     """Give the loss of each vote, by a model of the judge's votes and by models of the votes."""
-    model = compose(name).fit(*_rows.read(options))
+    model = _recipes.compose(name).fit(*_rows.read(options))
     found = {}
     for votes in VOTES:
         X, y = read_votes(options.data, votes)
@@ -46,17 +35,19 @@ def evaluate(name, options):
         proba = model.predict_proba(X)[:, known]
         proba /= proba.sum(axis=1, keepdims=True)
         found[f"{votes} judge"] = _rows.losses_of(proba, model.classes_[known], y)
-        own = _rows.out_of_fold(lambda: compose(name), X, y)
+        own = _rows.out_of_fold(lambda: _recipes.compose(name), X, y)
         found[f"{votes} itself"] = own["losses"][np.argsort(own["tested"])]
     return found
 
 
 def main(argv=None):
-    options = _rows.arguments(argv, "transfer", ROWS, __doc__.splitlines()[0], ["--all"])
+    options = _rows.arguments(argv, "transfer", _recipes.KINDS, __doc__.splitlines()[0], ["--all"])
     if options is None:
         return
-    _rows.measure(options, ROWS, evaluate, _rows.encoders_left_out(options, ENCODERS))
-    found = _rows.kept(options, ROWS)
+    _rows.measure(
+        options, _recipes.KINDS, evaluate, _rows.encoders_left_out(options, _recipes.ENCODERS)
+    )
+    found = _rows.kept(options, _recipes.KINDS)
     rows = []
     for votes in VOTES:
         groups = prompt_groups(read_votes(options.data, votes)[0])

@@ -15,7 +15,7 @@ from memory import Memory
 from sklearn.metrics import log_loss
 
 from arena_estimators import make_battles, prompt_groups
-from benchmarks import _battles, _harness, _rows
+from benchmarks import _battles, _harness, _rows, bench_learning_curve
 from benchmarks.bench_tfidf import measured
 
 
@@ -50,6 +50,17 @@ def test_each_battle_is_predicted_by_a_model_that_has_not_seen_its_prompt(n_fold
     tested = found["tested"]
     assert len(set(tested)) == len(tested) and (len(tested) == 200) == (n_folds == 5)
     np.testing.assert_allclose(found["losses"], np.log(3))
+
+
+def test_a_learning_curve_ends_with_what_all_battles_teach(monkeypatch):
+    data = make_battles(200, random_state=0)
+    monkeypatch.setattr(_rows, "read", lambda options: (data.X, data.y))
+    found = bench_learning_curve.evaluate("class prior", None)
+    whole = _rows.out_of_fold(_battles.prior, data.X, data.y)
+    np.testing.assert_array_equal(found["tested"], whole["tested"])
+    np.testing.assert_allclose(found["all"], whole["losses"])
+    assert found["mean all"] == pytest.approx(found["all"].mean(), abs=0.01)
+    assert not np.allclose(found["100"], found["all"])
 
 
 def test_some_battles_are_whole_prompts():
