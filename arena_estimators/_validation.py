@@ -28,7 +28,6 @@ __all__ = [
     "check_no_label_missing",
     "check_some_weight",
     "fit_context",
-    "text_labels",
     "this_version",
     "validate_battles",
     "validate_params",
@@ -94,14 +93,6 @@ def look_like_json(column):
     return lists and any(cell[:2] == '["' and cell[-2:] == '"]' for cell in head)
 
 
-def text_labels(names):
-    """Give the labels of what an estimator keeps so that every pandas can load a pickle of it.
-
-    By itself pandas 3 makes strings of a type of its own of them, which pandas 2 cannot load.
-    """
-    return pd.Index(list(names), dtype=object)
-
-
 def this_version():
     """Give the version of this library, of which its modules know nothing while they load."""
     return importlib.import_module("arena_estimators").__version__
@@ -111,17 +102,19 @@ class ReadsBattles:
     """Mixin of estimators whose `X` holds battles: text, not numbers.
 
     Paths among their parameters are pickled as text: pathlib's of Linux and macOS cannot be loaded
-    on Windows, and the other way round. A pickle says which version of this library wrote it, since
-    what a word or a measure of style is may change from one to the next.
+    on Windows, and the other way round. Tables that a fit leaves are lists and arrays in a pickle:
+    pandas 2 cannot load those of pandas 3, and skops none. A pickle says which version of this
+    library wrote it, since what a word or a measure of style is may change from one to the next.
     """
 
     def __getstate__(self):
-        state = {
-            name: os.fspath(value) if isinstance(value, os.PathLike) else value
-            for name, value in super().__getstate__().items()
-        }
-        state["_arena_version"] = this_version()
-        return state
+        state, tables = {"_arena_version": this_version()}, {}
+        for name, value in super().__getstate__().items():
+            if name.endswith("_") and isinstance(value, pd.Series | pd.DataFrame):
+                tables[name] = _pack(value)
+            else:
+                state[name] = os.fspath(value) if isinstance(value, os.PathLike) else value
+        return state | {"_tables": tables} if tables else state
 
     def __setstate__(self, state):
         state = dict(state)
@@ -133,6 +126,8 @@ class ReadsBattles:
                 "predictions may be others. Fit it again, or load it with the version it was saved "
                 "with."
             )
+        for name, table in state.pop("_tables", {}).items():
+            state[name] = _unpack(*table)
         super().__setstate__(state)
 
     def __sklearn_tags__(self):
@@ -140,3 +135,15 @@ class ReadsBattles:
         tags.input_tags.string = True
         tags.input_tags.two_d_array = False
         return tags
+
+
+def _pack(table):
+    """Give the labels of a Series' or DataFrame's rows and its values, by column if it has some."""
+    index = None if isinstance(table.index, pd.RangeIndex) else table.index.tolist()
+    if isinstance(table, pd.Series):
+        return index, table.to_numpy()
+    return index, {column: table[column].to_numpy() for column in table.columns}
+
+
+def _unpack(index, values):
+    return (pd.DataFrame if isinstance(values, dict) else pd.Series)(values, index)

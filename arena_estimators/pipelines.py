@@ -4,7 +4,6 @@ import importlib.util
 from numbers import Integral
 
 import numpy as np
-from sklearn.base import OneToOneFeatureMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.decomposition import TruncatedSVD
 from sklearn.ensemble import (
@@ -12,6 +11,7 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     StackingClassifier,
 )
+from sklearn.exceptions import NotFittedError
 from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import FeatureUnion, make_pipeline
@@ -105,9 +105,8 @@ def make_arena_pipeline(kind="linear", *, n_jobs=None, random_state=None):
         words = PairTfidfVectorizer(
             analyzer="multilingual", ngram_range=(1, 2), min_df=10, sublinear_tf=True
         )
-        same = OneToOneFeatureMixin.get_feature_names_out
         clip = FunctionTransformer(
-            np.clip, kw_args={"a_min": -2.5, "a_max": 2.5}, feature_names_out=same
+            np.clip, kw_args={"a_min": -2.5, "a_max": 2.5}, feature_names_out=same_names
         )
         scaled = make_pipeline(PairStyleFeatures(odd), StandardScaler(with_mean=False), clip)
         linear_features = FeatureUnion(
@@ -167,10 +166,10 @@ def make_arena_pipeline(kind="linear", *, n_jobs=None, random_state=None):
     The composition of `"linear"`, typed by hand:
 
     >>> import numpy as np
-    >>> from sklearn.base import OneToOneFeatureMixin
     >>> from sklearn.pipeline import FeatureUnion, make_pipeline
     >>> from sklearn.preprocessing import FunctionTransformer, StandardScaler
     >>> from arena_estimators import DavidsonClassifier, PairStyleFeatures, PairTfidfVectorizer
+    >>> from arena_estimators.pipelines import same_names
     >>> words = PairTfidfVectorizer(
     ...     analyzer="multilingual", ngram_range=(1, 2), min_df=10, sublinear_tf=True
     ... )
@@ -180,7 +179,7 @@ def make_arena_pipeline(kind="linear", *, n_jobs=None, random_state=None):
     ...     FunctionTransformer(
     ...         np.clip,
     ...         kw_args={"a_min": -2.5, "a_max": 2.5},
-    ...         feature_names_out=OneToOneFeatureMixin.get_feature_names_out,
+    ...         feature_names_out=same_names,
     ...     ),
     ... )
     >>> by_hand = make_pipeline(
@@ -192,6 +191,33 @@ def make_arena_pipeline(kind="linear", *, n_jobs=None, random_state=None):
     True
     """
     return _COMPOSE[kind](n_jobs, random_state)
+
+
+def same_names(transformer, names):
+    """Keep the names of the columns: what a FunctionTransformer takes for `feature_names_out`.
+
+    Unlike its "one-to-one" this gives none before `fit`, of which scikit-learn cannot draw the
+    diagram of a fitted ensemble.
+
+    Parameters
+    ----------
+    transformer : FunctionTransformer
+    names : ndarray of str of shape (n_features,), or None
+        Those that came in; None before `fit`.
+
+    Returns
+    -------
+    ndarray of str of shape (n_features,)
+        The same.
+
+    Raises
+    ------
+    NotFittedError
+        If there are none.
+    """
+    if names is None:
+        raise NotFittedError("A FunctionTransformer knows no names before its fit.")
+    return names
 
 
 def _linear_features(n_jobs):
@@ -211,11 +237,9 @@ def _style():
 
 
 def _clip():
-    # Style has long tails: the hundredth line says less than the second. "one-to-one" would give
-    # names before `fit`, of which scikit-learn cannot draw the diagram of a fitted ensemble.
-    same = OneToOneFeatureMixin.get_feature_names_out
+    # Style has long tails: the hundredth line says less than the second.
     return FunctionTransformer(
-        np.clip, kw_args={"a_min": -2.5, "a_max": 2.5}, feature_names_out=same
+        np.clip, kw_args={"a_min": -2.5, "a_max": 2.5}, feature_names_out=same_names
     )
 
 

@@ -4,6 +4,7 @@ import functools
 import importlib.util
 import sys
 import textwrap
+import types
 import warnings
 
 import joblib
@@ -41,7 +42,6 @@ NEEDS_MINILM = pytest.mark.skipif(
 IMPORTS = """
 import numpy as np
 from lightgbm import LGBMClassifier
-from sklearn.base import OneToOneFeatureMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.decomposition import TruncatedSVD
 from sklearn.ensemble import RandomForestClassifier, StackingClassifier
@@ -51,6 +51,7 @@ from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import LinearSVC
 from arena_estimators import *
+from arena_estimators.pipelines import same_names
 """
 WITHOUT_ENCODER = ["linear", "boosting", "forest", "kernel", "svm", "ensemble"]
 
@@ -221,6 +222,16 @@ def test_the_docstring_shows_what_each_kind_is():
     exec(IMPORTS + textwrap.dedent(lines), names)
     for kind in ("boosting", "forest", "kernel", "svm", "embedding", "ensemble"):
         assert described(names[kind]) == described(make_arena_pipeline(kind)), kind
+
+
+@pytest.mark.parametrize("kind", [*WITHOUT_ENCODER, "embedding"])
+def test_functions_of_a_kind_are_found_by_their_names_as_formats_beside_pickle_want(kind):
+    values = make_arena_pipeline(kind).get_params().values()
+    functions = [value for value in values if isinstance(value, types.FunctionType)]
+    for function in functions:
+        module = importlib.import_module(function.__module__)
+        assert getattr(module, function.__name__) is function
+    assert bool(functions) == (kind not in ("boosting", "forest"))
 
 
 @pytest.mark.parametrize("kind", ["kernel", "svm"])

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 
 from arena_estimators._encoder import _layout, _texts
-from arena_estimators._validation import text_labels
 from arena_estimators.battles import PROMPT, RESPONSE_A, RESPONSE_B, turns_of
 from arena_estimators.exceptions import warn
 
@@ -178,6 +177,5 @@ def _report(counts, rows, layout):
     for figures in sections:
         tokens, kept, cut, rounds = figures.T
         table.append([len(rows), int((cut > 0).sum()), tokens.sum(), kept.sum(), rounds.sum()])
-    columns = text_labels(["battles", "cut", "tokens", "tokens_kept", "rounds_left_out"])
-    index = text_labels([PROMPT, RESPONSE_A, RESPONSE_B])
-    return pd.DataFrame(table, columns=columns, index=index)
+    columns = ["battles", "cut", "tokens", "tokens_kept", "rounds_left_out"]
+    return pd.DataFrame(table, columns=columns, index=[PROMPT, RESPONSE_A, RESPONSE_B])

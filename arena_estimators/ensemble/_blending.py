@@ -13,7 +13,6 @@ from arena_estimators._validation import (
     StrOptions,
     check_some_weight,
     fit_context,
-    text_labels,
 )
 from arena_estimators.ensemble._folds import fit_and_predict_out_of_fold, make_splits
 from arena_estimators.ensemble._members import (
@@ -222,7 +221,7 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
                 named, proba[:, judged], (Y[judged], weight), weights, temperature
             )
         named_members = Bunch(**dict(zip(named, members, strict=True)))
-        weights = pd.Series(weights, index=text_labels(named))
+        weights = pd.Series(weights, index=list(named))
         # All at once: a fit that is interrupted must not leave new members with old weights.
         for earlier in ("oof_log_loss_", "leave_one_out_"):
             vars(self).pop(earlier, None)
@@ -321,8 +320,8 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
         everyone = np.arange(len(names))
         fitted_weights, fitted_temperature, loss = blend(everyone)
         losses = [mean_log_loss(truth[0], member, truth[1]) for member in proba]
-        oof_log_loss = pd.Series([*losses, loss], index=text_labels([*names, "blend"]))
+        oof_log_loss = pd.Series([*losses, loss], index=[*names, "blend"])
         gains = [blend(everyone != m)[2] - loss if len(names) > 1 else np.nan for m in everyone]
-        gains = pd.Series(gains, index=text_labels(names))
+        gains = pd.Series(gains, index=names)
         judged = {"oof_log_loss_": oof_log_loss, "leave_one_out_": gains}
         return fitted_weights, fitted_temperature, judged

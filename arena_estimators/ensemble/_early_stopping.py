@@ -132,6 +132,12 @@ class EarlyStoppingClassifier(BattleClassifierMixin, BaseEstimator):
                 "EarlyStoppingClassifier needs a Pipeline whose last step is a LGBMClassifier or a "
                 f"HistGradientBoostingClassifier, got {type(last).__name__}."
             )
+        for name, step in self.estimator.steps:
+            if hasattr(step, "fit_resample"):
+                raise ArenaError(
+                    f"The step {name!r} draws rows, whose labels EarlyStoppingClassifier would "
+                    "not know. Weigh battles instead, by sample_weight in fit."
+                )
         settings = last.get_params(deep=False)
         if "dart" in (settings.get(name) for name in ("boosting_type", "boosting", "boost")):
             raise ArenaError("boosting_type='dart' of LGBMClassifier cannot stop early.")

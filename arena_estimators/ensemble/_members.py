@@ -20,6 +20,14 @@ from arena_estimators.feature_extraction._cached import writable_memory
 from arena_estimators.linear_model import DavidsonClassifier
 
 _LABELS_ONLY = ("sklearn.", "lightgbm.")
+# Their **kwargs are for metadata routing alone, which members are fitted without.
+_ROUTING_ONLY = (
+    "FixedThresholdClassifier",
+    "OneVsRestClassifier",
+    "RFECV",
+    "SelfTrainingClassifier",
+    "TunedThresholdClassifierCV",
+)
 _KNOWN = (*_LABELS_ONLY, "arena_estimators.")
 
 
@@ -273,6 +281,7 @@ def _takes_weights(estimator, *, by_name):
     if isinstance(estimator, FrozenEstimator):
         return True  # it is not fitted again
     parameters = inspect.signature(estimator.fit).parameters.values()
+    by_name = by_name or type(estimator).__name__ in _ROUTING_ONLY
     return any(
         p.name == "sample_weight" or (p.kind is p.VAR_KEYWORD and not by_name) for p in parameters
     )

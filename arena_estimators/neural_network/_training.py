@@ -11,7 +11,6 @@ from arena_estimators._encoder import _attention
 from arena_estimators._encoder._modes import own_modes
 from arena_estimators._encoder._placement import free, placing_fixed
 from arena_estimators._encoder._run import explaining_memory, resolve_precision
-from arena_estimators._validation import text_labels
 from arena_estimators.exceptions import ArenaError, warn
 from arena_estimators.model_selection import PromptGroupShuffleSplit, prompt_groups
 from arena_estimators.neural_network import _calibration
@@ -210,7 +209,7 @@ def read_history(history):
     columns = ["epoch", "train_loss", "valid_loss", "dur"]
     whole = [row for row in history if "train_loss" in row]
     rows = [[row.get(column, np.nan) for column in columns] for row in whole]
-    epochs = pd.DataFrame(rows, columns=text_labels([*columns[:3], "seconds"]))
+    epochs = pd.DataFrame(rows, columns=[*columns[:3], "seconds"])
     steps = [b["train_loss"] for row in history for b in row["batches"] if "train_loss" in b]
     return epochs, np.array(steps)
 

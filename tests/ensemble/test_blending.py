@@ -25,7 +25,13 @@ from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
-from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict
+from sklearn.model_selection import (
+    FixedThresholdClassifier,
+    GridSearchCV,
+    KFold,
+    cross_val_predict,
+)
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -598,6 +604,8 @@ WITHOUT_WEIGHTS = {
     "wrapped": (SwapSymmetricClassifier(KNeighborsClassifier()), "KNeighbors"),
     "blend": (BlendingClassifier([("knn", KNeighborsClassifier())]), "KNeighbors"),
     "student": (DistillingClassifier(KNeighborsClassifier(), InWeights()), "KNeighbors"),
+    "one of many": (OneVsRestClassifier(LogisticRegression()), "OneVsRest.*takes no sample_weight"),
+    "threshold": (FixedThresholdClassifier(LogisticRegression()), "FixedThreshold.*takes no"),
 }
 
 

@@ -247,6 +247,13 @@ class Untouched(TransformerMixin, BaseEstimator):
         raise AssertionError("was asked before all input was checked")
 
 
+class Drawing(Untouched):
+    """A sampler of imbalanced-learn, whose Pipelines draw rows and their labels in `fit`."""
+
+    def fit_resample(self, X, y):
+        raise AssertionError("was asked before all input was checked")
+
+
 def test_bad_input_is_refused_before_any_fit(data):
     def untouched(booster=None, **options):
         pipeline = make_pipeline(Untouched(), histogram() if booster is None else booster)
@@ -261,6 +268,8 @@ def test_bad_input_is_refused_before_any_fit(data):
     for last in (LinearSVC(), "passthrough"):
         with pytest.raises(ArenaError, match="needs a Pipeline whose last step is a LGBM"):
             untouched(last).fit(data.X, data.y)
+    with pytest.raises(ArenaError, match="step 'drawing' draws rows.*sample_weight"):
+        EarlyStoppingClassifier(make_pipeline(Drawing(), histogram())).fit(data.X, data.y)
     with pytest.raises(ArenaError, match="'dart' of LGBMClassifier cannot stop early"):
         untouched(lightgbm(boosting_type="dart")).fit(data.X, data.y)
     for alias, instead in (
