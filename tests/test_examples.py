@@ -113,6 +113,13 @@ def test_the_baseline_may_be_of_another_kind(example, module, capsys):
     check_submission("made_submission.csv", 100)
 
 
+def test_the_baseline_says_in_one_line_what_a_kind_lacks(example, monkeypatch):
+    monkeypatch.setattr(BertPairClassifier.__init__, "__defaults__", ("./no/encoder",))
+    with pytest.raises(SystemExit, match="no/encoder") as error:
+        example("submit_baseline", "--kind", "bert")
+    assert error.value.code.count("\n") == 0
+
+
 @pytest.mark.parametrize("names", [["train.csv", "test.csv"], ["train.csv"], ["test.csv"], []])
 def test_the_demo_takes_what_is_in_data_but_no_real_test_for_a_made_train(
     example, capsys, tmp_path, names
