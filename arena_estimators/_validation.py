@@ -102,18 +102,21 @@ class ReadsBattles:
     """Mixin of estimators whose `X` holds battles: text, not numbers.
 
     Paths among their parameters are pickled as text: pathlib's of Linux and macOS cannot be loaded
-    on Windows, and the other way round. Tables that a fit leaves are lists and arrays in a pickle:
-    pandas 2 cannot load those of pandas 3, and skops none. A pickle says which version of this
-    library wrote it, since what a word or a measure of style is may change from one to the next.
+    on Windows, and the other way round. What is named in `_of_pandas` is lists and arrays in a
+    pickle: pandas 2 cannot load what pandas 3 has made, and skops knows neither. A pickle says
+    which version of this library wrote it, since what a word or a measure of style is may change
+    from one to the next.
     """
 
+    _of_pandas = ()  # attributes of a fit
+
     def __getstate__(self):
-        state, tables = {"_arena_version": this_version()}, {}
-        for name, value in super().__getstate__().items():
-            if name.endswith("_") and isinstance(value, pd.Series | pd.DataFrame):
-                tables[name] = _pack(value)
-            else:
-                state[name] = os.fspath(value) if isinstance(value, os.PathLike) else value
+        state = {
+            name: os.fspath(value) if isinstance(value, os.PathLike) else value
+            for name, value in super().__getstate__().items()
+        }
+        state["_arena_version"] = this_version()
+        tables = {name: _pack(state.pop(name)) for name in self._of_pandas if name in state}
         return state | {"_tables": tables} if tables else state
 
     def __setstate__(self, state):
@@ -138,7 +141,7 @@ class ReadsBattles:
 
 
 def _pack(table):
-    """Give the labels of a Series' or DataFrame's rows and its values, by column if it has some."""
+    """Give the labels of the rows of a Series or DataFrame, and its values, of one by column."""
     index = None if isinstance(table.index, pd.RangeIndex) else table.index.tolist()
     if isinstance(table, pd.Series):
         return index, table.to_numpy()

@@ -321,7 +321,7 @@ def _check_columns(X, columns, name="X"):
         count = sum(isinstance(label, str) and label == column for label in X.columns)
         if count != 1:
             problem = "has no column" if count == 0 else f"has {count} columns named"
-            hint = " load_arena has them of conversations." if "conversation_a" in X.columns else ""
+            hint = " load_arena makes them of these." if "conversation_a" in X.columns else ""
             raise BattlesError(
                 f"{name} {problem} {column!r}. Expected one each of "
                 f"{', '.join(map(repr, columns))}; found {', '.join(map(repr, X.columns))}.{hint}"

@@ -24,7 +24,8 @@ def evaluate(name, options):
     rng = check_random_state(0)
     folds = [(rng.permutation(train), test) for train, test in _battles.CV.split(X)]
     found = {"tested": np.concatenate([test for _, test in folds])}
-    for size in tqdm(SIZES, unit="size"):
+    least = min(len(train) for train, _ in folds)
+    for size in tqdm([size for size in SIZES if size == "all" or size < least], unit="size"):
         losses = []
         for train, test in folds:
             part = train[: None if size == "all" else size]
@@ -48,7 +49,7 @@ def main(argv=None):
     groups = prompt_groups(_rows.read(options)[0])
     found, rows = _rows.kept(options, _recipes.KINDS), []
     for name, row in found.items():
-        for size in map(str, SIZES):
+        for size in (size for size in map(str, SIZES) if size in row):
             cells = {"model": name, "battles": size, "log loss": f"{row[f'mean {size}']:.4f}"}
             if "ensemble" in found and name != "ensemble":
                 gap = _rows.difference(row[size], found["ensemble"][size], groups[row["tested"]])

@@ -16,7 +16,18 @@ from sklearn.dummy import DummyClassifier
 from sklearn.metrics import log_loss
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
-from submit_files import n_jobs, one_line, parse, read_test, read_train, save, start, step, submit
+from submit_files import (
+    check_whole,
+    n_jobs,
+    one_line,
+    parse,
+    read_test,
+    read_train,
+    save,
+    start,
+    step,
+    submit,
+)
 from tqdm import tqdm
 
 from arena_estimators import DavidsonClassifier, PromptGroupKFold, make_arena_pipeline
@@ -41,7 +52,7 @@ def cross_validate(models, X, y, cv=CV):
         for train, test in cv.split(X):
             for name, model in models.items():
                 bar.set_postfix_str(name)
-                model.fit(X.iloc[train], y[train])
+                check_whole(model.fit(X.iloc[train], y[train]))
                 proba = model.predict_proba(X.iloc[test])
                 losses[name].append(log_loss(y[test], proba, labels=model.classes_))
                 bar.update()
@@ -64,6 +75,7 @@ def run(train, test, out, model_path=None, n_jobs=None, kind="linear"):
     print()
     with step(f"Fitting on all {len(train.X):,} battles"):
         model = models[kind].fit(train.X, train.y)
+        check_whole(model)
     submit(model, test, out, save(model, model_path))
     return losses
 

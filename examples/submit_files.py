@@ -285,6 +285,13 @@ def say(text):
         print(text, flush=True)
 
 
+def check_whole(model):
+    """Stop if Ctrl-C ended a fine-tuning in a fitted model, which leaves it as far as it came."""
+    parts = [model, *getattr(model, "estimators_", [])]
+    if any(part.net_.interrupted_ for part in parts if hasattr(part, "net_")):
+        raise KeyboardInterrupt
+
+
 def save(model, path):
     """Save a fitted model whole or not at all, in a folder that is made if need be.
 

@@ -4,7 +4,7 @@
 
 Without --train and --test it writes its own battles. Every step is judged by its log loss over
 folds that share no prompt. The last, a soft vote, is fitted on all battles and predicts. With
---encoder a fine-tuned BERT is a step too, and votes; that wants a GPU or some hours.
+--encoder a fine-tuned BERT is a step too, and votes: seven fine-tunings, for a GPU.
 """
 
 import argparse
@@ -15,7 +15,18 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from submit_baseline import cross_validate
-from submit_files import n_jobs, one_line, parse, read_test, read_train, save, start, step, submit
+from submit_files import (
+    check_whole,
+    n_jobs,
+    one_line,
+    parse,
+    read_test,
+    read_train,
+    save,
+    start,
+    step,
+    submit,
+)
 
 from arena_estimators import (
     AugmentingClassifier,
@@ -72,6 +83,7 @@ def main(argv=None):
         print()
         with step(f"Fitting the vote on all {len(train.X):,} battles"):
             model = steps["vote"].fit(train.X, train.y)
+            check_whole(model)
     submit(model, test, args.out, save(model, args.model))
 
 

@@ -122,7 +122,9 @@ def test_a_row_of_labels_may_be_called_columns():
 def test_missing_and_doubled_columns_are_named(battles):
     with pytest.raises(BattlesError, match="no column 'prompt'.*found 'response_a', 'response_b'"):
         check_battles(battles.drop(columns="prompt"))
-    with pytest.raises(BattlesError, match="no column 'prompt'.* load_arena has them"):
+    with pytest.raises(
+        BattlesError, match="no column 'prompt'.* 'winner'. load_arena makes them of these"
+    ):
         check_battles(battles.set_axis(["conversation_a", "conversation_b", "winner"], axis=1))
     with pytest.raises(BattlesError, match="2 columns named 'prompt'"):
         check_battles(pd.concat([battles, battles[["prompt"]]], axis=1))

@@ -321,6 +321,15 @@ class GivesFramesOfNaNForEmptyText(GivesFrames):
         return output
 
 
+class TellsNothingOnceSet(PairStyleFeatures):
+    def set_params(self, **parameters):
+        self._set = "blocks" in parameters
+        return super().set_params(**parameters)
+
+    def transform(self, X):
+        return super().transform(X) * (0 if getattr(self, "_set", False) else 1)
+
+
 class ReadsNoLabels(PairStyleFeatures):
     def fit(self, X, y=None):
         return super().fit(X)
@@ -335,6 +344,7 @@ BROKEN = [
     (TakesNoSettings, "check_clone_and_set_params"),
     (SetsAnotherToo, "check_clone_and_set_params"),
     (LearnsLessOnceSet, "check_grid_search"),
+    (TellsNothingOnceSet, "check_grid_search"),
     (ReturnsNothing, "check_fit_returns_self"),
     (ChangesParameters, "check_fit_returns_self"),
     (SetsPublicNames, "check_fit_returns_self"),

@@ -522,11 +522,29 @@ def test_an_interrupted_minilm_is_continued_and_not_submitted(example, tiny_mini
     check_submission("made_submission.csv", 100)
 
 
+@pytest.mark.parametrize("name", ["submit_baseline", "workflow"])
+def test_an_interrupted_bert_is_not_submitted(example, tiny_minilm, monkeypatch, name):
+    def interrupt(self, net, training=None, **options):
+        raise KeyboardInterrupt
+
+    option = ["--kind", "bert"] if name == "submit_baseline" else ["--encoder", tiny_minilm]
+    monkeypatch.setattr(Callback, "on_batch_end", interrupt)
+    with pytest.raises(KeyboardInterrupt), pytest.warns(ArenaWarning, match="interrupted after"):
+        example(name, *option)
+    assert not pathlib.Path("made_submission.csv").exists()
+
+
+def test_a_vote_with_an_interrupted_member_is_not_whole(module):
+    part, whole = argparse.Namespace(interrupted_=True), argparse.Namespace(interrupted_=False)
+    check_whole = module("submit_files").check_whole
+    check_whole(argparse.Namespace(estimators_=[argparse.Namespace(net_=whole), DummyClassifier()]))
+    with pytest.raises(KeyboardInterrupt):
+        check_whole(argparse.Namespace(estimators_=[argparse.Namespace(net_=part)]))
+
+
 def test_an_encoder_is_a_step_of_the_workflow_and_votes(module):
-    without, steps = (
-        module("workflow").make_steps(),
-        module("workflow").make_steps(encoder="FOLDER"),
-    )
+    make_steps = module("workflow").make_steps
+    without, steps = make_steps(), make_steps(encoder="FOLDER")
     assert steps.keys() - without.keys() == {"BERT"}
     assert steps["BERT"].encoder == "FOLDER"
     assert steps["vote"].estimators[-1] == ("BERT", steps["BERT"])

@@ -152,7 +152,7 @@ def test_the_page_on_battles_puts_the_messages_of_a_prompt_before_its_answers(
     roles = {"prompt": "user", "chosen": "assistant", "rejected": "assistant"}
     talks = {name: [[{"role": role, "content": name}]] for name, role in roles.items()}
     pd.DataFrame(talks).to_parquet("pairs.parquet")
-    names = run_after("message .* of such a list", "battles", pd=pd)
+    names = run_after(r"answer}\]`\) by", "battles", pd=pd)
     conversations = {"chosen": "conversation_a", "rejected": "conversation_b"}
     X = load_arena(names["pairs"].rename(columns=conversations)).X
     assert X.loc[0].tolist() == [["prompt"], ["chosen"], ["rejected"]]

@@ -271,7 +271,8 @@ _READERS = {
 }
 _TABLE = " Save the table as CSV, or pass what pandas.read_excel gives."
 _OTHERS = {
-    ".json": " Name it .jsonl if each line is an object, or pass what pandas.read_json gives.",
+    ".json": " Name it .jsonl if each line is an object, or pass what pandas.read_json gives with "
+    "dtype=False.",
     ".tsv": " Save it with commas, or pass what pandas.read_csv gives with sep='\\t', dtype=str, "
     "keep_default_na=False.",
     ".zip": " Unzip it first.",

@@ -175,8 +175,8 @@ def _check_classes(classes):
         raise SubmissionError(
             f"The estimator was fitted without ties (classes {names}), and a tie predicted as "
             "impossible costs more than any gain. Fit it on battles with ties; if the competition "
-            "has none and asks for the winner, write pandas.DataFrame({'id': test.id, 'winner': "
-            "model.predict(test.X)}) instead."
+            "has none and asks for the winner, fit it on the labels model_a and model_b, and write "
+            "pandas.DataFrame({'id': test.id, 'winner': model.predict(test.X)}) instead."
         )
     if sorted(positions, key=str) != [0, 1, 2]:
         raise SubmissionError(

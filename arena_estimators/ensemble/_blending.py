@@ -130,6 +130,8 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
         "verbose": ["verbose"],
     }
 
+    _of_pandas = ("weights_", "oof_log_loss_", "leave_one_out_")
+
     def __init__(
         self,
         estimators,

@@ -38,8 +38,7 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
     first), and of both. Held-out battles say how much each counts; trained on few, style the most.
 
     The encoder is loaded in `fit`. Half precision is used on a GPU, and to train on a CPU that has
-    it, on float32 weights. After `fit` and after each prediction the network is on the CPU, and the
-    GPU's memory is free.
+    it, on float32 weights. After `fit` and after each prediction the GPU's memory is free.
 
     Parameters
     ----------
@@ -211,6 +210,7 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
     """
 
     _parameter_constraints = CONSTRAINTS
+    _of_pandas = ("history_", "truncation_report_")
 
     def __init__(
         self,

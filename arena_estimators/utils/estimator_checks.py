@@ -18,7 +18,7 @@ from sklearn.base import clone, is_classifier
 from sklearn.ensemble import VotingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
 from arena_estimators.battles import swap, swap_proba
@@ -320,11 +320,12 @@ def check_swap_equivariance(estimator):
 
 def check_grid_search(estimator):
     """GridSearchCV with grouped folds sets every parameter, and its best predicts as a fit does."""
-    data = sample_battles()
+    data, checked, step = sample_battles(), seeded(estimator), ""
     if not is_classifier(estimator):
-        to_numbers = [PairTfidfVectorizer()] if cleans(estimator) else []
-        estimator = make_pipeline(estimator, *to_numbers, DavidsonClassifier())
-    grid = {name: [value] for name, value in seeded(estimator).get_params(deep=False).items()}
+        to_numbers = [("numbers", PairTfidfVectorizer())] if cleans(estimator) else []
+        estimator = Pipeline([("it", estimator), *to_numbers, ("last", DavidsonClassifier())])
+        step = "it__"
+    grid = {step + name: [value] for name, value in checked.get_params(deep=False).items()}
     options = {"scoring": "neg_log_loss", "error_score": "raise"}
     search = GridSearchCV(clone(estimator), grid, cv=PromptGroupKFold(2), **options)
     assert np.isfinite(search.fit(data.X, data.y).best_score_)

@@ -430,7 +430,10 @@ BROKEN = {
     ),
     "battles.XLSX": (b"", "unknown format.*jsonl.*as CSV, or pass what pandas.read_excel gives"),
     "battles.txt": (b"", r"unknown format.*\.gz\.$"),
-    "battles.json": (b"", "unknown format.*jsonl if each line is an object, or.*read_json gives"),
+    "battles.json": (
+        b"",
+        "unknown format.*jsonl if each line is an object, or.*read_json gives with dtype=False",
+    ),
     "battles.tsv": (b"", r"unknown format.*with commas, or.* sep='\\t', dtype=str, keep_def"),
     "train.csv.zip": (b"", "unknown format.*Unzip it first"),
 }
