@@ -102,7 +102,7 @@ class ReadsBattles:
     """Mixin of estimators whose `X` holds battles: text, not numbers.
 
     Paths among their parameters are pickled as text: pathlib's of Linux and macOS cannot be loaded
-    on Windows, and the other way round. What is named in `_of_pandas` is lists and arrays in a
+    on Windows, and the other way round. What is named in `_of_pandas` is a dict in a
     pickle: pandas 2 cannot load what pandas 3 has made, and skops knows neither. A pickle says
     which version of this library wrote it, since what a word or a measure of style is may change
     from one to the next.
@@ -116,7 +116,7 @@ class ReadsBattles:
             for name, value in super().__getstate__().items()
         }
         state["_arena_version"] = this_version()
-        tables = {name: _pack(state.pop(name)) for name in self._of_pandas if name in state}
+        tables = {name: state.pop(name).to_dict() for name in self._of_pandas if name in state}
         return state | {"_tables": tables} if tables else state
 
     def __setstate__(self, state):
@@ -130,7 +130,8 @@ class ReadsBattles:
                 "with."
             )
         for name, table in state.pop("_tables", {}).items():
-            state[name] = _unpack(*table)
+            by_column = any(isinstance(value, dict) for value in table.values())
+            state[name] = pd.DataFrame(table) if by_column else pd.Series(table)
         super().__setstate__(state)
 
     def __sklearn_tags__(self):
@@ -138,15 +139,3 @@ class ReadsBattles:
         tags.input_tags.string = True
         tags.input_tags.two_d_array = False
         return tags
-
-
-def _pack(table):
-    """Give the labels of the rows of a Series or DataFrame, and its values, of one by column."""
-    index = None if isinstance(table.index, pd.RangeIndex) else table.index.tolist()
-    if isinstance(table, pd.Series):
-        return index, table.to_numpy()
-    return index, {column: table[column].to_numpy() for column in table.columns}
-
-
-def _unpack(index, values):
-    return (pd.DataFrame if isinstance(values, dict) else pd.Series)(values, index)

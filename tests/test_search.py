@@ -67,7 +67,7 @@ def n_fits(log):
     return len(pathlib.Path(log).read_text().split()) if pathlib.Path(log).exists() else 0
 
 
-def wait_until(happened, seconds=300):
+def wait_until(happened, seconds=60):
     end = time.monotonic() + seconds
     while not happened() and time.monotonic() < end:
         time.sleep(0.05)

@@ -7,9 +7,13 @@ from sklearn import config_context
 from sklearn.base import ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.ensemble import StackingClassifier
 from sklearn.exceptions import NotFittedError
+from sklearn.feature_selection import RFECV
 from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
 from sklearn.model_selection._search import BaseSearchCV
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import Pipeline
+from sklearn.semi_supervised import SelfTrainingClassifier
 from sklearn.utils import get_tags
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
@@ -22,11 +26,11 @@ from arena_estimators.linear_model import DavidsonClassifier
 _LABELS_ONLY = ("sklearn.", "lightgbm.")
 # Their **kwargs are for metadata routing alone, which members are fitted without.
 _ROUTING_ONLY = (
-    "FixedThresholdClassifier",
-    "OneVsRestClassifier",
-    "RFECV",
-    "SelfTrainingClassifier",
-    "TunedThresholdClassifierCV",
+    FixedThresholdClassifier,
+    OneVsRestClassifier,
+    RFECV,
+    SelfTrainingClassifier,
+    TunedThresholdClassifierCV,
 )
 _KNOWN = (*_LABELS_ONLY, "arena_estimators.")
 
@@ -281,7 +285,7 @@ def _takes_weights(estimator, *, by_name):
     if isinstance(estimator, FrozenEstimator):
         return True  # it is not fitted again
     parameters = inspect.signature(estimator.fit).parameters.values()
-    by_name = by_name or type(estimator).__name__ in _ROUTING_ONLY
+    by_name = by_name or isinstance(estimator, _ROUTING_ONLY)
     return any(
         p.name == "sample_weight" or (p.kind is p.VAR_KEYWORD and not by_name) for p in parameters
     )

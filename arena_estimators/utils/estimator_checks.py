@@ -134,9 +134,9 @@ def check_clone_and_set_params(estimator):
     assert shown(copied) == shown(estimator)
     before = copied.get_params(deep=False)
     for name in before:
-        for expected in (before | {name: object()}, before):
-            copied.set_params(**{name: expected[name]})
-            found = copied.get_params(deep=False)
+        for given in ({name: object()}, before):
+            copied.set_params(**given)
+            expected, found = before | given, copied.get_params(deep=False)
             wrong = [other for other in before if found[other] is not expected[other]]
             assert not wrong, f"after set_params of {name}, {wrong} are not what they should be"
     raises(ValueError, "set_params of an unknown parameter", copied.set_params, no_such_one=1)

@@ -597,6 +597,10 @@ class InWeights(LogisticRegression):
         raise AssertionError("was fitted before all input was checked")
 
 
+class Own(OneVsRestClassifier):
+    """Somebody's, derived from one that takes weights by metadata routing alone."""
+
+
 WITHOUT_WEIGHTS = {
     "calibrated": (CalibratedClassifierCV(make_pipeline(PairStyleFeatures(), InWeights())), "last"),
     "search": (GridSearchCV(make_pipeline(PairStyleFeatures(), InWeights()), {}), "last"),
@@ -605,6 +609,7 @@ WITHOUT_WEIGHTS = {
     "blend": (BlendingClassifier([("knn", KNeighborsClassifier())]), "KNeighbors"),
     "student": (DistillingClassifier(KNeighborsClassifier(), InWeights()), "KNeighbors"),
     "one of many": (OneVsRestClassifier(LogisticRegression()), "OneVsRest.*takes no sample_weight"),
+    "one's own": (Own(LogisticRegression()), "Own.*takes no sample_weight"),
     "threshold": (FixedThresholdClassifier(LogisticRegression()), "FixedThreshold.*takes no"),
 }
 

@@ -265,6 +265,7 @@ class TestCache:
         said = capsys.readouterr().err
         assert f"{n_distinct}/{n_distinct}" in said
         assert said.count("encode:   0%") == 1  # how a bar begins; its end may be drawn twice
+        assert "encode: 100%" in said
         model.transform(battles)
         assert capsys.readouterr().err == ""
 
