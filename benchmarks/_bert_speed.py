@@ -27,10 +27,13 @@ N_STEPS = {True: (32, 128), False: (120, 8)} if GPU else {True: (20, 8), False: 
 
 
 def matmul_rate(dtype):
-    """Measure the operations a second of a matrix product of `SIZE` cubed."""
-    rounds, size = 30, SIZE
+    """Measure the operations a second of a matrix product of `SIZE` cubed.
+
+    On a GPU for a second or two, after which its clock is that of a training.
+    """
+    rounds, size = 1000 if GPU else 30, SIZE
     a, b = (torch.randn(size, size, device=_where(), dtype=dtype) for _ in range(2))
-    for _ in range(5):
+    for _ in range(rounds // 6):
         a @ b
     _wait()
     start = time.perf_counter()

@@ -110,8 +110,8 @@ def packed_attention(module, query, key, value, attention_mask, scaling=None, **
     # kernel on some GPUs (from 2.14 on): only from cuDNN 9.25 on does that know the sequences
     # without tokens that a row of fixed shape is filled with.
     left = longest if window is None else window - 1
-    # (1, heads, tokens, size) -> (tokens, heads, size)
-    query, key, value = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
+    # (1, heads, tokens, size) -> (tokens, heads, size); the gradient of [0] would be a copy
+    query, key, value = (tensor.squeeze(0).transpose(0, 1) for tensor in (query, key, value))
     shared = query.shape[1] // key.shape[1]  # how many heads read one key and value
     if shared > 1:
         key, value = (tensor.repeat_interleave(shared, dim=1) for tensor in (key, value))

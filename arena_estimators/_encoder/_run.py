@@ -15,7 +15,6 @@ from arena_estimators._encoder._modes import computing_in, own_modes
 from arena_estimators.exceptions import ArenaError
 
 _CPU_TOKENS, _CUDA_TOKENS = 1024, 65536
-_ROWS = 256  # sequences pooled by one product, to bound its memory
 # What errors say for which torch has no class: the drivers', cuBLAS's and a CPU's.
 _RAN_OUT = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "DefaultCPUAllocator: ")
 
@@ -125,7 +124,7 @@ def forward(model, inputs, *, pooling):
         max_length_q=inputs["max_length"],
         max_length_k=inputs["max_length"],
     ).last_hidden_state
-    return _pool_packed(hidden[0], ends.long(), pooling)
+    return _pool_packed(hidden.squeeze(0), ends.long(), pooling)
 
 
 def _pool_padded(hidden, mask, pooling):
@@ -147,21 +146,18 @@ def _pool_packed(hidden, ends, pooling):
         return hidden[starts.clamp(max=len(hidden) - 1)].float()
     if pooling == "last":
         return hidden[stops - 1].float()
-    place = torch.arange(len(hidden), device=hidden.device)
     lengths = stops - starts
     if pooling == "max":
+        place = torch.arange(len(hidden), device=hidden.device)
         segment = torch.searchsorted(stops, place, right=True)
         pooled = hidden.new_full((len(starts), hidden.shape[1]), -torch.inf)
         index = segment.unsqueeze(1).expand_as(hidden)
+        # Not segment_reduce, whose gradient is wrong where several tokens have the maximum.
         pooled = pooled.scatter_reduce(0, index, hidden, "amax", include_self=True)
         return pooled.masked_fill((lengths == 0).unsqueeze(1), 0).float()
-    # A product with 0/1 rows: deterministic on every device, which adding by index is not.
-    with torch.autocast(hidden.device.type, enabled=False):
-        summed = [
-            ((place >= first.unsqueeze(1)) & (place < last.unsqueeze(1))).float() @ hidden.float()
-            for first, last in zip(starts.split(_ROWS), stops.split(_ROWS), strict=True)
-        ]
-    return torch.cat(summed) / lengths.clamp(min=1).unsqueeze(1)
+    # In the order of the tokens on every device, which adding by index is not; the lengths are not
+    # looked at, for which a GPU would have to wait.
+    return torch.segment_reduce(hidden.float(), "mean", lengths=lengths, initial=0.0, unsafe=True)
 
 
 def resolve_device(device):

@@ -139,7 +139,7 @@ def add_lora(encoder, rank, alpha):
         Its `merge_and_unload()` folds the adapters into the weights again.
     """
     from peft import LoraConfig
-    from peft.tuners.lora import LoraModel
+    from peft.tuners.lora import LoraLayer, LoraModel
 
     config = LoraConfig(
         r=rank,
@@ -148,7 +148,11 @@ def add_lora(encoder, rank, alpha):
         lora_dropout=0.0,
         fan_in_fan_out=any(isinstance(part, Conv1D) for part in encoder.modules()),  # GPT-2's
     )
-    return LoraModel(encoder, {"default": config}, "default")
+    lora = LoraModel(encoder, {"default": config}, "default")
+    for part in lora.modules():
+        if isinstance(part, LoraLayer):
+            part.cast_input_dtype_enabled = False  # autocast would only cast it back
+    return lora
 
 
 def enable_checkpointing(encoder):

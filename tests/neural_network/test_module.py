@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from arena_estimators._encoder._load import load_encoder
 from arena_estimators.neural_network import _module
 from arena_estimators.neural_network._module import PairModule
 
@@ -30,3 +31,28 @@ def test_gradients_of_responses_that_meet_many_others_are_the_same_each_time(
         module([None], rows, None, None).sum().backward()
         gradients.add(vectors.grad.numpy().tobytes())
     assert len(gradients) == 1
+
+
+@pytest.mark.parametrize("family", ["bert", "gpt2"])
+def test_adapters_read_what_their_layer_reads(tiny, family):
+    """In half precision peft would read it in float32, which autocast casts back."""
+    pytest.importorskip("peft", reason="the extra `lora`")
+    from peft.tuners.lora import LoraLayer
+
+    encoder = load_encoder(tiny(family))
+    given = {}
+
+    def note(module, arguments):
+        given[module] = arguments[0].dtype
+
+    lora = _module.add_lora(encoder, 2, 4)
+    layers = [part for part in lora.modules() if isinstance(part, LoraLayer)]
+    for layer in layers:
+        layer.register_forward_pre_hook(note)
+        layer.lora_A["default"].register_forward_pre_hook(note)
+    ids = torch.arange(8)[None]
+    with torch.autocast("cpu", torch.bfloat16):
+        encoder(input_ids=ids, attention_mask=torch.ones_like(ids))
+    assert torch.bfloat16 in given.values()
+    for layer in layers:
+        assert given[layer.lora_A["default"]] == given[layer]
