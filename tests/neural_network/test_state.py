@@ -35,7 +35,8 @@ def lora(tiny, learnable):
 def test_lora_changes_all_linear_layers_and_nothing_else(small, tiny, learnable, family):
     from peft.tuners.lora import LoraLayer
 
-    model = small(family, lora_rank=4, learning_rate=1e-2).fit(*learnable)
+    X, y = (part[:20] for part in learnable)
+    model = small(family, lora_rank=4, learning_rate=1e-2, n_epochs=1).fit(X, y)
     module = model.net_.module_
     assert not any(isinstance(part, LoraLayer) for part in module.modules())
     before = build_module(tiny(family), **model._shape).encoder
@@ -100,7 +101,7 @@ def test_a_loaded_model_needs_neither_the_folder_nor_the_network(small, learnabl
     import shutil
 
     X, y = learnable
-    model = small()
+    model = small(n_epochs=1)
     folder = tmp_path / "encoder"
     shutil.copytree(model.encoder, folder)
     model.set_params(encoder=str(folder)).fit(X, y)
@@ -121,7 +122,7 @@ def test_a_tokenizer_of_several_chat_templates_is_kept(lora, learnable):
 
 
 def test_nothing_of_the_training_is_left(small, learnable):
-    model = small(checkpoint_dir=None).fit(*learnable)
+    model = small(checkpoint_dir=None, n_epochs=1).fit(*learnable)
     net = model.net_
     assert net.optimizer_ is None
     assert net.run_ is None
@@ -132,7 +133,7 @@ def test_nothing_of_the_training_is_left(small, learnable):
 
 
 def test_a_scheduler_keeps_no_optimizer(small, learnable):
-    settings = {"schedule": "constant", "warmup": 0.0}
+    settings = {"schedule": "constant", "warmup": 0.0, "n_epochs": 1}
     plain = small(**settings).fit(*learnable)
     scheduler = LRScheduler("StepLR", step_size=1)
     model = small(**settings, callbacks=[scheduler]).fit(*learnable)
@@ -174,10 +175,11 @@ def test_copies_never_touch_the_global_random_state(lora, monkeypatch):
 @pytest.mark.parametrize("architecture", ["siamese", "cross"])
 def test_torchs_default_type_does_not_matter(small, learnable, architecture):
     X, y = learnable
-    expected = small(architecture=architecture).fit(X, y).predict_proba(X)
+    settings = {"architecture": architecture, "n_epochs": 1}
+    expected = small(**settings).fit(X, y).predict_proba(X)
     try:
         torch.set_default_dtype(torch.float64)
-        model = small(architecture=architecture).fit(X, y)
+        model = small(**settings).fit(X, y)
         np.testing.assert_allclose(model.predict_proba(X), expected, atol=1e-6)
         torch.set_default_dtype(torch.bfloat16)
         loaded = pickle.loads(pickle.dumps(model))
@@ -188,9 +190,9 @@ def test_torchs_default_type_does_not_matter(small, learnable, architecture):
 
 def test_torchs_modes_do_not_matter(small, learnable):
     X, y = (part[:60] for part in learnable)
-    expected = small().fit(X, y).predict_proba(X)
+    expected = small(n_epochs=1).fit(X, y).predict_proba(X)
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16), torch.device("meta"):
-        model = small().fit(X, y)
+        model = small(n_epochs=1).fit(X, y)
         np.testing.assert_array_equal(model.predict_proba(X), expected)
         loaded = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(loaded.predict_proba(X), expected)

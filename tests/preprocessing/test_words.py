@@ -109,54 +109,61 @@ def refused(**parameters):
 
 
 @pytest.fixture(scope="module")
-def said_without_data():
-    """Give what a Python without NLTK's data says, a line a refusal."""
-    code = "refused(stop_words='tamil'); NLTKCleaner().fit_transform(X); refused(tokenizer='punkt')"
-    return run_with_data(WITHOUT_DATA + code, ".").splitlines()
+def danish_alone(tmp_path_factory):
+    """Give a folder of NLTK data that has the stop words of one language."""
+    folder = tmp_path_factory.mktemp("danish")
+    (folder / "corpora" / "stopwords").mkdir(parents=True)
+    (folder / "corpora" / "stopwords" / "danish").write_text("og\ni\n", encoding="utf-8")
+    return folder
 
 
-def test_missing_language_says_how_to_get_it(said_without_data):
-    said, _ = said_without_data
+@pytest.fixture(scope="module")
+def said(danish_alone, tmp_path_factory):
+    """Give what a Python says, a line a refusal, without data and with data that are not whole."""
+    broken = tmp_path_factory.mktemp("broken")
+    for package in ("corpora/stopwords", "tokenizers/punkt_tab"):
+        file = broken / f"{package}.zip"
+        file.parent.mkdir()
+        file.write_bytes(b"PK\3\4 the first bytes of an archive")
+    code = f"""
+refused(stop_words="tamil"); NLTKCleaner().fit_transform(X); refused(tokenizer="punkt")
+nltk.data.path = [{str(broken)!r}]
+refused(stop_words="tamil"); refused(tokenizer="punkt")
+nltk.data.path = [{str(danish_alone)!r}]
+refused(stop_words="tamil")
+"""
+    lines = run_with_data(WITHOUT_DATA + code, ".").splitlines()
+    assert len(lines) == 5
+    return {"no data": lines[:2], "broken archives": lines[2:4], "danish alone": lines[4:]}
+
+
+def test_missing_language_says_how_to_get_it(said):
+    language, _ = said["no data"]
     for part in ("'tamil'", "python -m nltk.downloader stopwords", "NLTK_DATA", "own list"):
-        assert part in said
+        assert part in language
 
 
-def test_nothing_is_downloaded(said_without_data):
-    _, said = said_without_data
-    assert "python -m nltk.downloader punkt_tab" in said
+def test_nothing_is_downloaded(said):
+    _, punkt = said["no data"]
+    assert "python -m nltk.downloader punkt_tab" in punkt
 
 
 @pytest.mark.parametrize("path", ["corpora/stopwords/tamil", "tokenizers/punkt_tab"])
-def test_missing_data_says_where_a_copy_must_lie(said_without_data, path):
-    (said,) = (said for said in said_without_data if path in said)
-    assert f"copy {path} from" in said
-    assert f"to FOLDER/{path} and set the environment variable NLTK_DATA=FOLDER" in said
+def test_missing_data_says_where_a_copy_must_lie(said, path):
+    (line,) = (line for line in said["no data"] if path in line)
+    assert f"copy {path} from" in line
+    assert f"to FOLDER/{path} and set the environment variable NLTK_DATA=FOLDER" in line
 
 
-def test_a_download_that_broke_off_is_missing(tmp_path):
-    for package in ("corpora/stopwords", "tokenizers/punkt_tab"):
-        file = tmp_path / f"{package}.zip"
-        file.parent.mkdir()
-        file.write_bytes(b"PK\3\4 the first bytes of an archive")
-    code = "refused(stop_words='tamil'); refused(tokenizer='punkt')"
-    code = WITHOUT_DATA.replace("path = []", f"path = [{str(tmp_path)!r}]") + code
-    said = run_with_data(code, ".").splitlines()
-    assert "python -m nltk.downloader stopwords" in said[0]
-    assert "python -m nltk.downloader punkt_tab" in said[1]
+def test_a_download_that_broke_off_is_missing(said):
+    language, punkt = said["broken archives"]
+    assert "python -m nltk.downloader stopwords" in language
+    assert "python -m nltk.downloader punkt_tab" in punkt
 
 
-@pytest.fixture
-def danish_alone(tmp_path):
-    """Give a folder of NLTK data that has the stop words of one language."""
-    (tmp_path / "corpora" / "stopwords").mkdir(parents=True)
-    (tmp_path / "corpora" / "stopwords" / "danish").write_text("og\ni\n", encoding="utf-8")
-    return tmp_path
-
-
-def test_a_language_that_the_users_data_lack_is_missing(danish_alone):
-    code = WITHOUT_DATA.replace("path = []", f"path = [{str(danish_alone)!r}]")
-    said = run_with_data(code + "refused(stop_words='tamil')", ".")
-    assert "python -m nltk.downloader stopwords" in said
+def test_a_language_that_the_users_data_lack_is_missing(said):
+    (language,) = said["danish alone"]
+    assert "python -m nltk.downloader stopwords" in language
 
 
 def test_a_language_comes_from_the_users_data(danish_alone):
