@@ -146,11 +146,11 @@ def test_half_precision_trains_too(
 ):
     X, y = learnable
     look = Look(_autocast)
-    full = small(n_epochs=1, callbacks=[look]).fit(X, y)
+    full = small(callbacks=[look]).fit(X, y)
     assert look.seen == {False}
     look = Look(_autocast)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
-    half = small(precision=precision, n_epochs=1, callbacks=[look]).fit(X, y)
+    half = small(precision=precision, callbacks=[look]).fit(X, y)
     assert look.seen == {dtype}
     assert half.net_.module_.encoder.dtype == torch.float32
     np.testing.assert_allclose(half.loss_curve_, full.loss_curve_, atol=1e-3)
@@ -163,7 +163,7 @@ def test_gradient_checkpointing_changes_nothing_but_the_time(small, learnable, p
     curves = []
     for wanted in (False, True):
         look = Look(_checkpointing)
-        settings = {"gradient_checkpointing": wanted, "precision": precision, "n_epochs": 1}
+        settings = {"gradient_checkpointing": wanted, "precision": precision}
         model = small(**settings, callbacks=[look]).fit(X, y)
         assert look.seen == {wanted}
         curves.append(model.loss_curve_)
