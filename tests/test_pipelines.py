@@ -191,7 +191,7 @@ def test_boosting_needs_no_lightgbm(monkeypatch, data, parts):
 def test_embedding_reads_the_default_encoder(data, parts, tmp_path):
     model = make_arena_pipeline("embedding")
     (vectors,) = parts_of(model, PairEmbeddings)
-    vectors.set_params(max_length=64, cache_dir=str(tmp_path))
+    vectors.set_params(max_length=24, cache_dir=str(tmp_path))
     X, y = data.X.iloc[parts[0]], data.y[parts[0]]
     check_kind(clone(model).fit(X, y), data, parts)
     with config_context(transform_output="pandas"):

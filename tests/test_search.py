@@ -70,7 +70,9 @@ def n_fits(log):
 
 def wait_until(happened, seconds=60):
     end = time.monotonic() + seconds
-    while not happened() and time.monotonic() < end:
+    while not happened():
+        if time.monotonic() > end:
+            raise TimeoutError(f"It did not happen within {seconds} seconds.")
         time.sleep(0.05)
 
 

@@ -137,7 +137,7 @@ def test_threads_take_turns_on_a_gpu_and_a_cpu_serves_them_at_once(monkeypatch):
         with visiting(torch.nn.Module(), torch.device(device), torch.bfloat16, 99):
             events.append("computes")
             with contextlib.suppress(threading.BrokenBarrierError):
-                met.wait(timeout=0.2 if device == "cuda" else None)
+                met.wait(timeout=0.2 if device == "cuda" else 60)
 
     with ThreadPoolExecutor(2) as threads:
         list(threads.map(visit, ["cpu", "cpu"]))  # they wait for each other

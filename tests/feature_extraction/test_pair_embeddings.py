@@ -19,7 +19,6 @@ from arena_estimators._encoder._tokenise import tokenise
 from arena_estimators.exceptions import ArenaError, ArenaWarning, ResourceNotFoundError
 from arena_estimators.feature_extraction import PairEmbeddings
 from arena_estimators.feature_extraction._pair_embeddings import BLOCKS
-from arena_estimators.utils.estimator_checks import battle_checks
 
 
 @pytest.fixture(scope="module")
@@ -311,13 +310,6 @@ class TestCache:
 
 
 class TestScikitLearn:
-    def test_battle_checks(self, folder):
-        model = PairEmbeddings(folder, max_length=64)
-        checks = battle_checks(model)
-        assert len(checks) == 19
-        for check in checks:
-            check(model)
-
     def test_no_battles(self, folder, battles):
         model = PairEmbeddings(folder, blocks=BLOCKS).fit(battles)
         assert model.transform(battles.iloc[:0]).shape == (0, 97)

@@ -109,8 +109,11 @@ def test_packed_and_padded_batches_train_alike(small, learnable, monkeypatch, wi
     X, y = learnable
     settings = {"batch_tokens": 10**6, "validation_fraction": 0.0, "n_epochs": 3}
     padded = small(**settings).fit(X, y)
+    reference = Mock(wraps=_training._attention.reference_varlen)
+    monkeypatch.setattr(_training._attention, "reference_varlen", reference)
     monkeypatch.setattr(_training._attention, "can_pack", lambda *args: True)
     packed = small(**settings).fit(X, y)
+    assert reference.called
     np.testing.assert_allclose(packed.loss_curve_, padded.loss_curve_, atol=1e-4)
 
 
