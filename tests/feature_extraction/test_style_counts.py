@@ -155,7 +155,6 @@ def test_every_phrase_is_found_and_its_guard_hides_none(name):
     assert min(every) > 0
 
 
-@settings(deadline=None)
 @given(NASTY)
 def test_words_are_runs_of_word_characters(text):
     lower = text.lower()
@@ -163,7 +162,6 @@ def test_words_are_runs_of_word_characters(text):
     assert words == re.findall(r"\w+", lower)
 
 
-@settings(deadline=None)
 @given(st.lists(NASTY | PIECED, min_size=2, max_size=6))
 def test_shared_words_are_those_of_sets(some):
     lower = [text.lower() for text in some]

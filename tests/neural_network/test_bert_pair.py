@@ -244,15 +244,15 @@ def test_weight_zero_leaves_a_battle_out(small, learnable):
 def test_the_scale_of_weights_does_not_matter(small, learnable, scale):
     X, y = learnable
     weight = np.where(y == "tie", 4.0, 1.0)
-    model = small(n_epochs=1).fit(X, y, sample_weight=weight * scale)
-    expected = small(n_epochs=1).fit(X, y, sample_weight=weight)
+    model = small().fit(X, y, sample_weight=weight * scale)
+    expected = small().fit(X, y, sample_weight=weight)
     np.testing.assert_array_equal(model.predict_proba(X), expected.predict_proba(X))
 
 
 def test_weights_may_differ_by_more_than_float32_holds(small, learnable):
     X, y = learnable
     weight = np.where(np.arange(80) < 70, 1e-100, 1e100)
-    proba = small(n_epochs=1).fit(X, y, sample_weight=weight).predict_proba(X)
+    proba = small().fit(X, y, sample_weight=weight).predict_proba(X)
     assert np.isfinite(proba).all()
 
 

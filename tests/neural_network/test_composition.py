@@ -42,9 +42,7 @@ def test_a_search_in_two_processes_equals_one(small, learnable):
     X, y = learnable
     search = {"cv": CV, "scoring": "neg_log_loss", "error_score": "raise"}
     one, two = (
-        GridSearchCV(
-            small(n_epochs=1), {"head_learning_rate": [3e-3, 1e-2]}, n_jobs=n_jobs, **search
-        )
+        GridSearchCV(small(), {"head_learning_rate": [3e-3, 1e-2]}, n_jobs=n_jobs, **search)
         for n_jobs in (1, 2)
     )
     scores = one.fit(X, y).cv_results_["mean_test_score"]

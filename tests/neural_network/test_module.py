@@ -36,7 +36,6 @@ def test_gradients_of_responses_that_meet_many_others_are_the_same_each_time(
 @pytest.mark.parametrize("family", ["bert", "gpt2"])
 def test_adapters_read_what_their_layer_reads(tiny, family):
     """In half precision peft would read it in float32, which autocast casts back."""
-    pytest.importorskip("peft", reason="the extra `lora`")
     from peft.tuners.lora import LoraLayer
 
     encoder = load_encoder(tiny(family))

@@ -175,11 +175,10 @@ def test_copies_never_touch_the_global_random_state(lora, monkeypatch):
 @pytest.mark.parametrize("architecture", ["siamese", "cross"])
 def test_torchs_default_type_does_not_matter(small, learnable, architecture):
     X, y = learnable
-    settings = {"architecture": architecture, "n_epochs": 1}
-    expected = small(**settings).fit(X, y).predict_proba(X)
+    expected = small(architecture=architecture).fit(X, y).predict_proba(X)
     try:
         torch.set_default_dtype(torch.float64)
-        model = small(**settings).fit(X, y)
+        model = small(architecture=architecture).fit(X, y)
         np.testing.assert_allclose(model.predict_proba(X), expected, atol=1e-6)
         torch.set_default_dtype(torch.bfloat16)
         loaded = pickle.loads(pickle.dumps(model))
@@ -190,9 +189,9 @@ def test_torchs_default_type_does_not_matter(small, learnable, architecture):
 
 def test_torchs_modes_do_not_matter(small, learnable):
     X, y = (part[:60] for part in learnable)
-    expected = small(n_epochs=1).fit(X, y).predict_proba(X)
+    expected = small().fit(X, y).predict_proba(X)
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16), torch.device("meta"):
-        model = small(n_epochs=1).fit(X, y)
+        model = small().fit(X, y)
         np.testing.assert_array_equal(model.predict_proba(X), expected)
         loaded = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(loaded.predict_proba(X), expected)
