@@ -1,7 +1,8 @@
-"""Columns of battles in, cleaned columns out, each distinct text cleaned once."""
+"""Columns of battles in, cleaned columns out, by one process or several."""
 
 import os
 import tempfile
+import time
 from itertools import chain
 
 import numpy as np
@@ -23,35 +24,24 @@ _WORTH_A_PROCESS = 5_000_000  # characters that another process gets at least
 # import NLTK.
 _BEHIND = {"treebank": 1.0, "punkt": 4.0, "tweet": 0.5}
 # How much more this process cleans than each of the others, which read and write files as well.
-_OWN_SHARE = 1.05
+_OWN_SHARE = 1.03
 
 
 def clean_columns(columns, settings, n_jobs=None):
-    """Clean the cells of columns, lists of one length, with `settings` as `engine` takes them."""
-    texts = _distinct(columns)
-    cleaned = dict(zip(texts, _clean(texts, settings, n_jobs), strict=True))
+    """Clean the cells of columns, lists of one length, with `settings` as `engine` takes them.
 
-    def clean(cell):
-        if isinstance(cell, str):
-            return cleaned[cell]
-        if isinstance(cell, list | tuple):
-            kept = map(cleaned.get, cell)
-            return list(kept) if isinstance(cell, list) else tuple(kept)
-        return cell
-
-    return [list(map(clean, cells)) for cells in columns]
-
-
-def _distinct(columns):
-    """List the distinct texts of columns, those of battles with one prompt beside each other.
-
-    They share words, and what a process learns of them stays in it.
+    Texts of battles with one prompt stand beside each other: they share words, and what a process
+    learns of them stays in it.
     """
     order = sorted(range(len(columns[0])), key=texts_of(columns[0]).__getitem__)
     battles = zip(*(map(cells.__getitem__, order) for cells in columns), strict=True)
-    texts = dict.fromkeys(chain.from_iterable(map(_turns, chain.from_iterable(battles))))
-    texts.pop(None, None)
-    return list(texts)
+    turns = chain.from_iterable(map(_turns, chain.from_iterable(battles)))
+    cleaned = iter(_clean([text for text in turns if text is not None], settings, n_jobs))
+    result = list(map(list, columns))
+    for battle in order:
+        for cells in result:
+            cells[battle] = _filled(cells[battle], cleaned)
+    return result
 
 
 def _turns(cell):
@@ -59,6 +49,16 @@ def _turns(cell):
     if isinstance(cell, str):
         return (cell,)
     return cell if isinstance(cell, list | tuple) else ()
+
+
+def _filled(cell, cleaned):
+    """Give a cell with the next of the cleaned texts in place of its own."""
+    if isinstance(cell, str):
+        return next(cleaned)
+    if isinstance(cell, list | tuple):
+        turns = [None if text is None else next(cleaned) for text in cell]
+        return turns if isinstance(cell, list) else tuple(turns)
+    return cell
 
 
 def _clean(texts, settings, n_jobs):
@@ -105,6 +105,8 @@ def _clean_by_files(shares, settings, folders):
         tasks = [delayed(clean_file)(path, settings, folders) for path in paths]
         # One process alone would make joblib do the work here, before the own share.
         done = Parallel(n_jobs=max(2, len(tasks)), batch_size=1, return_as="generator")(tasks)
+        # joblib's threads hand the work out; while this one works, each of their steps waits 5 ms.
+        time.sleep(0.001)
         cleaned = [clean_texts(own, settings)]
         list(done)  # waits, and raises what went wrong there
         return [*cleaned, *map(read_texts, paths)]

@@ -86,8 +86,11 @@ class Engine:
         self._forget()
 
     def clean(self, texts):
-        """Clean a list of texts."""
-        return [self._cleaned(text.lower() if self._lowercase else text) for text in texts]
+        """Clean a list of texts, each distinct one once."""
+        cleaned = dict.fromkeys(texts)
+        for text in cleaned:
+            cleaned[text] = self._cleaned(text.lower() if self._lowercase else text)
+        return list(map(cleaned.__getitem__, texts))
 
     def _forget(self):
         self._pieces = _Pieces(self._tokenize, self._word)

@@ -328,6 +328,18 @@ def test_joblib_is_asked_whether_processes_must_be_started():
     assert not _columns._must_start()
 
 
+def test_each_distinct_text_is_cleaned_once(monkeypatch):
+    read, clean = [], _engine.Engine._cleaned
+    monkeypatch.setattr(
+        _engine.Engine, "_cleaned", lambda engine, text: read.append(text) or clean(engine, text)
+    )
+    X = frame(["Dogs", None, ["Cats", "Dogs"], "Dogs", "dogs"], columns=["prompt", "response_a"])
+    columns = NLTKCleaner(columns=["prompt", "response_a"], lowercase=False).fit_transform(X)
+    for name in columns:
+        assert columns[name].tolist() == ["Dogs", None, ["Cats", "Dogs"], "Dogs", "dog"]
+    assert sorted(read) == ["Cats", "Dogs", "dogs"]
+
+
 def test_a_text_larger_than_a_share_is_cleaned_once(monkeypatch):
     monkeypatch.setattr(_columns, "_WORTH_A_PROCESS", 100)
     cells = ["small words", "the dogs " * 10_000, "cats"]
@@ -476,8 +488,8 @@ def test_a_column_may_have_any_name():
 def test_every_process_gets_enough_characters(monkeypatch, n_characters, must_start, n_jobs):
     monkeypatch.setattr(_columns, "_WORTH_A_PROCESS", 100)
     monkeypatch.setattr(_columns, "_must_start", lambda: must_start)
-    # Each text counts once: 50 of two characters, and one of the rest.
-    X = frame([f"{row:02}" for row in range(50)], columns=["prompt", "response_a"])
+    # 50 texts of two characters, and one of the rest.
+    X = frame([f"{row:02}" for row in range(50)]).assign(response_a=None)
     X.at[0, "response_a"] = [None, "x" * (n_characters - 100)]
     shares = []
     clean = _columns._clean_shares
