@@ -62,7 +62,7 @@ class NLTKCleaner(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap_outpu
         Number of processes, as in joblib, this one among them. While others must be started it
         cleans five million characters alone (twenty with "punkt", whose processes import NLTK, two
         and a half with "tweet", which is slow). Each learns chunks for itself, so where less than
-        five million more are left for each, not counting texts that came before, fewer take part.
+        five million more are left for each, fewer take part.
 
     Attributes
     ----------
