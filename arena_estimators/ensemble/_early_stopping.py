@@ -11,6 +11,7 @@ from arena_estimators._validation import HasMethods, Interval, fit_context
 from arena_estimators.ensemble._members import (
     BattleClassifierMixin,
     check_member,
+    drawing_step,
     fit_member,
     proba_of,
 )
@@ -132,12 +133,11 @@ class EarlyStoppingClassifier(BattleClassifierMixin, BaseEstimator):
                 "EarlyStoppingClassifier needs a Pipeline whose last step is a LGBMClassifier or a "
                 f"HistGradientBoostingClassifier, got {type(last).__name__}."
             )
-        for name, step in self.estimator.steps:
-            if hasattr(step, "fit_resample"):
-                raise ArenaError(
-                    f"The step {name!r} draws rows, whose labels EarlyStoppingClassifier would "
-                    "not know. Weigh battles instead, by sample_weight in fit."
-                )
+        if name := drawing_step(self.estimator):
+            raise ArenaError(
+                f"The step {name!r} draws rows, whose labels EarlyStoppingClassifier would "
+                "not know. Weigh battles instead, by sample_weight in fit."
+            )
         settings = last.get_params(deep=False)
         if "dart" in (settings.get(name) for name in ("boosting_type", "boosting", "boost")):
             raise ArenaError("boosting_type='dart' of LGBMClassifier cannot stop early.")

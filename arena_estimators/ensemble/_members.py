@@ -257,9 +257,15 @@ def weight_name(estimator, name):
     Raises
     ------
     ArenaError
-        If there is no such argument, or the weights would not reach a classifier it is made of.
+        If there is no such argument, or the weights would not reach a classifier it is made of or
+        not fit its rows.
     """
     for one, holder, _ in _walk(estimator):
+        if step := drawing_step(one):
+            raise ArenaError(
+                f"{name} needs sample weights in fit, but its step {step!r} draws rows, which the "
+                "weights would not fit. Leave that step out, and weigh battles instead."
+            )
         if not (isinstance(one, Pipeline) or _takes_weights(one, by_name=False)):
             raise ArenaError(
                 f"{name} ({type(one).__name__}) takes no sample_weight in fit; choose a classifier "
@@ -279,6 +285,12 @@ def weight_name(estimator, name):
         step, estimator = estimator.steps[-1]
         prefix += f"{step}__"
     return f"{prefix}sample_weight"
+
+
+def drawing_step(estimator):
+    """Name the step of a Pipeline that draws rows in `fit`, as those of imbalanced-learn do."""
+    steps = estimator.steps if isinstance(estimator, Pipeline) else ()
+    return next((name for name, step in steps if hasattr(step, "fit_resample")), None)
 
 
 def _takes_weights(estimator, *, by_name):

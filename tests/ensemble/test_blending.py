@@ -601,6 +601,13 @@ class Own(OneVsRestClassifier):
     """Somebody's, derived from one that takes weights by metadata routing alone."""
 
 
+class Drawing(BaseEstimator):
+    """A step of imbalanced-learn's Pipelines, which draws rows and their labels in `fit`."""
+
+    def fit_resample(self, X, y):
+        raise AssertionError("was asked before all input was checked")
+
+
 WITHOUT_WEIGHTS = {
     "calibrated": (CalibratedClassifierCV(make_pipeline(PairStyleFeatures(), InWeights())), "last"),
     "search": (GridSearchCV(make_pipeline(PairStyleFeatures(), InWeights()), {}), "last"),
@@ -610,6 +617,7 @@ WITHOUT_WEIGHTS = {
     "student": (DistillingClassifier(KNeighborsClassifier(), InWeights()), "KNeighbors"),
     "one of many": (OneVsRestClassifier(LogisticRegression()), "OneVsRest.*takes no sample_weight"),
     "one's own": (Own(LogisticRegression()), "Own.*takes no sample_weight"),
+    "drawn": (make_pipeline(Drawing(), LogisticRegression()), "step 'drawing' draws rows.*weights"),
     "threshold": (FixedThresholdClassifier(LogisticRegression()), "FixedThreshold.*takes no"),
 }
 
@@ -629,6 +637,7 @@ def test_weights_that_would_be_dropped_are_refused(member, message):
         CalibratedClassifierCV(SwapSymmetricClassifier(style())),
         GridSearchCV(LogisticRegression(), {}),
         FrozenEstimator(KNeighborsClassifier()),
+        FrozenEstimator(make_pipeline(Drawing(), LogisticRegression())),
         RandomForestClassifier(),
         BaggingClassifier(),
         BlendingClassifier([("x", style()), ("knn", "drop")]),
