@@ -35,8 +35,8 @@ def clean_columns(columns, settings, n_jobs=None):
     """
     order = sorted(range(len(columns[0])), key=texts_of(columns[0]).__getitem__)
     battles = zip(*(map(cells.__getitem__, order) for cells in columns), strict=True)
-    turns = chain.from_iterable(map(_turns, chain.from_iterable(battles)))
-    cleaned = iter(_clean([text for text in turns if text is not None], settings, n_jobs))
+    texts = list(chain.from_iterable(map(_turns, chain.from_iterable(battles))))
+    cleaned = iter(_clean(texts, settings, n_jobs))
     result = list(map(list, columns))
     for battle in order:
         for cells in result:
@@ -45,10 +45,10 @@ def clean_columns(columns, settings, n_jobs=None):
 
 
 def _turns(cell):
-    """Give the texts of a cell, None among them where a turn is missing."""
+    """Give the texts of a cell, of a list of turns those that are not missing."""
     if isinstance(cell, str):
         return (cell,)
-    return cell if isinstance(cell, list | tuple) else ()
+    return [text for text in cell if text is not None] if isinstance(cell, list | tuple) else ()
 
 
 def _filled(cell, cleaned):
