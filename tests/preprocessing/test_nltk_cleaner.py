@@ -501,6 +501,20 @@ def test_every_process_gets_enough_characters(monkeypatch, n_characters, must_st
     assert max(1, len(shares)) == n_jobs
 
 
+def test_battles_of_one_prompt_stand_beside_each_other(monkeypatch):
+    monkeypatch.setattr(_columns, "_WORTH_A_PROCESS", 100)
+    monkeypatch.setattr(_columns, "_must_start", lambda: False)
+    seen = []
+    monkeypatch.setattr(
+        _columns, "_clean_shares", lambda given, _: seen.extend(given) or sum(given, [])
+    )
+    X = frame(["dogs", "cats"] * 20).assign(response_a=[f"response {row}" for row in range(40)])
+    result = NLTKCleaner(columns=["prompt", "response_a"], n_jobs=2).fit_transform(X)
+    assert result.equals(X)
+    first, second = seen
+    assert [*first, *second][::2] == ["cats"] * 20 + ["dogs"] * 20
+
+
 def test_no_battles_are_cleaned_by_any_number_of_processes():
     assert cleaned([], n_jobs=2) == []
 
