@@ -488,9 +488,9 @@ def test_a_column_may_have_any_name():
 def test_every_process_gets_enough_characters(monkeypatch, n_characters, must_start, n_jobs):
     monkeypatch.setattr(_columns, "_WORTH_A_PROCESS", 100)
     monkeypatch.setattr(_columns, "_must_start", lambda: must_start)
-    # 50 texts of two characters, and one of the rest.
-    X = frame([f"{row:02}" for row in range(50)]).assign(response_a=None)
-    X.at[0, "response_a"] = [None, "x" * (n_characters - 100)]
+    # Texts count as often as they occur: 99 of two characters, and one of the rest.
+    X = frame([f"{row:02}" for row in range(50)], columns=["prompt", "response_a"])
+    X.at[0, "response_a"] = [None, "x" * (n_characters - 198)]
     shares = []
     clean = _columns._clean_shares
     monkeypatch.setattr(
