@@ -133,19 +133,26 @@ def lean(encoder, device, dtype):
     float32: here they give what the next product takes, computed in float32 inside. The gradient of
     a small embedding (token types, positions) adds thousands of rows into a few: here it is a
     product. On a CPU a random number for each element of a dropout takes as long as a small
-    product: here one of 64 bits serves four elements.
+    product: here one of 64 bits serves four elements. And a vocabulary's gradient is zeros for
+    all words not read: here it is sparse, until `make_dense`.
     """
-    changed = []
+    changed, sparse = [], []
     for module in encoder.modules():
         faster = _faster(module, device, dtype)
         if faster is not None:
             changed.append(module)
             module.forward = faster
+        large = isinstance(module, nn.Embedding) and module.num_embeddings > _SMALL
+        if large and device.type == "cpu":
+            sparse.append(module)
+            module.sparse = True
     try:
         yield
     finally:
         for module in changed:
             del module.forward
+        for module in sparse:
+            module.sparse = False
 
 
 def _faster(module, device, dtype):
@@ -184,3 +191,10 @@ def _look_up_by_product(module, dtype, ids):
     one_hot = (ids.unsqueeze(-1) == rows).to(dtype)
     with torch.autocast(ids.device.type, enabled=False):
         return one_hot @ module.weight.to(dtype)
+
+
+def make_dense(parameters):
+    """Write sparse gradients out; what is added to them afterwards only changes its own rows."""
+    for parameter in parameters:
+        if parameter.grad is not None and parameter.grad.is_sparse:
+            parameter.grad = parameter.grad.to_dense()

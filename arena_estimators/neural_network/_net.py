@@ -23,7 +23,7 @@ from arena_estimators.neural_network._calibration import (
 from arena_estimators.neural_network._callbacks import EarlyStop
 from arena_estimators.neural_network._checkpoint import check_dealing
 from arena_estimators.neural_network._data import apply
-from arena_estimators.neural_network._device import seed_torch
+from arena_estimators.neural_network._device import make_dense, seed_torch
 from arena_estimators.neural_network._interrupts import Interrupts
 from arena_estimators.neural_network._optimizer import make_optimizer, rate_at
 
@@ -142,6 +142,7 @@ class PairNet(NeuralNet):
         self._set_training(True)
         self._set_rates()
         optimizer.zero_grad(set_to_none=True)
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
         loss = torch.zeros((), device=run.workers.device)
         run.scaler.scale(loss)  # a process without a part in its first step must know the scale too
         for part in batch.parts:
@@ -149,8 +150,8 @@ class PairNet(NeuralNet):
             logits, truth = self._compute(part)
             part_loss = self.criterion_(logits, truth)
             run.scaler.scale(part_loss).backward()
+            make_dense(parameters)
             loss += part_loss.detach()
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
         run.workers.sum_gradients(parameters)
         loss = run.workers.sum(loss)
         self.history.record_batch("train_weight", batch.weight)

@@ -47,9 +47,9 @@ def decay_of(parameter, weight_decay):
 
 
 def make_optimizer(module, device, **settings):
-    """Make AdamW over the groups; one fused kernel on a GPU."""
+    """Make AdamW over the groups, in a fused kernel where a device surely has it."""
     groups = parameter_groups(module, **settings)
-    return torch.optim.AdamW(groups, fused=device.type == "cuda")
+    return torch.optim.AdamW(groups, fused=device.type in ("cpu", "cuda"))
 
 
 def rate_at(step, n_steps, *, warmup, schedule):

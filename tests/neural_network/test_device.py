@@ -3,6 +3,7 @@ import contextlib
 import numpy as np
 import pytest
 import torch
+from tiny_encoders import FAMILIES
 
 from arena_estimators._encoder import _run
 from arena_estimators._encoder._batches import batches
@@ -11,6 +12,7 @@ from arena_estimators._encoder._tokenise import tokenise
 from arena_estimators.neural_network import _device
 from arena_estimators.neural_network._device import (
     lean,
+    make_dense,
     repeatable,
     seed_torch,
     tokens_at_once,
@@ -19,23 +21,28 @@ from arena_estimators.neural_network._device import (
 )
 
 
+def is_changed(module):
+    return "forward" in vars(module) or getattr(module, "sparse", False)
+
+
 @pytest.fixture
 def pooled(tiny, learnable):
     """Give a function that runs a family's encoder and its backward pass."""
     X, _ = learnable
 
-    def run(family, dtype, *, is_lean):
+    def run(family, dtype, *, is_lean, kind="cuda"):
         encoder = load_encoder(tiny(family))
         sequences = tokenise(X[:8], load_tokenizer(tiny(family)), max_length=64).sequences
         inputs = _run.pad(sequences, np.arange(16), pad_id=encoder.config.pad_token_id)
         half = torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32)
-        fast = lean(encoder, torch.device("cuda"), dtype) if is_lean else contextlib.nullcontext()
+        fast = lean(encoder, torch.device(kind), dtype) if is_lean else contextlib.nullcontext()
         with half, fast:
             vectors = _run.forward(encoder, inputs, pooling="mean")
             (vectors**2).sum().backward()
-            changed = any("forward" in vars(module) for module in encoder.modules())
+            make_dense(encoder.parameters())
+            changed = any(map(is_changed, encoder.modules()))
         assert changed == is_lean
-        assert not any("forward" in vars(module) for module in encoder.modules())
+        assert not any(map(is_changed, encoder.modules()))
         gradients = {n: p.grad for n, p in encoder.named_parameters() if p.grad is not None}
         return vectors.detach(), gradients
 
@@ -50,6 +57,37 @@ def test_products_of_one_hot_rows_are_look_ups(pooled, family):
     assert set(gradients) == set(expected)
     for name, gradient in gradients.items():
         torch.testing.assert_close(gradient, expected[name], atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_on_a_cpu_every_familys_gradient_is_the_usual_one(pooled, monkeypatch, family, dtype):
+    monkeypatch.setattr(_device, "_SMALL", 8)
+    plain, expected = pooled(family, dtype, is_lean=False)
+    vectors, gradients = pooled(family, dtype, is_lean=True, kind="cpu")
+    assert torch.equal(vectors, plain)
+    assert set(gradients) == set(expected)
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(gradient, expected[name], atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("rows", [_device._SMALL, _device._SMALL + 1])
+def test_the_gradient_of_a_vocabulary_is_written_out_once(rows):
+    """Those of the parts after the first change the rows of their own tokens alone."""
+    part = torch.nn.Embedding(rows, 4, padding_idx=0)
+    before, layouts = None, []
+    with lean(torch.nn.Sequential(part), torch.device("cpu"), torch.float32):
+        for ids in ([[3, 0, 3], [0, 1, 1]], [[3, 2, rows - 1]]):
+            (part(torch.tensor(ids)) * torch.arange(4.0)).sum().backward()
+            layouts.append(part.weight.grad.layout)
+            make_dense(part.parameters())
+            before = before or part.weight.grad.data_ptr()
+    assert (layouts[0] == torch.sparse_coo) == (rows > _device._SMALL)
+    assert layouts[1] == torch.strided and part.weight.grad.data_ptr() == before
+    times = torch.zeros(rows).index_add_(
+        0, torch.tensor([3, 1, 2, rows - 1]), torch.tensor([3.0, 2, 1, 1])
+    )
+    assert torch.equal(part.weight.grad, times[:, None] * torch.arange(4.0))
 
 
 def test_half_precision_norms_stay_close(pooled):

@@ -14,6 +14,7 @@ from torch._dynamo.testing import CompileCounter
 from arena_estimators.exceptions import ArenaError, ArenaWarning
 from arena_estimators.model_selection import prompt_groups
 from arena_estimators.neural_network import _calibration, _device, _net, _prediction, _training
+from arena_estimators.neural_network._distributed import Workers
 from arena_estimators.neural_network._optimizer import rate_at
 
 
@@ -653,6 +654,30 @@ class Norms(Callback):
     def on_grad_computed(self, net, named_parameters, **kwargs):
         gradients = [p.grad for _, p in named_parameters if p.grad is not None]
         self.seen.append(float(torch.nn.utils.get_total_norm(gradients)))
+
+
+def test_a_sparse_gradient_changes_nothing_but_the_time(small, learnable, monkeypatch):
+    """Processes, clipping, callbacks and the optimizer get all of it."""
+    made, summed = [], []
+
+    def make_dense(parameters):
+        made.append(any(p.grad is not None and p.grad.is_sparse for p in parameters))
+        _device.make_dense(parameters)
+
+    def sum_gradients(workers, parameters):
+        summed.append(any(p.grad is not None and p.grad.is_sparse for p in parameters))
+
+    monkeypatch.setattr(_net, "make_dense", make_dense)
+    monkeypatch.setattr(Workers, "sum_gradients", sum_gradients)
+    model = small(n_epochs=1, accumulate=2)
+    usual = model.fit(*learnable).decision_function(learnable[0])
+    assert not any(made)
+    n_words = model.net_.module_.encoder.get_input_embeddings().num_embeddings
+    monkeypatch.setattr(_device, "_SMALL", n_words - 1)
+    found = model.fit(*learnable).decision_function(learnable[0])
+    np.testing.assert_allclose(found, usual, atol=1e-4)
+    assert any(made)
+    assert not any(summed)
 
 
 def test_gradients_are_clipped_and_shown_without_the_scale_of_half_precision(
