@@ -113,7 +113,7 @@ def test_no_attention_dropout_on_either_path(tiny, sequences):
     torch.testing.assert_close(padded, packed, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("family", ["bert", "modernbert", "qwen2"])
+@pytest.mark.parametrize("family", PACKABLE)
 def test_one_graph_for_all_batches_of_a_shape(tiny, sequences, family, monkeypatch):
     """With the kernel, which is one opaque operation, torch.compile sees no break and no change."""
 

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 from tiny_encoders import FAMILIES
+from torch._dynamo.testing import CompileCounter
 
-from arena_estimators._encoder import _run
+from arena_estimators._encoder import _attention, _run
 from arena_estimators._encoder._batches import batches
 from arena_estimators._encoder._load import load_encoder, load_tokenizer
+from arena_estimators._encoder._modes import computing_in
 from arena_estimators._encoder._tokenise import tokenise
 from arena_estimators.neural_network import _device
 from arena_estimators.neural_network._device import (
@@ -88,6 +90,26 @@ def test_the_gradient_of_a_vocabulary_is_written_out_once(rows):
         0, torch.tensor([3, 1, 2, rows - 1]), torch.tensor([3.0, 2, 1, 1])
     )
     assert torch.equal(part.weight.grad, times[:, None] * torch.arange(4.0))
+
+
+@pytest.mark.parametrize("family", ["bert", "modernbert", "gpt2"])
+def test_what_a_gpu_is_spared_is_compiled_into_one_graph(tiny, learnable, monkeypatch, family):
+    """In training: with dropout, in half precision, with a backward pass after each batch."""
+
+    def kernel(query, key, value, *arguments, **options):
+        return query + key + value
+
+    monkeypatch.setattr(_attention, "reference_varlen", kernel)
+    torch._dynamo.reset()
+    counter, encoder = CompileCounter(), load_encoder(tiny(family)).train()
+    compiled = torch.compile(encoder, backend=counter, dynamic=False)
+    sequences = tokenise(learnable[0][:8], load_tokenizer(tiny(family)), max_length=64).sequences
+    cuda, cpu = torch.device("cuda"), torch.device("cpu")
+    with lean(encoder, cuda, torch.bfloat16), computing_in(torch.bfloat16, cpu):
+        for some in ([0, 1, 2], [3], [8, 4, 7, 6]):
+            inputs = _run.pack(sequences, some, 256, max_sequences=16, max_length=64)
+            _run.forward(compiled, inputs, pooling="mean").sum().backward()
+    assert counter.frame_count == 1
 
 
 def test_half_precision_norms_stay_close(pooled):
