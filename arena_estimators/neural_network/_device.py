@@ -18,7 +18,7 @@ _CACHED, _KEPT = 2048, 4096  # tokens
 _MOST = 16384  # tokens of a batch, if nobody says how many
 _STEPS, _FEWEST = 200, 8  # that an epoch should have, and battles that a step should
 _SHAPES = 1000
-_SMALL = 1024  # rows of an embedding that is cheaper as a product with one-hot rows
+_SMALL = 1024  # rows of an embedding that is cheaper as a product with one-hot rows, or dense
 _RANDOMNESS = threading.RLock()
 
 # cuBLAS reads this before its first product, and adds up in a fixed order only then.
@@ -133,26 +133,19 @@ def lean(encoder, device, dtype):
     float32: here they give what the next product takes, computed in float32 inside. The gradient of
     a small embedding (token types, positions) adds thousands of rows into a few: here it is a
     product. On a CPU a random number for each element of a dropout takes as long as a small
-    product: here one of 64 bits serves four elements. And a vocabulary's gradient is zeros for
-    all words not read: here it is sparse, until `make_dense`.
+    product: here one of 64 bits serves four elements.
     """
-    changed, sparse = [], []
+    changed = []
     for module in encoder.modules():
         faster = _faster(module, device, dtype)
         if faster is not None:
             changed.append(module)
             module.forward = faster
-        large = isinstance(module, nn.Embedding) and module.num_embeddings > _SMALL
-        if large and device.type == "cpu":
-            sparse.append(module)
-            module.sparse = True
     try:
         yield
     finally:
         for module in changed:
             del module.forward
-        for module in sparse:
-            module.sparse = False
 
 
 def _faster(module, device, dtype):
@@ -191,6 +184,26 @@ def _look_up_by_product(module, dtype, ids):
     one_hot = (ids.unsqueeze(-1) == rows).to(dtype)
     with torch.autocast(ids.device.type, enabled=False):
         return one_hot @ module.weight.to(dtype)
+
+
+@contextlib.contextmanager
+def sparse_words(encoder, device):
+    """Leave words that are not read out of a vocabulary's gradient, until `make_dense`.
+
+    A CPU would write zeros for all of them again and again in a step.
+    """
+    large = [
+        module
+        for module in encoder.modules()
+        if isinstance(module, nn.Embedding) and module.num_embeddings > _SMALL
+    ]
+    try:
+        for module in large:
+            module.sparse = device.type == "cpu"
+        yield
+    finally:
+        for module in large:
+            module.sparse = False
 
 
 def make_dense(parameters):

@@ -26,6 +26,7 @@ from arena_estimators.neural_network._device import (
     compiling_often,
     lean,
     repeatable,
+    sparse_words,
     tokens_at_once,
     tokens_kept,
     tokens_of_batch,
@@ -152,12 +153,13 @@ def train(
     )
     computed = module.encoder, device, dtype
     fast, fixed = lean(*computed), placing_fixed(*computed)
-    if p.callbacks:  # which may read, write or change what is fixed
-        fixed = contextlib.nullcontext()
+    words = sparse_words(module.encoder, device)
+    if p.callbacks:  # which may read, write or change what is fixed, and what is a gradient
+        fixed = words = contextlib.nullcontext()
     often = compiling_often() if compiled else contextlib.nullcontext()
     ordered = repeatable(device, p.random_state is not None)
     try:
-        with explaining_memory(advice), fast, fixed, often, ordered:
+        with explaining_memory(advice), fast, fixed, words, often, ordered:
             module.to(device)
             net.initialize()
             interrupts.hold()

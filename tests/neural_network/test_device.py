@@ -17,6 +17,7 @@ from arena_estimators.neural_network._device import (
     make_dense,
     repeatable,
     seed_torch,
+    sparse_words,
     tokens_at_once,
     tokens_kept,
     tokens_of_batch,
@@ -37,8 +38,11 @@ def pooled(tiny, learnable):
         sequences = tokenise(X[:8], load_tokenizer(tiny(family)), max_length=64).sequences
         inputs = _run.pad(sequences, np.arange(16), pad_id=encoder.config.pad_token_id)
         half = torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32)
-        fast = lean(encoder, torch.device(kind), dtype) if is_lean else contextlib.nullcontext()
-        with half, fast:
+        fast = words = contextlib.nullcontext()
+        if is_lean:
+            device = torch.device(kind)
+            fast, words = lean(encoder, device, dtype), sparse_words(encoder, device)
+        with half, fast, words:
             vectors = _run.forward(encoder, inputs, pooling="mean")
             (vectors**2).sum().backward()
             make_dense(encoder.parameters())
@@ -78,7 +82,7 @@ def test_the_gradient_of_a_vocabulary_is_written_out_once(rows):
     """Those of the parts after the first change the rows of their own tokens alone."""
     part = torch.nn.Embedding(rows, 4, padding_idx=0)
     before, layouts = None, []
-    with lean(torch.nn.Sequential(part), torch.device("cpu"), torch.float32):
+    with sparse_words(torch.nn.Sequential(part), torch.device("cpu")):
         for ids in ([[3, 0, 3], [0, 1, 1]], [[3, 2, rows - 1]]):
             (part(torch.tensor(ids)) * torch.arange(4.0)).sum().backward()
             layouts.append(part.weight.grad.layout)
