@@ -197,13 +197,20 @@ def sparse_words(encoder, device):
         for module in encoder.modules()
         if isinstance(module, nn.Embedding) and module.num_embeddings > _SMALL
     ]
+    chosen = [m.register_forward_pre_hook(_choose) for m in large if device.type == "cpu"]
     try:
-        for module in large:
-            module.sparse = device.type == "cpu"
         yield
     finally:
+        for hook in chosen:
+            hook.remove()
         for module in large:
             module.sparse = False
+
+
+def _choose(module, _):
+    """Keep a gradient dense that a callback hooked; few functions take sparse ones."""
+    weight = module.weight
+    module.sparse = not (weight._backward_hooks or weight._post_accumulate_grad_hooks)
 
 
 def make_dense(parameters):

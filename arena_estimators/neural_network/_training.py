@@ -154,8 +154,8 @@ def train(
     computed = module.encoder, device, dtype
     fast, fixed = lean(*computed), placing_fixed(*computed)
     words = sparse_words(module.encoder, device)
-    if p.callbacks:  # which may read, write or change what is fixed, and what is a gradient
-        fixed = words = contextlib.nullcontext()
+    if p.callbacks:  # which may read, write or change what is fixed
+        fixed = contextlib.nullcontext()
     often = compiling_often() if compiled else contextlib.nullcontext()
     ordered = repeatable(device, p.random_state is not None)
     try:

@@ -680,24 +680,29 @@ def test_a_sparse_gradient_changes_nothing_but_the_time(small, learnable, monkey
     assert not any(summed)
 
 
-class Clamp(Callback):
+class Hook(Callback):
     """Limits each gradient where it is made, as hooks of torch do."""
+
+    def __init__(self, register):
+        self.register = register
 
     def on_train_begin(self, net, **kwargs):
         self.layouts = set()
         for parameter in filter(lambda p: p.requires_grad, net.module_.parameters()):
-            parameter.register_hook(self.clamp)
+            getattr(parameter, self.register)(self.clamp)
 
-    def clamp(self, gradient):
+    def clamp(self, tensor):
+        gradient = tensor if tensor.grad is None else tensor.grad
         self.layouts.add(gradient.layout)
-        return gradient.clamp(-1e-3, 1e-3)
+        gradient.clamp(-1e-3, 1e-3)
 
 
-def test_callbacks_may_hook_every_gradient(small, learnable, monkeypatch):
+@pytest.mark.parametrize("register", ["register_hook", "register_post_accumulate_grad_hook"])
+def test_callbacks_may_hook_every_gradient(small, learnable, monkeypatch, register):
     monkeypatch.setattr(_device, "_SMALL", 8)
-    clamp = Clamp()
-    small(n_epochs=1, callbacks=[clamp]).fit(*learnable)
-    assert clamp.layouts == {torch.strided}
+    hook = Hook(register)
+    small(n_epochs=1, callbacks=[hook]).fit(*learnable)
+    assert hook.layouts == {torch.strided}
 
 
 def test_gradients_are_clipped_and_shown_without_the_scale_of_half_precision(
