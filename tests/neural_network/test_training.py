@@ -657,7 +657,7 @@ class Norms(Callback):
 
 
 def test_a_sparse_gradient_changes_nothing_but_the_time(small, learnable, monkeypatch):
-    """Processes, clipping, callbacks and the optimizer get all of it."""
+    """Processes, clipping, callbacks and the optimizer get all of it; who looks on, no other."""
     made, summed = [], []
 
     def make_dense(parameters):
@@ -678,6 +678,8 @@ def test_a_sparse_gradient_changes_nothing_but_the_time(small, learnable, monkey
     np.testing.assert_allclose(found, usual, atol=1e-4)
     assert any(made)
     assert not any(summed)
+    watched = model.set_params(callbacks=[Norms()]).fit(*learnable)
+    np.testing.assert_array_equal(watched.decision_function(learnable[0]), found)
 
 
 class Hook(Callback):
