@@ -18,7 +18,7 @@ _CACHED, _KEPT = 2048, 4096  # tokens
 _MOST = 16384  # tokens of a batch, if nobody says how many
 _STEPS, _FEWEST = 200, 8  # that an epoch should have, and battles that a step should
 _SHAPES = 1000
-_SMALL = 1024  # rows of an embedding that is cheaper as a product with one-hot rows, or dense
+_SMALL = 1024  # rows up to which an embedding is a product on a GPU, and dense on a CPU
 _RANDOMNESS = threading.RLock()
 
 # cuBLAS reads this before its first product, and adds up in a fixed order only then.
@@ -188,22 +188,19 @@ def _look_up_by_product(module, dtype, ids):
 
 @contextlib.contextmanager
 def sparse_words(encoder, device):
-    """Leave words that are not read out of a vocabulary's gradient, until `make_dense`.
+    """Keep a vocabulary's gradient to the words that were read, until `make_dense`.
 
-    A CPU would write zeros for all of them again and again in a step.
+    A CPU would write zeros for all others again and again in a step.
     """
-    large = [
-        module
-        for module in encoder.modules()
-        if isinstance(module, nn.Embedding) and module.num_embeddings > _SMALL
-    ]
-    chosen = [m.register_forward_pre_hook(_choose) for m in large if device.type == "cpu"]
+    embeddings = [module for module in encoder.modules() if isinstance(module, nn.Embedding)]
+    large = [module for module in embeddings if module.num_embeddings > _SMALL]
+    vocabularies = large if device.type == "cpu" else []
+    hooks = [module.register_forward_pre_hook(_choose) for module in vocabularies]
     try:
         yield
     finally:
-        for hook in chosen:
+        for module, hook in zip(vocabularies, hooks, strict=True):
             hook.remove()
-        for module in large:
             module.sparse = False
 
 
