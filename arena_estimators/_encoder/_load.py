@@ -24,7 +24,7 @@ _SILENCE = threading.Lock()
 _LOCAL = {"local_files_only": True, "trust_remote_code": False}  # None would ask, amid a fit
 T5 = ("t5", "mt5", "umt5")  # of these only the encoder is read
 # These let padding into their results.
-_LEAKY = ("canine", "convbert", "cpmant", "doge", "fnet", "nystromformer", "yoso")
+_LEAKY = tuple("canine convbert cpmant doge fnet funnel nystromformer reformer yoso".split())
 # pooling: its name in newer files of sentence-transformers, and its flag in older ones
 _SAID_POOLING = {
     "cls": ("cls", "pooling_mode_cls_token"),
