@@ -1,10 +1,7 @@
 """What makes training fast on a device, repeatable, and tidy afterwards."""
 
 import contextlib
-import importlib.util
 import os
-import shutil
-import sysconfig
 import threading
 from functools import partial
 
@@ -17,7 +14,6 @@ from arena_estimators.exceptions import ArenaError, warn
 _CACHED, _KEPT = 2048, 4096  # tokens
 _MOST = 16384  # tokens of a batch, if nobody says how many
 _STEPS, _FEWEST = 200, 8  # that an epoch should have, and battles that a step should
-_SHAPES = 1000
 _SMALL = 1024  # rows up to which an embedding is a product on a GPU, and dense on a CPU
 _RANDOMNESS = threading.RLock()
 
@@ -106,23 +102,6 @@ def _cublas_is_repeatable(device):
         )
         return False
     return True
-
-
-def can_compile():
-    """Tell whether torch.compile finds what it needs for a GPU: Triton, a compiler, Python.h."""
-    compilers = (os.environ.get("CC", "gcc"), "clang")
-    header = os.path.join(sysconfig.get_paths()["include"], "Python.h")
-    found = importlib.util.find_spec("triton") and any(map(shutil.which, compilers))
-    return bool(found) and os.path.isfile(header)
-
-
-def compiling_often():
-    """Let one process compile for the fits of a whole search, whose shapes all differ.
-
-    torch counts the compilations of a function over all models of a family and, after eight, runs
-    it uncompiled without a word.
-    """
-    return torch._dynamo.config.patch(recompile_limit=_SHAPES, accumulated_recompile_limit=_SHAPES)
 
 
 @contextlib.contextmanager

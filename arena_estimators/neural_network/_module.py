@@ -9,6 +9,7 @@ from transformers.pytorch_utils import Conv1D
 from arena_estimators._encoder import _run
 from arena_estimators._encoder._load import default_pooling, load_encoder, width_of
 from arena_estimators._encoder._modes import own_modes
+from arena_estimators.neural_network._compile import compile_encoder
 from arena_estimators.neural_network._heads import CrossReader, PairHeads, SiameseReader
 
 # bert.encoder.layer.3., gpt2 h.3., t5 block.3., llama layers.3.
@@ -53,7 +54,7 @@ class PairModule(nn.Module):
 
     def compile_encoder(self):
         """Run a compiled encoder in training, until `forget_compiled`."""
-        self.__dict__["_compiled"] = torch.compile(self.encoder, dynamic=False)
+        self.__dict__["_compiled"] = compile_encoder(self.encoder)
 
     def forget_compiled(self):
         """Run the plain encoder again."""

@@ -20,10 +20,9 @@ from arena_estimators.neural_network._callbacks import (
     SaveCheckpoints,
     StopEarly,
 )
+from arena_estimators.neural_network._compile import can_compile, compiling_often
 from arena_estimators.neural_network._data import Dealing, Steps
 from arena_estimators.neural_network._device import (
-    can_compile,
-    compiling_often,
     lean,
     repeatable,
     sparse_words,

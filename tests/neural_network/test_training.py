@@ -9,7 +9,6 @@ import torch
 from scipy.special import softmax
 from sklearn.metrics import log_loss
 from skorch.callbacks import Callback, Checkpoint, EarlyStopping, LRScheduler
-from torch._dynamo.testing import CompileCounter
 
 from arena_estimators.exceptions import ArenaError, ArenaWarning
 from arena_estimators.model_selection import prompt_groups
@@ -301,34 +300,6 @@ def test_what_a_callback_changes_of_fixed_weights_stays(small, learnable):
 
     model = small(freeze=1, precision="bf16", n_epochs=1, callbacks=[Fill()]).fit(*learnable)
     assert (_dense(model.net_.module_) == 0.25).all()
-
-
-def test_more_shapes_are_compiled_than_torch_would():
-    """torch stops after eight of a function, without a word; a search has one or more a fit."""
-    counter = CompileCounter()
-    torch.compiler.reset()
-    layer = torch.compile(torch.nn.Linear(4, 4), dynamic=False, backend=counter)
-    with _device.compiling_often():
-        for length in range(1, 13):
-            layer(torch.zeros(length, 4))
-    torch.compiler.reset()
-    assert counter.frame_count == 12
-
-
-@pytest.mark.parametrize("compiler", ["gcc", "clang", "of CC"])
-@pytest.mark.parametrize("missing", [None, "triton", "compiler", "header"])
-def test_compiling_needs_triton_a_compiler_and_the_header(monkeypatch, tmp_path, missing, compiler):
-    if missing != "header":
-        (tmp_path / "Python.h").touch()
-    triton = None if missing == "triton" else "there"
-    here = None if missing == "compiler" else compiler
-    monkeypatch.setattr(_device.importlib.util, "find_spec", lambda name: triton)
-    monkeypatch.setattr(_device.shutil, "which", lambda name: name if name == here else None)
-    monkeypatch.delenv("CC", raising=False)
-    if compiler == "of CC":
-        monkeypatch.setenv("CC", compiler)
-    monkeypatch.setattr(_device.sysconfig, "get_paths", lambda: {"include": str(tmp_path)})
-    assert _device.can_compile() == (missing is None)
 
 
 def test_a_validation_runs_the_encoder_uncompiled(small, learnable, monkeypatch):

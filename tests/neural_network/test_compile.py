@@ -1,0 +1,152 @@
+import numpy as np
+import pytest
+import torch
+from torch._dynamo.testing import CompileCounter
+
+from arena_estimators._encoder import _attention, _run
+from arena_estimators._encoder._load import load_encoder, load_tokenizer
+from arena_estimators._encoder._tokenise import tokenise
+from arena_estimators.neural_network import _compile
+from arena_estimators.neural_network._compile import (
+    can_compile,
+    compile_encoder,
+    compiling_often,
+    merge_products,
+)
+from arena_estimators.neural_network._module import add_lora, enable_checkpointing
+
+
+def products(graph_module):
+    parts = [part for part in graph_module.modules() if isinstance(part, torch.fx.GraphModule)]
+    return sum(node.target is _compile._LINEAR for part in parts for node in part.graph.nodes)
+
+
+def mixing(query, key, value, *arguments, **options):
+    """Stand in for the packed kernel, which is one operation to torch.compile."""
+    key, value = (
+        part.repeat_interleave(query.shape[1] // part.shape[1], 1) for part in (key, value)
+    )
+    return query * key + value
+
+
+@pytest.fixture
+def trained(tiny, learnable, monkeypatch):
+    """Give a function that runs a family's encoder and its backward pass."""
+    monkeypatch.setattr(_attention, "reference_varlen", mixing)
+
+    def run(family, compiler, change=lambda encoder: None):
+        torch._dynamo.reset()
+        encoder = load_encoder(tiny(family)).train()
+        for part in encoder.modules():
+            if isinstance(part, torch.nn.Dropout):
+                part.p = 0.0
+        torch.manual_seed(0)
+        change(encoder)
+        sequences = tokenise(
+            learnable[0][:8], load_tokenizer(tiny(family)), max_length=64
+        ).sequences
+        inputs = _run.pack(sequences, np.arange(4), 256, max_sequences=16, max_length=64)
+        vectors = _run.forward(compiler(encoder), inputs, pooling="mean")
+        vectors.square().sum().backward()
+        gradients = {name: p.grad for name, p in encoder.named_parameters() if p.requires_grad}
+        return vectors.detach(), gradients
+
+    return run
+
+
+def lora(encoder):
+    for name, parameter in add_lora(encoder, 4, 8).named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.1)
+
+
+def first_layer_fixed(encoder):
+    for name, parameter in encoder.named_parameters():
+        parameter.requires_grad_(".0." not in name)
+
+
+def biases_of_keys_fixed(encoder):
+    for name, parameter in encoder.named_parameters():
+        parameter.requires_grad_(not name.endswith("key.bias"))
+
+
+# How many products less there are in two layers: query, key and value are one, and what gates with
+# what is gated. ModernBERT and GPT-2 have them as one anyway.
+FEWER = dict.fromkeys(("bert", "roberta", "distilbert", "electra"), 4)
+FEWER |= dict.fromkeys(("qwen2", "llama", "gemma"), 6) | {"modernbert": 0, "gpt2": 0}
+
+
+@pytest.mark.parametrize(
+    ("family", "change", "fewer"),
+    [
+        *((family, None, fewer) for family, fewer in FEWER.items()),
+        ("bert", enable_checkpointing, 4),
+        ("llama", enable_checkpointing, 6),
+        ("bert", lora, 4),  # the adapters' first halves
+        ("llama", lora, 6),
+        ("bert", first_layer_fixed, 2),
+        ("llama", first_layer_fixed, 3),
+        ("bert", biases_of_keys_fixed, 2),
+    ],
+)
+def test_merging_products_changes_no_result(trained, family, change, fewer):
+    counts = []
+
+    def backend(graph_module, inputs):
+        before = products(graph_module)
+        merge_products(graph_module)
+        counts.append((before, products(graph_module)))
+        return graph_module
+
+    change = [change] if change else []
+    vectors, gradients = trained(family, lambda encoder: encoder, *change)
+    merged, found = trained(family, lambda e: torch.compile(e, backend=backend), *change)
+    torch.testing.assert_close(merged, vectors)
+    assert set(found) == set(gradients)
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(found[name], gradient, atol=1e-5, rtol=1e-4)
+    assert [before - after for before, after in counts] == [fewer]
+
+
+def test_what_inductor_compiles_is_merged(trained, monkeypatch):
+    counts = []
+
+    def inductor(graph_module, inputs):
+        counts.append(products(graph_module))
+        return graph_module
+
+    usual = torch._dynamo.lookup_backend
+    backends = {"inductor": inductor}
+    monkeypatch.setattr(
+        torch._dynamo, "lookup_backend", lambda name: backends.get(name) or usual(name)
+    )
+    trained("bert", compile_encoder)
+    assert counts == [8]  # four in each layer, of six
+
+
+def test_more_shapes_are_compiled_than_torch_would():
+    """torch stops after eight of a function, without a word; a search has one or more a fit."""
+    counter = CompileCounter()
+    torch.compiler.reset()
+    layer = torch.compile(torch.nn.Linear(4, 4), dynamic=False, backend=counter)
+    with compiling_often():
+        for length in range(1, 13):
+            layer(torch.zeros(length, 4))
+    torch.compiler.reset()
+    assert counter.frame_count == 12
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang", "of CC"])
+@pytest.mark.parametrize("missing", [None, "triton", "compiler", "header"])
+def test_compiling_needs_triton_a_compiler_and_the_header(monkeypatch, tmp_path, missing, compiler):
+    if missing != "header":
+        (tmp_path / "Python.h").touch()
+    triton = None if missing == "triton" else "there"
+    here = None if missing == "compiler" else compiler
+    monkeypatch.setattr(_compile.importlib.util, "find_spec", lambda name: triton)
+    monkeypatch.setattr(_compile.shutil, "which", lambda name: name if name == here else None)
+    monkeypatch.delenv("CC", raising=False)
+    if compiler == "of CC":
+        monkeypatch.setenv("CC", compiler)
+    monkeypatch.setattr(_compile.sysconfig, "get_paths", lambda: {"include": str(tmp_path)})
+    assert can_compile() == (missing is None)
