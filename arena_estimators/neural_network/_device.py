@@ -106,17 +106,15 @@ def _cublas_is_repeatable(device):
 
 @contextlib.contextmanager
 def lean(encoder, device, dtype):
-    """Spare a device what it does slowly; the weights stay as they are.
+    """Spare a GPU what it does slowly; the weights stay as they are.
 
-    On a GPU autocast keeps layer norms, and with them all that is added to their results, in
-    float32: here they give what the next product takes, computed in float32 inside. The gradient of
-    a small embedding (token types, positions) adds thousands of rows into a few: here it is a
-    product. On a CPU a random number for each element of a dropout takes as long as a small
-    product: here one of 64 bits serves four elements.
+    Autocast keeps layer norms, and with them all that is added to their results, in float32: here
+    they give what the next product takes, computed in float32 inside. The gradient of a small
+    embedding (token types, positions) adds thousands of rows into a few: here it is a product.
     """
     changed = []
-    for module in encoder.modules():
-        faster = _faster(module, device, dtype)
+    for module in encoder.modules() if device.type != "cpu" else ():
+        faster = _faster(module, dtype)
         if faster is not None:
             changed.append(module)
             module.forward = faster
@@ -127,27 +125,17 @@ def lean(encoder, device, dtype):
             del module.forward
 
 
-def _faster(module, device, dtype):
-    """Give a faster way through a module on a device, None where there is none.
+def _faster(module, dtype):
+    """Give a faster way through a module, None where there is none.
 
     It is one that goes with the module where a callback copies or pickles it.
     """
-    if device.type == "cpu":
-        return partial(_drop_by_bits, module) if type(module) is nn.Dropout else None
     if type(module) is nn.LayerNorm and dtype == torch.bfloat16:
         return partial(_norm_in, module, dtype)
-    if type(module) is nn.Embedding and module.num_embeddings <= _SMALL:
+    small = type(module) is nn.Embedding and module.num_embeddings <= _SMALL
+    if small and module.weight.requires_grad:
         return partial(_look_up_by_product, module, dtype)
     return None
-
-
-def _drop_by_bits(module, hidden):
-    if not module.training or module.p in (0.0, 1.0):
-        return functional.dropout(hidden, module.p, module.training)
-    size = hidden.numel()
-    bits = torch.empty(-(-size // 4), dtype=torch.int64).random_(-(2**63), None)
-    kept = bits.view(torch.int16)[:size] >= round(module.p * 2**16) - 2**15
-    return hidden * kept.view(hidden.shape).to(hidden.dtype).mul_(1 / (1 - module.p))
 
 
 def _norm_in(module, dtype, hidden):

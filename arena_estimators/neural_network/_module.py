@@ -131,6 +131,19 @@ def freeze(encoder, what):
         parameter.requires_grad_(bool(of[name] > upto))  # NumPy's, of a grid, is refused
 
 
+def disable_dropout(encoder):
+    """Let an encoder drop nothing at random while it learns.
+
+    A fit is short, and what it learns of the text is little: dropout only makes that less.
+    """
+    for part in encoder.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = 0.0
+        for name, value in vars(part).items():
+            if "drop" in name and isinstance(value, float):  # T5's attention calls no module for it
+                setattr(part, name, 0.0)
+
+
 def add_lora(encoder, rank, alpha):
     """Put low-rank adapters on every linear layer and fix all else.
 

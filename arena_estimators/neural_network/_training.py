@@ -34,6 +34,7 @@ from arena_estimators.neural_network._heads import PairLoss, begin_at_shares, sm
 from arena_estimators.neural_network._module import (
     add_lora,
     disable_checkpointing,
+    disable_dropout,
     enable_checkpointing,
     freeze,
 )
@@ -216,6 +217,7 @@ def read_history(history):
 
 
 def _prepare(module, p):
+    disable_dropout(module.encoder)
     freeze(module.encoder, p.freeze)
     lora = None
     if p.lora_rank:

@@ -1,10 +1,13 @@
 import numpy as np
 import pytest
 import torch
+from tiny_encoders import FAMILIES
 
-from arena_estimators._encoder._load import load_encoder
+from arena_estimators._encoder._load import load_encoder, load_tokenizer
+from arena_estimators._encoder._run import forward, pad
+from arena_estimators._encoder._tokenise import tokenise
 from arena_estimators.neural_network import _module
-from arena_estimators.neural_network._module import PairModule
+from arena_estimators.neural_network._module import PairModule, disable_dropout
 
 
 @pytest.fixture
@@ -31,6 +34,17 @@ def test_gradients_of_responses_that_meet_many_others_are_the_same_each_time(
         module([None], rows, None, None).sum().backward()
         gradients.add(vectors.grad.numpy().tobytes())
     assert len(gradients) == 1
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_without_dropout_an_encoder_gives_in_training_what_it_gives_later(tiny, learnable, family):
+    X, _ = learnable
+    encoder = load_encoder(tiny(family))
+    disable_dropout(encoder)
+    sequences = tokenise(X[:4], load_tokenizer(tiny(family)), max_length=64).sequences
+    inputs = pad(sequences, range(8), pad_id=encoder.config.pad_token_id)
+    later = forward(encoder, inputs, pooling="mean")
+    assert torch.equal(forward(encoder.train(), inputs, pooling="mean"), later)
 
 
 @pytest.mark.parametrize("family", ["bert", "gpt2"])

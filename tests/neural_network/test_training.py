@@ -173,6 +173,24 @@ def test_gradient_checkpointing_changes_nothing_but_the_time(small, learnable, p
     np.testing.assert_allclose(*curves, atol=1e-5)
 
 
+class Dropouts(Callback):
+    """Look at the shares that are dropped while an encoder and its heads learn."""
+
+    def on_batch_begin(self, net, **kwargs):
+        self.shares = [
+            {part.p for part in module.modules() if isinstance(part, torch.nn.Dropout)}
+            for module in (net.module_.encoder, net.module_.heads)
+        ]
+
+
+@pytest.mark.parametrize("lora_rank", [None, 2])
+def test_an_encoder_learns_without_dropout_and_its_heads_with_some(small, learnable, lora_rank):
+    look = Dropouts()
+    small(callbacks=[look], n_epochs=1, lora_rank=lora_rank).fit(*learnable)
+    encoder, heads = look.shares
+    assert encoder == {0.0} and 0.1 in heads
+
+
 class CountParts(Callback):
     def on_train_begin(self, net, **kwargs):
         self.counts = set()
