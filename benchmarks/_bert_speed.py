@@ -13,7 +13,6 @@ from arena_estimators._encoder._load import load_encoder, load_tokenizer
 from arena_estimators._encoder._placement import visiting
 from arena_estimators._encoder._run import encode, forward, pad, resolve_precision
 from arena_estimators._encoder._tokenise import tokenise
-from arena_estimators.neural_network._device import lean
 from benchmarks._harness import forget_peak, peak_memory
 
 MAX_LENGTH = 512
@@ -241,7 +240,7 @@ def encode_in_given_order(encoder, X, layout, *, rounds, batch_size=32):
     def by_budget(precision):
         options = {"device": device, "batch_tokens": 65536 if GPU else 2048}
         dtype = resolve_precision(precision, device)
-        with visiting(model, device, dtype, len(sequences)) as guest, lean(guest, device, dtype):
+        with visiting(model, device, dtype, len(sequences)) as guest:
             return encode(guest, sequences, precision=precision, **options)[given]
 
     def padded(precision):

@@ -6,7 +6,6 @@ import torch
 from arena_estimators._encoder._modes import own_modes
 from arena_estimators._encoder._placement import visiting
 from arena_estimators._encoder._run import digests, encode, encoding_bar, resolve_precision
-from arena_estimators.neural_network._device import lean
 
 _ROWS = 4096  # battles the heads see at once
 
@@ -16,8 +15,7 @@ def pooled_vectors(module, sequences, *, workers, precision, progress, **options
 
     Each that others equal (texts may differ and have the same tokens) is encoded once. Several
     processes each take a share and end with all vectors. Shares are dealt by content, so that the
-    batches, and with them the last bits, do not depend on the order given. A GPU computes as it did
-    when the temperature was fitted.
+    batches, and with them the last bits, do not depend on the order given.
 
     Returns
     -------
@@ -31,16 +29,15 @@ def pooled_vectors(module, sequences, *, workers, precision, progress, **options
     bar = encoding_bar(len(places), progress and workers.is_main)
     dtype = resolve_precision(precision, workers.device)
     with bar, visiting(module.encoder, workers.device, dtype, len(places)) as encoder:
-        with lean(encoder, workers.device, dtype):
-            vectors = encode(
-                encoder,
-                sequences.take(places),
-                pooling=module.pooling,
-                device=workers.device,
-                precision=precision,
-                progress=bar,
-                **options,
-            )
+        vectors = encode(
+            encoder,
+            sequences.take(places),
+            pooling=module.pooling,
+            device=workers.device,
+            precision=precision,
+            progress=bar,
+            **options,
+        )
         if workers.size > 1:
             everything = np.zeros((len(distinct), vectors.shape[1]), dtype=np.float32)
             everything[share] = vectors

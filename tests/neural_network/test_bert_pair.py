@@ -670,18 +670,6 @@ def test_predictions_use_precision_and_batch_size(small, learnable, monkeypatch)
     assert encode.call_args.kwargs["batch_tokens"] == 300
 
 
-def test_predictions_spare_a_gpu_what_the_training_did(fitted, learnable, monkeypatch):
-    """Not in the encoder that other threads may be reading."""
-    X, _ = learnable
-    lean = Mock(wraps=_prediction.lean)
-    monkeypatch.setattr(_prediction, "lean", lean)
-    model = fitted().set_params(precision="bf16")
-    model.predict_proba(X)
-    (guest, device, dtype), _ = lean.call_args
-    assert guest is not model.net_.module_.encoder
-    assert (device, dtype) == (torch.device("cpu"), torch.bfloat16)
-
-
 @pytest.mark.parametrize(
     "other", [{"prompt_share": 0.7}, {"truncation": "tail"}, {"max_length": 32}], ids=str
 )
