@@ -124,7 +124,7 @@ def train_speed(folder, encoder, n_battles, profile):
         "A pair is one battle read in one order, 512 tokens at most; steady steps, without the "
         f"first ones and compiling. A bf16 product of {SIZE}^3 runs at {rate / 1e12:.2g} TFLOP/s "
         "here, which all rows are compared with; tokens are real ones, without padding. "
-        "The Trainer's network has dropout, ours has none, each as it comes. "
+        "The Trainer's network has dropout, as its configuration says; ours learns without. "
         f"{'BERT-base' if GPU else encoder}; {_device()}."
     )
     report("bench_bert_train", rows, note)

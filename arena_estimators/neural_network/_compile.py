@@ -1,16 +1,15 @@
 """Compile an encoder for training on a GPU."""
 
 import importlib.util
-import operator
 import os
 import shutil
 import sysconfig
 
 import torch
 from torch import fx
+from torch.nn import functional
 
 _SHAPES = 1000
-_LINEAR = torch._C._nn.linear  # what functional.linear is in a graph
 
 
 def can_compile():
@@ -30,7 +29,7 @@ def compiling_often():
     return torch._dynamo.config.patch(recompile_limit=_SHAPES, accumulated_recompile_limit=_SHAPES)
 
 
-def compile_encoder(encoder):
+def compile_for_training(encoder):
     """Give an encoder that is compiled for each shape when that first comes."""
     return torch.compile(encoder, dynamic=False, backend=_inductor_after_merging)
 
@@ -45,10 +44,11 @@ def merge_products(graph_module):
 
     One large product is faster than three, and the gradient of what they read is one tensor, which
     the layer norm before them reads once; Inductor would write the sum of three out in float32.
-    Weights that a training does not change stay apart, whose copies would only take memory.
+    Weights that are not trained stay apart, for copies of them would only take memory. Layers that
+    read the same are taken to compute in the same precision, as those of all families do.
     """
     for part in graph_module.modules():
-        if isinstance(part, fx.GraphModule):  # those that are recomputed have one of their own
+        if isinstance(part, fx.GraphModule):  # with checkpointing each layer is a graph of its own
             for layers in _reading_the_same(part.graph):
                 _merge(part.graph, layers)
             part.recompile()
@@ -58,7 +58,7 @@ def _reading_the_same(graph):
     """Give lists of linear layers of a graph that can be merged."""
     groups = {}
     for node in graph.nodes:
-        if node.target is _LINEAR:
+        if node.target is functional.linear and len(node.args) == 3:  # as nn.Linear calls it
             read, *weights = node.args
             if all(weight is None or _is_trained(weight) for weight in weights):
                 types = (weight and weight.meta["example_value"].dtype for weight in weights)
@@ -72,15 +72,17 @@ def _is_trained(weight):
 
 
 def _merge(graph, layers):
-    """Replace linear layers by one, and what each gives by a slice of what that gives."""
+    """Put one linear layer in the place of several, each of which becomes a slice of its output."""
     read, _, bias = layers[0].args
-    sizes = [layer.args[1].meta["example_value"].shape[0] for layer in layers]
+    start = 0
     with graph.inserting_before(layers[0]):
         weights = graph.call_function(torch.cat, ([layer.args[1] for layer in layers],))
         biases = bias and graph.call_function(torch.cat, ([layer.args[2] for layer in layers],))
-        together = graph.call_function(_LINEAR, (read, weights, biases))
-        slices = graph.call_function(torch.split, (together, sizes, -1))
-        for place, layer in enumerate(layers):
-            layer.replace_all_uses_with(graph.call_function(operator.getitem, (slices, place)))
+        together = graph.call_function(functional.linear, (read, weights, biases))
+        for layer in layers:
+            size = layer.args[1].meta["example_value"].shape[0]
+            piece = graph.call_function(torch.narrow, (together, -1, start, size))
+            layer.replace_all_uses_with(piece)
+            start += size
     for layer in layers:
         graph.erase_node(layer)

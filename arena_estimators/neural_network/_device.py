@@ -112,8 +112,8 @@ def lean(encoder, device, dtype):
     they give what the next product takes, computed in float32 inside. The gradient of a small
     embedding (token types, positions) adds thousands of rows into a few: here it is a product.
     """
-    changed = []
-    for module in encoder.modules() if device.type != "cpu" else ():
+    changed, modules = [], () if device.type == "cpu" else encoder.modules()
+    for module in modules:
         faster = _faster(module, dtype)
         if faster is not None:
             changed.append(module)

@@ -9,7 +9,7 @@ from transformers.pytorch_utils import Conv1D
 from arena_estimators._encoder import _run
 from arena_estimators._encoder._load import default_pooling, load_encoder, width_of
 from arena_estimators._encoder._modes import own_modes
-from arena_estimators.neural_network._compile import compile_encoder
+from arena_estimators.neural_network._compile import compile_for_training
 from arena_estimators.neural_network._heads import CrossReader, PairHeads, SiameseReader
 
 # bert.encoder.layer.3., gpt2 h.3., t5 block.3., llama layers.3.
@@ -54,7 +54,7 @@ class PairModule(nn.Module):
 
     def compile_encoder(self):
         """Run a compiled encoder in training, until `forget_compiled`."""
-        self.__dict__["_compiled"] = compile_encoder(self.encoder)
+        self.__dict__["_compiled"] = compile_for_training(self.encoder)
 
     def forget_compiled(self):
         """Run the plain encoder again."""
@@ -132,15 +132,12 @@ def freeze(encoder, what):
 
 
 def disable_dropout(encoder):
-    """Let an encoder drop nothing at random while it learns.
-
-    A fit is short, and what it learns of the text is little: dropout only makes that less.
-    """
+    """Let an encoder drop nothing at random while it learns, for which a fit is too short."""
     for part in encoder.modules():
         if isinstance(part, nn.Dropout):
             part.p = 0.0
-        for name, value in vars(part).items():
-            if "drop" in name and isinstance(value, float):  # T5's attention calls no module for it
+        for name, value in list(vars(part).items()):
+            if "drop" in name and isinstance(value, float):  # many attentions keep a mere number
                 setattr(part, name, 0.0)
 
 

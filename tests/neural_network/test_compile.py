@@ -5,27 +5,32 @@ from torch._dynamo.testing import CompileCounter
 
 from arena_estimators._encoder import _attention, _run
 from arena_estimators._encoder._load import load_encoder, load_tokenizer
+from arena_estimators._encoder._modes import computing_in
 from arena_estimators._encoder._tokenise import tokenise
 from arena_estimators.neural_network import _compile
 from arena_estimators.neural_network._compile import (
     can_compile,
-    compile_encoder,
+    compile_for_training,
     compiling_often,
     merge_products,
 )
-from arena_estimators.neural_network._module import add_lora, enable_checkpointing
+from arena_estimators.neural_network._device import lean
+from arena_estimators.neural_network._module import (
+    add_lora,
+    disable_dropout,
+    enable_checkpointing,
+)
 
 
 def products(graph_module):
     parts = [part for part in graph_module.modules() if isinstance(part, torch.fx.GraphModule)]
-    return sum(node.target is _compile._LINEAR for part in parts for node in part.graph.nodes)
+    return sum(
+        node.target is torch.nn.functional.linear for part in parts for node in part.graph.nodes
+    )
 
 
 def mixing(query, key, value, *arguments, **options):
     """Stand in for the packed kernel, which is one operation to torch.compile."""
-    key, value = (
-        part.repeat_interleave(query.shape[1] // part.shape[1], 1) for part in (key, value)
-    )
     return query * key + value
 
 
@@ -34,20 +39,21 @@ def trained(tiny, learnable, monkeypatch):
     """Give a function that runs a family's encoder and its backward pass."""
     monkeypatch.setattr(_attention, "reference_varlen", mixing)
 
-    def run(family, compiler, change=lambda encoder: None):
+    def run(family, compiler, change=lambda encoder: None, *, half=False):
         torch._dynamo.reset()
         encoder = load_encoder(tiny(family)).train()
-        for part in encoder.modules():
-            if isinstance(part, torch.nn.Dropout):
-                part.p = 0.0
+        disable_dropout(encoder)
         torch.manual_seed(0)
         change(encoder)
         sequences = tokenise(
             learnable[0][:8], load_tokenizer(tiny(family)), max_length=64
         ).sequences
         inputs = _run.pack(sequences, np.arange(4), 256, max_sequences=16, max_length=64)
-        vectors = _run.forward(compiler(encoder), inputs, pooling="mean")
-        vectors.square().sum().backward()
+        cuda, cpu = torch.device("cuda"), torch.device("cpu")
+        dtype = torch.bfloat16 if half else torch.float32
+        with lean(encoder, cuda, dtype), computing_in(dtype, cpu):
+            vectors = _run.forward(compiler(encoder), inputs, pooling="mean")
+            vectors.square().sum().backward()
         gradients = {name: p.grad for name, p in encoder.named_parameters() if p.requires_grad}
         return vectors.detach(), gradients
 
@@ -108,6 +114,51 @@ def test_merging_products_changes_no_result(trained, family, change, fewer):
     assert [before - after for before, after in counts] == [fewer]
 
 
+@pytest.mark.parametrize("family", ["bert", "llama"])
+def test_merged_products_in_half_precision(trained, family):
+    """As a GPU computes them, with gradients that are traced as Inductor traces them."""
+
+    def backend(graph_module, inputs):
+        merge_products(graph_module)
+        return torch._dynamo.lookup_backend("aot_eager")(graph_module, inputs)
+
+    vectors, gradients = trained(family, lambda encoder: encoder, half=True)
+    merged, found = trained(family, lambda e: torch.compile(e, backend=backend), half=True)
+    torch.testing.assert_close(merged, vectors, atol=0.02, rtol=0.02)
+    for name, gradient in gradients.items():
+        close = torch.nn.functional.cosine_similarity(found[name].ravel(), gradient.ravel(), 0)
+        assert found[name].dtype == torch.float32 and close > 0.999
+
+
+class Odd(torch.nn.Module):
+    """Calls linear layers in ways in which torch.nn.Linear does not, and changes what they give."""
+
+    def __init__(self):
+        super().__init__()
+        self.weights = torch.nn.ParameterList(torch.randn(2 + n, 4) for n in range(5))
+
+    def forward(self, hidden):
+        linear, (a, b, c, d, e) = torch.nn.functional.linear, self.weights
+        plain, named = linear(hidden, a), linear(hidden, weight=b)
+        changed = linear(hidden, c, None).relu_()
+        return plain, named, changed, linear(hidden, d, None), linear(hidden, e, bias=None)
+
+
+def test_linear_layers_of_all_forms_give_what_they_gave():
+    torch.manual_seed(0)
+    module, hidden, counts = Odd(), torch.randn(3, 4), []
+
+    def backend(graph_module, inputs):
+        merge_products(graph_module)
+        counts.append(products(graph_module))
+        return graph_module
+
+    found = torch.compile(module, backend=backend)(hidden)
+    assert counts == [4]
+    for one, expected in zip(found, module(hidden), strict=True):
+        torch.testing.assert_close(one, expected)
+
+
 def test_what_inductor_compiles_is_merged(trained, monkeypatch):
     counts = []
 
@@ -120,7 +171,7 @@ def test_what_inductor_compiles_is_merged(trained, monkeypatch):
     monkeypatch.setattr(
         torch._dynamo, "lookup_backend", lambda name: backends.get(name) or usual(name)
     )
-    trained("bert", compile_encoder)
+    trained("bert", compile_for_training)
     assert counts == [8]  # four in each layer, of six
 
 

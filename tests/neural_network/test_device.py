@@ -1,4 +1,6 @@
 import contextlib
+import copy
+import pickle
 
 import numpy as np
 import pytest
@@ -98,7 +100,7 @@ def test_the_gradient_of_a_vocabulary_is_written_out_once(rows):
 
 @pytest.mark.parametrize("family", ["bert", "modernbert", "gpt2"])
 def test_what_a_gpu_is_spared_is_compiled_into_one_graph(tiny, learnable, monkeypatch, family):
-    """In training: with dropout, in half precision, with a backward pass after each batch."""
+    """In training: in half precision, with a backward pass after each batch."""
 
     def kernel(query, key, value, *arguments, **options):
         return query + key + value
@@ -221,6 +223,17 @@ def test_few_battles_make_as_many_steps_of_several_batches(packed, batches_a_ste
 def test_what_a_gpu_is_spared(part, dtype, changes):
     with lean(torch.nn.Sequential(part), torch.device("cuda"), dtype):
         assert ("forward" in vars(part)) == changes
+
+
+@pytest.mark.parametrize("copy_of", [copy.deepcopy, lambda part: pickle.loads(pickle.dumps(part))])
+def test_a_copy_that_is_made_meanwhile_reads_its_own_weights(copy_of):
+    parts = torch.nn.Sequential(torch.nn.Embedding(8, 4), torch.nn.LayerNorm(4))
+    with lean(parts, torch.device("cuda"), torch.bfloat16), torch.no_grad():
+        expected, copied = parts(torch.arange(3)), copy_of(parts)
+        for parameter in parts.parameters():
+            parameter.zero_()
+        assert expected.dtype == torch.bfloat16 and expected.any()
+        assert torch.equal(copied(torch.arange(3)), expected)
 
 
 @pytest.mark.parametrize("given", [{}, {"bias": False}, {"elementwise_affine": False}], ids=str)
