@@ -135,13 +135,14 @@ class Odd(torch.nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.weights = torch.nn.ParameterList(torch.randn(2 + n, 4) for n in range(5))
+        for size, name in enumerate("abcde", 2):
+            self.register_parameter(name, torch.nn.Parameter(torch.randn(size, 4)))
 
     def forward(self, hidden):
-        linear, (a, b, c, d, e) = torch.nn.functional.linear, self.weights
-        plain, named = linear(hidden, a), linear(hidden, weight=b)
-        changed = linear(hidden, c, None).relu_()
-        return plain, named, changed, linear(hidden, d, None), linear(hidden, e, bias=None)
+        linear = torch.nn.functional.linear
+        plain, named = linear(hidden, self.a), linear(hidden, weight=self.b)
+        changed, other = linear(hidden, self.c, None).relu_(), linear(hidden, self.d, None)
+        return plain, named, changed, other, linear(hidden, self.e, bias=None)
 
 
 def test_linear_layers_of_all_forms_give_what_they_gave():
