@@ -112,9 +112,9 @@ def lean(encoder, device, dtype):
     they give what the next product takes, computed in float32 inside. The gradient of a small
     embedding (token types, positions) adds thousands of rows into a few: here it is a product.
     """
-    changed, modules = [], () if device.type == "cpu" else encoder.modules()
-    for module in modules:
-        faster = _faster(module, dtype)
+    changed = []
+    for module in encoder.modules():
+        faster = None if device.type == "cpu" else _faster(module, dtype)
         if faster is not None:
             changed.append(module)
             module.forward = faster
