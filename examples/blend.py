@@ -2,7 +2,7 @@
 
     python examples/blend.py --train train.csv --test test.csv --out submission.csv
 
-Without --train and --test it writes its own battles.
+Without --train and --test it makes up its own battles.
 """
 
 import argparse

@@ -1,7 +1,7 @@
-"""What `make demo` runs: the whole road, from battles to a submission.
+"""What `make demo` runs: the whole way from battles to a submission.
 
 It reads data/train.csv and data/test.csv (the competition's files) if they are there, which takes
-minutes, and otherwise writes its own battles, which takes less than one.
+minutes; otherwise it makes up its own battles, which takes less than one.
 """
 
 import argparse

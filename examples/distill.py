@@ -2,7 +2,7 @@
 
     python examples/distill.py --train train.csv --unlabelled more.csv --test test.csv
 
-Without --train and --test it writes its own battles. The student alone, and the student taught by
+Without --train and --test it makes up its own battles. The student alone, and the student taught by
 the blend, are compared on battles that neither has seen.
 """
 

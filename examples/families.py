@@ -1,12 +1,12 @@
-"""Seven families of encoders in BertPairClassifier: each tried offline, and the command for real.
+"""Seven families of encoders in BertPairClassifier: each tried offline, and its real command.
 
     python examples/families.py                        # all of them, one after the other
     python examples/families.py --family roberta
 
-For each family it makes a tiny model with random weights and a tokenizer, here and now, and
-fine-tunes it on made battles. That shows that the road works, from packing to pooling. It does not
-show how good the family is: a tiny model that has read nothing may not even beat the class prior,
-and its log loss says so. The command that is printed trains the real one.
+For each family it makes a tiny model with random weights and a tokenizer, on the spot, and
+fine-tunes it on made battles. That shows that every stage works, from packing to pooling. It
+does not show how good the family is: a tiny model that has read nothing may not even beat the class
+prior, and its log loss says so. The command that is printed trains the real one.
 """
 
 import argparse

@@ -1,9 +1,9 @@
-"""Search the regularisation of the linear pipeline around its default, making features once.
+"""Search the regularisation of the linear pipeline around its default; features are made once.
 
     python examples/grid_search.py --train train.csv --test test.csv --out submission.csv
 
-Without --train and --test it writes its own battles. Folds are grouped by prompt and the score is
-the log loss, as the competition's.
+Without --train and --test it makes up its own battles. Folds are grouped by prompt and the score is
+the log loss, as in the competition.
 """
 
 import argparse

@@ -3,8 +3,8 @@
     pip install optuna
     python examples/optuna_search.py --train train.csv --test test.csv --trials 50
 
-Without --train and --test it writes its own battles. Optuna draws the next point where the ones so
-far look best, which pays off as soon as a grid would have many sides.
+Without --train and --test it makes up its own battles. Optuna draws the next point from where the
+results so far look best, which pays off as soon as a grid would have many dimensions.
 """
 
 import argparse

@@ -3,10 +3,10 @@ Which model is strongest, or is it its style?
 =============================================
 
 A leaderboard is a :class:`~arena_estimators.DavidsonClassifier` whose features only say who played:
-what it fits are the models' ratings. With measures of style beside them, the ratings are those of
-models that write alike, which is known as style control. The battles here are invented, and some of
-the models in them are only long-winded; for your own, take ``load_arena(file)``, and leave out the
-last section, as only of invented battles the truth is known.
+what it fits are the models' ratings. With measures of style beside them, the ratings are what they
+would be if the models wrote alike, which is known as style control. The battles here are invented,
+and some of the models in them are only long-winded; for your own, use ``load_arena(file)`` and
+leave out the last section, as the truth is known only for invented battles.
 """
 
 # %%
@@ -27,7 +27,7 @@ played = played.sub(pd.get_dummies(data.model_b, dtype=float), fill_value=0)
 # %%
 # What the responses look like
 # ----------------------------
-# Length, headers, lists and bold text are what people who control leaderboards for style use. Odd
+# Length, headers, lists and bold text are what is used to control leaderboards for style. Odd
 # features are scaled and never centred.
 looks = ["log_characters", "headers", "ordered_items", "bullet_items", "bold"]
 style = PairStyleFeatures("difference").set_output(transform="pandas").fit_transform(data.X)
@@ -38,8 +38,8 @@ style = StandardScaler(with_mean=False).set_output(transform="pandas").fit_trans
 # %%
 # Two leaderboards
 # ----------------
-# A rating's unit is that of chess: 400 points more are ten wins to one loss, and 1000 is the mean.
-# The intervals draw the prompts again, because the battles of a prompt are not independent.
+# Ratings are in the unit of chess: 400 points more mean ten wins to one loss; the mean is 1000.
+# The intervals resample the prompts, because the battles of a prompt are not independent.
 def ratings(features, sample_weight=None):
     model = DavidsonClassifier(tie_alpha="auto").fit(features, data.y, sample_weight)
     strength = pd.Series(model.coef_, model.feature_names_in_)[played.columns]

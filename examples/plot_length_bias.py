@@ -3,9 +3,9 @@ How much does length decide a vote?
 ===================================
 
 People tend to prefer the longer response. Because :func:`~arena_estimators.make_battles` draws its
-votes from a Davidson model whose coefficients it returns, we can see whether
-:class:`~arena_estimators.DavidsonClassifier` finds the true effect of length, and that it treats
-both sides alike.
+votes from a Davidson model whose coefficients it returns, we can check that
+:class:`~arena_estimators.DavidsonClassifier` finds the true effect of length and treats both sides
+alike.
 """
 
 # %%

@@ -3,9 +3,9 @@
     python examples/submit_baseline.py --train train.csv --test test.csv --out submission.csv
     python examples/submit_baseline.py --kind svm
 
-Without --train and --test it writes its own battles. Before it fits on all battles, it tells by
-cross-validation, grouped by prompt, what log loss to expect, beside two rules to beat: the class
-prior, and the length of the responses alone.
+Without --train and --test it makes up its own battles. Before it fits on all battles, it shows by
+cross-validation, grouped by prompt, what log loss to expect, next to two baselines to beat: the
+class prior, and the length of the responses alone.
 """
 
 import argparse
@@ -83,7 +83,7 @@ def run(train, test, out, model_path=None, n_jobs=None, kind="linear"):
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kind", choices=KINDS, default="linear", help="(default: linear)")
-    parser.add_argument("--n-jobs", type=n_jobs, help="threads and processes of a step")
+    parser.add_argument("--n-jobs", type=n_jobs, help="threads or processes that a step may use")
     args = parse(parser, argv, N_TRAIN)
     train, test = read_train(args.train, N_TRAIN, CV), read_test(args.test)
     with one_line():

@@ -3,15 +3,15 @@
     python examples/submit_bert.py --train train.csv --test test.csv --out submission.csv
     accelerate launch examples/submit_bert.py ...       # all GPUs of this machine, or of several
 
-Several machines need one folder for the model that all of them see.
+With several machines, the model must be kept in one folder that all of them see.
 
-Without --train and --test it writes its own battles, few and short, so that a CPU is enough.
+Without --train and --test it makes up its own battles, few and short, so that a CPU is enough.
 
-It can be stopped at any moment and started again with the same command: the training continues
-from its last checkpoint, and a finished model is read back instead of trained (with another train
-file, or other options, it is refused; what it was trained with is told). Before it predicts, it
-tells from a sample how long that will take, for this test file and for one of 25,000 battles,
-unless fewer than 50 are at hand.
+It can be stopped at any moment and started again with the same command: the training continues from
+its last checkpoint, and a finished model is read back instead of being trained (the script says
+what it was trained with, and refuses it if the train file or the options differ). Before it
+predicts, it estimates from a sample how long that will take, for this test file and for one of
+25,000 battles, unless fewer than 50 battles are at hand.
 """
 
 import argparse
@@ -137,8 +137,10 @@ def parse_arguments(argv):
     option("n_epochs", "how often each battle is read", type=at_least(1))
     option("learning_rate", "of the encoder", type=positive)
     option("lora_rank", "train adapters of this rank, not all weights", type=at_least(1))
-    option("batch_tokens", "half of what the error names when memory runs out", type=tokens)
-    option("accumulate", "and double this", type=at_least(1))
+    half = "tokens of a batch; when memory runs out, half of what the error names"
+    option("batch_tokens", half, type=tokens)
+    twice = "batches of a step; double it when --batch-tokens is halved"
+    option("accumulate", twice, type=at_least(1))
     option("random_state", "the seed", type=at_least(0))
     model = f"where the model is kept (default: {MODEL}; if made, {MADE_MODEL})"
     args = vars(parse(parser, argv, N_TRAIN, model=model, reads_model=True))

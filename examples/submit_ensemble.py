@@ -2,11 +2,11 @@
 
     python examples/submit_ensemble.py --train train.csv --test test.csv --out submission.csv
 
-Without --train and --test it writes its own battles. Every member is fitted on each fold, grouped
+Without --train and --test it makes up its own battles. Every member is fitted on each fold, grouped
 by prompt, and then on all battles; the folds give the log loss to expect, the weights and the
 temperature. With --minilm the ensemble is averaged with a fine-tuned MiniLM, which wants a GPU or
-some hours: both weigh the same and MiniLM is fitted once, so that nothing measures the average.
-That fit can be stopped, and the same command continues it from its checkpoint.
+some hours: both get the same weight and MiniLM is fitted only once, so the log loss of the average
+is not measured. That fit can be stopped; the same command continues it from its checkpoint.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""What the examples share: their files, what is checked before any fit, and words of progress."""
+"""What the examples share: their files, the checks before any fit, and progress messages."""
 
 import argparse
 import gzip

@@ -2,9 +2,10 @@
 
     python examples/workflow.py --train train.csv --test test.csv --out submission.csv
 
-Without --train and --test it writes its own battles. Every step is judged by its log loss over
-folds that share no prompt. The last, a soft vote, is fitted on all battles and predicts. With
---encoder a fine-tuned BERT is a step too, and votes: seven fine-tunings, for a GPU.
+Without --train and --test it makes up its own battles. Every step is judged by its log loss over
+folds that share no prompt. The last, a soft vote, is fitted on all battles and makes the
+predictions. With --encoder a fine-tuned BERT becomes a step too and joins the vote: seven
+fine-tunings, for a GPU.
 """
 
 import argparse
