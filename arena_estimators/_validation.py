@@ -125,8 +125,8 @@ class ReadsBattles:
         if saved != this_version():
             warn(
                 f"The estimator was saved with arena_estimators {saved or 'of an earlier day'} and "
-                f"is loaded with {this_version()}, which may read battles otherwise: its "
-                "predictions may be others. Fit it again, or load it with the version it was saved "
+                f"is loaded with {this_version()}, which may read battles differently: its "
+                "predictions may change. Fit it again, or load it with the version it was saved "
                 "with."
             )
         for name, table in state.pop("_tables", {}).items():

@@ -25,9 +25,9 @@ def swap(X):
     Parameters
     ----------
     X : DataFrame of shape (n_battles, n_columns)
-        Battles. Of columns of your own, those whose names end in `_a` and `_b` and are the same
-        before that, such as `words_a` and `words_b`, are exchanged too, whatever they mean;
-        others are kept as they are, so a difference of the two sides must not be stored in one.
+        Battles. Your own columns whose names differ only in their endings `_a` and `_b`, such as
+        `words_a` and `words_b`, are exchanged too, whatever they mean; all others are kept as they
+        are, so none of them may hold a difference between the two sides.
 
     Returns
     -------
@@ -37,7 +37,7 @@ def swap(X):
     Raises
     ------
     BattlesError
-        If `X` is no DataFrame, lacks a response, or has one of the columns twice.
+        If `X` is not a DataFrame, lacks a response column, or has one of the columns twice.
 
     Examples
     --------
@@ -75,7 +75,7 @@ def swap_proba(P):
     Raises
     ------
     LabelsError
-        If there are not two or three columns, or a DataFrame names others.
+        If there are not two or three columns, or a DataFrame has columns of other names.
 
     Examples
     --------
@@ -152,9 +152,9 @@ def check_labels(y, *, n_battles=None):
     ----------
     y : array-like of shape (n_battles,), (n_battles, 3) or (n_battles, 2)
         `"model_a"`, `"model_b"`, `"tie"`, or the integers 0, 1, 2 that mean the same; or, in two
-        dimensions, the probabilities of the classes in that order (soft labels). Two classes
-        without ties are a task of their own. A DataFrame of soft labels must name its columns
-        after the classes, with or without the prefix `winner_`.
+        dimensions, the probabilities of the classes in that order (soft labels). Labels without
+        any tie are a task of two classes. A DataFrame of soft labels must name its columns after
+        the classes, with or without the prefix `winner_`.
     n_battles : int, optional
         The number of labels expected.
 
@@ -168,8 +168,8 @@ def check_labels(y, *, n_battles=None):
     Raises
     ------
     LabelsError
-        If `y` is None, on an unknown or missing label, on a task without both model_a and model_b,
-        on soft labels that are no probabilities, and on a wrong number of labels.
+        If `y` is None, has an unknown or missing label, lacks model_a or model_b, holds soft labels
+        that are not probabilities, or has the wrong number of labels.
 
     Examples
     --------
@@ -313,9 +313,9 @@ def _check_columns(X, columns, name="X"):
         raise BattlesError(
             f"{name} must be a pandas DataFrame with the columns {', '.join(map(repr, columns))}; "
             f"got {type(X)}. load_arena reads one from a file, to_pandas() "
-            "makes one of another library's frame, and a transformer before this step gives one "
-            "after set_output(transform='pandas'); what makes arrays of its data, such as "
-            "BaggingClassifier, goes behind the step that makes features."
+            "converts another library's frame, and a transformer before this step returns one "
+            "after set_output(transform='pandas'); an estimator that turns its data into arrays, "
+            "such as BaggingClassifier, belongs after the step that makes features."
         )
     for column in columns:
         count = sum(isinstance(label, str) and label == column for label in X.columns)
@@ -372,9 +372,9 @@ def _named_soft_labels(y):
     values = columns_of(y, CLASSES[: max(y.shape[1], 2)])
     if values is None:
         raise LabelsError(
-            f"A DataFrame in place of labels has the columns {names_of(y)}. Expected soft "
+            f"The DataFrame passed as labels has the columns {names_of(y)}. Expected soft "
             f"labels in the columns {list(CLASSES)} (or the first two), with or without the prefix "
-            "'winner_'; of a column of labels pass the column, as in y['winner']."
+            "'winner_'; if one column holds the labels, pass that column, as in y['winner']."
         )
     return values
 

@@ -11,7 +11,7 @@ _BETWEEN = {"arena_estimators", "contextlib", "joblib", "pickle", "sklearn", "sk
 
 
 class ArenaError(ValueError):
-    """Base of all errors of this library; wrong parameters are told by scikit-learn's own."""
+    """Base of all errors of this library; invalid parameters raise scikit-learn's own error."""
 
 
 class BattlesError(ArenaError):

@@ -67,8 +67,8 @@ def expected_calibration_error(y_true, y_proba, *, n_bins=15, strategy="uniform"
         The true labels.
     y_proba : array-like of shape (n_battles, n_classes) or, of two classes, (n_battles,)
         Probabilities, columns in the order of the sorted labels. Columns of a DataFrame are found
-        by their names: the labels, with or without the prefix `winner_`, or their numbers. In one
-        dimension those of the second class, as scikit-learn's scorers pass them.
+        by their names: the labels, with or without the prefix `winner_`, or their numbers. A 1-d
+        array holds those of the second class, as scikit-learn's scorers pass them.
     n_bins : int, default=15
         The number of bins.
     strategy : {"uniform", "quantile"}, default="uniform"
@@ -87,7 +87,7 @@ def expected_calibration_error(y_true, y_proba, *, n_bins=15, strategy="uniform"
         If there are no labels or one is missing, if `labels` are not sorted or lack one of
         `y_true`, or if the columns of `y_proba` are not those of the labels.
     ArenaError
-        If `y_proba` holds no probabilities.
+        If the values in `y_proba` are not probabilities.
 
     References
     ----------

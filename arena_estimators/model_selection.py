@@ -10,13 +10,14 @@ from arena_estimators.exceptions import BattlesError
 
 
 def prompt_groups(X):
-    """Give one number to all battles of a prompt.
+    """Give all battles of a prompt the same number.
 
     Prompts are compared without regard to case, to how much white space stands between words or
     around them, and to whether a letter and its mark, as in "é" or "가", are one character or more
     (Unicode's canonical caseless match). The numbers follow the sorted prompts and so do not depend
-    on the order of the rows. A column `prompt_group` says it instead, where there is one: for what
-    belongs together though its prompts differ, such as a conversation and its later turns.
+    on the order of the rows. A column `prompt_group`, where there is one, gives the groups instead:
+    for battles that belong together though their prompts differ, such as those of a conversation
+    and of its later turns.
 
     Parameters
     ----------
@@ -130,7 +131,7 @@ class _PromptSplitter(BaseCrossValidator):
 
 
 class PromptGroupKFold(_PromptSplitter):
-    """K folds with no prompt in two of them, as the groups are read from `X` itself.
+    """K folds with no prompt in two of them; the groups are read from `X` itself.
 
     In arena data many battles share a prompt, and a model that has seen the prompt does better on
     it than it will on new ones. Because no `groups` need to be passed, this splitter also works
@@ -180,14 +181,14 @@ class PromptGroupKFold(_PromptSplitter):
 class PromptGroupShuffleSplit(_PromptSplitter):
     """Random parts of the prompts held out, with all battles of a prompt on one side.
 
-    One split (the default) fits once where K folds fit K times: enough to judge what takes hours to
-    fit, as the `cv` of GridSearchCV or BlendingClassifier. What needs a prediction of every battle,
-    such as StackingClassifier, takes PromptGroupKFold.
+    One split (the default) means one fit where K folds mean K: as the `cv` of GridSearchCV or
+    BlendingClassifier it is enough to judge models that take hours to fit. What needs a prediction
+    for every battle, such as StackingClassifier, needs PromptGroupKFold.
 
     Parameters
     ----------
     n_splits : int, default=1
-        The number of splits. Test parts of several may overlap, which BlendingClassifier refuses.
+        The number of splits. Test parts of two may overlap, which BlendingClassifier refuses.
     test_size : float or int, default=0.25
         The share, or the number, of prompts that are held out.
     random_state : int, RandomState instance or None, default=None

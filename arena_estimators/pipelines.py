@@ -61,23 +61,24 @@ def make_arena_pipeline(kind="linear", *, n_jobs=None, random_state=None):
           prompts.
         - `"forest"`: random forest on style and dimensions of words.
         - `"kernel"`: kernel logistic regression (a radial basis function, approximated from 1,000
-          battles in either order) on style and dimensions of words. Of fewer than 500 it takes all,
-          and scikit-learn warns that `n_components > n_samples`.
+          battles in either order) on style and dimensions of words. With fewer than 500 battles it
+          uses all of them, and scikit-learn warns that `n_components > n_samples`.
         - `"svm"`: linear support vector machine on the features of `"linear"`.
         - `"embedding"`: :class:`DavidsonClassifier` on differences of a frozen encoder's vectors
-          and of style. Every fit and prediction encodes its texts, a few battles a second for each
-          core without a GPU. Its `featureunion__vectors__pairembeddings__cache_dir` keeps the
-          vectors, and `..._pairembeddings__verbose=True` shows the progress.
+          and of style. Every fit and prediction encodes its texts: without a GPU, a few battles per
+          second and core. Set `featureunion__vectors__pairembeddings__cache_dir` to keep the
+          vectors, and `..._pairembeddings__verbose=True` to see the progress.
         - `"bert"`: :class:`BertPairClassifier`, an encoder fine-tuned on the battles.
         - `"ensemble"`: `"linear"`, `"boosting"` and `"kernel"`, blended.
 
-        The probabilities of `"forest"` and `"svm"` are calibrated by cross-validation, with one
-        temperature and by logistic regression on the margins of the classes, those of `"ensemble"`
-        by the blend's temperature; the others minimise the log loss themselves.
+        The probabilities of `"forest"` and `"svm"` are calibrated by cross-validation: those of
+        `"forest"` with one temperature, those of `"svm"` by logistic regression on the margins of
+        the classes. The blend's temperature calibrates those of `"ensemble"`; the other kinds
+        minimise the log loss themselves.
 
-        All but `"embedding"` and `"bert"` count words that are in 5 or 10 texts, which ten battles
-        of some length have and a handful of one-line answers do not. For those,
-        `set_params(featureunion__words__min_df=1)` makes `"linear"` count every word.
+        All kinds but `"embedding"` and `"bert"` count only words found in at least 5 or 10 texts.
+        Ten battles of some length have such words; a handful of one-line answers has none, and for
+        those `set_params(featureunion__words__min_df=1)` makes `"linear"` count every word.
     n_jobs : int, optional
         The number of processes or threads that a step may use; None means one.
     random_state : int, RandomState instance or None, default=None
@@ -196,8 +197,8 @@ def make_arena_pipeline(kind="linear", *, n_jobs=None, random_state=None):
 def same_names(transformer, names):
     """Keep the names of the columns: what a FunctionTransformer takes for `feature_names_out`.
 
-    Unlike its "one-to-one" this gives none before `fit`, of which scikit-learn cannot draw the
-    diagram of a fitted ensemble.
+    Unlike its "one-to-one", this raises an error before `fit`, without which scikit-learn cannot
+    draw the diagram of a fitted ensemble.
 
     Parameters
     ----------

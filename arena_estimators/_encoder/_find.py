@@ -64,7 +64,7 @@ def _refuse_incomplete(name, folder):
         f"The folder {name!r} has no {lacks}, so it holds no encoder. "
         + (f"These in it do: {whole}. " if whole else "")
         + "Save one there with `model.save_pretrained(folder)` and "
-        "`tokenizer.save_pretrained(folder)`, or end its download."
+        "`tokenizer.save_pretrained(folder)`, or finish its download."
     )
 
 

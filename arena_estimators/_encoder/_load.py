@@ -70,8 +70,8 @@ def load_config(folder):
         config = AutoConfig.from_pretrained(folder, **_LOCAL)
     if config.is_encoder_decoder and config.model_type not in T5:
         raise ArenaError(
-            f"{folder!r} holds an encoder with a decoder of the family {config.model_type!r}; of "
-            f"that kind only {', '.join(T5)} can be read. Take an encoder or a decoder."
+            f"{folder!r} holds an encoder-decoder of the family {config.model_type!r}; of that "
+            f"kind only {', '.join(T5)} can be read. Use an encoder or a decoder."
         )
     if config.model_type in _LEAKY:
         raise ArenaError(
@@ -82,8 +82,8 @@ def load_config(folder):
     if quantised:
         raise ArenaError(
             f"{folder!r} holds quantised weights ({quantised.get('quant_method', 'in few bits')}), "
-            "which can be neither trained nor merged with adapters without loss. Take the encoder "
-            "as it was before; with lora_rank=16 its matrices take two bytes a weight on a GPU."
+            "which can be neither trained nor merged with adapters without loss. Use the "
+            "unquantised encoder; with lora_rank=16 its matrices take two bytes a weight on a GPU."
         )
     has_width = hasattr(config, "hidden_size") or hasattr(config, "d_model")
     if not (has_width and hasattr(config, "pad_token_id")):
@@ -239,9 +239,9 @@ def _check_vocabulary(folder, tokenizer):
     if beyond:
         raise ArenaError(
             f"The tokenizer in {str(folder)!r} has {len(tokenizer)} tokens, such as "
-            f"{tokenizer.convert_ids_to_tokens(min(beyond))!r}, but the encoder has embeddings of "
-            f"{size}. Save the tokenizer that belongs to the encoder, or train it after "
-            "`model.resize_token_embeddings(len(tokenizer))`."
+            f"{tokenizer.convert_ids_to_tokens(min(beyond))!r}, but the encoder has only {size} "
+            "embeddings. Save the tokenizer that belongs to the encoder, or train the encoder "
+            "after `model.resize_token_embeddings(len(tokenizer))`."
         )
 
 

@@ -30,34 +30,34 @@ _OPTIONS = {
 def load_arena(path, *, cells="auto", non_text="raise", verbose=False):
     """Load battles from a file, or from a frame that pandas has read.
 
-    Three schemas are known by their columns. Other columns are ignored: `data.X.assign(...)` adds
-    what else a model should read.
+    Three schemas are recognised by their columns. Other columns are ignored; use
+    `data.X.assign(...)` to add any that a model should also read.
 
     - The competition's: `prompt`, `response_a` and `response_b` hold JSON lists of turns, the
       label is one-hot in `winner_model_a`, `winner_model_b` and `winner_tie`.
     - The arena's: `conversation_a` and `conversation_b` hold lists of messages with `role` and
       `content`, which is text or a list of parts with `text`; the label is `winner`: "model_a",
       "model_b", "tie", or "tie (bothbad)", "both_bad" or "tie (inconsistent)", which are ties. The
-      prompt is the user's turns, and each of them has an answer or null in a response. If there is
-      a column `turn`, as in MT-bench, the vote is on that turn, counted from 1: later ones are left
-      out.
+      prompt is the list of the user's turns, and a response has an answer or null for each of them.
+      If there is a column `turn`, as in MT-bench, the vote is on that turn, counted from 1, and
+      later ones are left out.
     - Plain text: `prompt`, `response_a` and `response_b` hold text, the label is in either form.
 
-    Every row is kept, in order. Null turns, `[null]`, `[]` and `[""]` come back as `[None]`, `[]`
-    and `[""]`, and lone surrogates are kept; a missing or empty JSON cell is None.
+    Every row is kept, in order. Null turns come back as None (`[null]` as `[None]`), `[]` and
+    `[""]` as they are, and lone surrogates are kept; a missing or empty JSON cell is None.
 
     Parameters
     ----------
     path : str, path-like or DataFrame
         A local file whose name ends in .csv, .csv.gz, .parquet, .jsonl or .jsonl.gz, in UTF-8; or
-        its rows, all or some, as `pandas.read_csv` and its like give them; of plain text they keep
-        "NA" and "007" only with `dtype=str, keep_default_na=False`.
+        all or some of its rows, as read by `pandas.read_csv` and the like, which keep plain text
+        such as "NA" and "007" only with `dtype=str, keep_default_na=False`.
     cells : {"auto", "json", "text"}, default="auto"
-        What text in the columns `prompt`, `response_a` and `response_b` is: a JSON list of turns,
-        or just text. "auto" takes JSON if most cells in the first 100 rows look like a list.
+        How to read text in the columns `prompt`, `response_a` and `response_b`: as a JSON list of
+        turns, or as it is. "auto" assumes JSON if most cells in the first 100 rows look like lists.
     non_text : {"raise", "json"}, default="raise"
         What to do with a turn that is true, false or a number: raise an error, or keep its JSON
-        text, for example "true". JSON has no NaN, which is refused.
+        text, for example "true". NaN, which JSON does not have, is always refused.
     verbose : bool, default=False
         Show a progress bar if loading takes over two seconds.
 
@@ -67,9 +67,9 @@ def load_arena(path, *, cells="auto", non_text="raise", verbose=False):
         With these attributes:
 
         X : DataFrame of shape (n_battles, 3) or (n_battles, 4)
-            The columns prompt, response_a and response_b, and prompt_group if the file has it,
-            which says what no split may part. A cell is text or None, or a list of turns, each
-            text or None. The index is that of the frame, or counts from 0.
+            The columns prompt, response_a and response_b and, if the file has it, prompt_group,
+            which says which battles no split may separate. A cell is text or None, or a list of
+            turns, each text or None. The index is that of the frame, or counts from 0.
         y : ndarray of shape (n_battles,) or None
             "model_a", "model_b" or "tie"; None if the file has no labels.
         id : ndarray of shape (n_battles,) or None
@@ -77,7 +77,7 @@ def load_arena(path, *, cells="auto", non_text="raise", verbose=False):
         model_a, model_b : ndarray of shape (n_battles,) or None
             The names of the models, if the file has them.
         filename : str or None
-            The path; None of a frame.
+            The path; None for a frame.
 
     Raises
     ------
@@ -151,15 +151,15 @@ def iter_arena(path, chunk_rows=10_000, *, cells="auto", non_text="raise"):
     Yields
     ------
     data : :class:`~sklearn.utils.Bunch`
-        As in :func:`load_arena`. The index of X counts through the whole file; ids are integers
-        in a part whose ids all are.
+        As in :func:`load_arena`. The index of X counts on through the whole file; the ids of a
+        part are integers if all of them are.
 
     Raises
     ------
     FileFormatError
         As in :func:`load_arena`, when the part with the fault is reached.
     FileNotFoundError
-        If there is no such file, before the first part is asked for.
+        If there is no such file; raised at once, before any part is asked for.
 
     See Also
     --------

@@ -36,7 +36,7 @@ P(model_a, model_b, tie) proportional to (exp(d / 2), exp(-d / 2), exp(t)).
 def make_battles(
     n_samples=1000, *, tie_rate=0.3, length_effect=1.0, style_effect=0.3, random_state=None
 ):
-    """Write believable battles whose true preference model is known.
+    """Generate believable battles whose true preference model is known.
 
     Prompts cover many subjects, code and several languages, about one in six comes up again, and
     some battles have several turns; responses differ in length, Markdown, refusals, and in how

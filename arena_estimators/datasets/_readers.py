@@ -26,8 +26,8 @@ def find_reader(path):
     """Choose the reader by the ending of the name."""
     if os.path.isdir(path):
         raise FileFormatError(
-            f"{path} is a folder; expected a file of battles in it. The parquet files of a whole "
-            "one are read by pandas.read_parquet: pass what it gives."
+            f"{path} is a folder; expected a file of battles in it. A whole folder of parquet "
+            "files is read by pandas.read_parquet: pass what it returns."
         )
     for ending, reader in _READERS.items():
         if os.fspath(path).lower().endswith(ending):
@@ -250,7 +250,7 @@ def _plain_cells(column):
 
 
 _ENCODINGS = (
-    ". cp1252 is Western Europe's and makes wrong letters of any other, often without an error: "
+    ". cp1252 is Western Europe's and turns any other into wrong letters, often without an error: "
     "Chinese is in gb18030 or big5, Japanese in cp932, Korean in cp949, Russian in cp1251, Arabic "
     "in cp1256"
 )

@@ -26,7 +26,7 @@ def make_submission(estimator, X, ids):
     X : DataFrame of shape (n_battles, n_columns)
         The battles.
     ids : array-like of shape (n_battles,)
-        Their ids; their order is kept. Duplicates and ids like 7.0 are kept too, and warned of.
+        Their ids, kept in this order. Duplicates and ids like 7.0 are kept too, with a warning.
 
     Returns
     -------
@@ -162,7 +162,7 @@ def _warn_of_floats(ids):
     if changed is not None:
         warn(
             f"There are ids like {changed}, and the submission holds them as they are. The "
-            "competition's are whole: pandas makes others of them where one is missing, and a "
+            "competition's are whole numbers, which pandas changes where one is missing, and a "
             "spreadsheet where they are long."
         )
 

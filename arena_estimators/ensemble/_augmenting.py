@@ -40,11 +40,12 @@ _FENCE = re.compile(r"^[ \t]*(?:```|~~~)[^`\n]*$\n?", re.M)
 class AugmentingClassifier(BattleClassifierMixin, BaseEstimator):
     """Train a classifier on battles and on changed copies of them that keep the vote.
 
-    Both responses are changed alike. Copies are made inside `fit` only, and those of other prompts
-    bring a column `prompt_group`, so that none can get from the training part of a split into its
-    test part, be the split made around `fit` or inside; predictions are made for battles as given.
-    The classifier must not read that column, as `ColumnTransformer(remainder="passthrough")` and
-    columns chosen by their type would, which then miss it in predictions: name the columns.
+    Both responses are changed alike. Copies are made inside `fit` only; predictions are made for
+    battles as given. Copies whose prompt is changed bring a column `prompt_group`, so that no copy
+    of a battle in the training part of a split can be in its test part, whether the split is made
+    around `fit` or inside it. The classifier must not read that column, as it would through
+    `ColumnTransformer(remainder="passthrough")` or columns chosen by type, and then miss in
+    predictions: name the columns.
 
     Parameters
     ----------
@@ -57,10 +58,11 @@ class AugmentingClassifier(BattleClassifierMixin, BaseEstimator):
           responses, where these have equally many;
         - "trim" cuts every turn of both responses to the same share, drawn between 0.5 and 0.9,
           of its characters;
-        - "strip_markdown" takes the marks of headers, lists, quotes, code and inline links, lines
-          across the page, and the stars of emphasis, but not their text, from both responses.
+        - "strip_markdown" removes the marks of headers, lists, quotes, code and inline links,
+          horizontal rules, and the asterisks of emphasis from both responses, but keeps the text.
     n_copies : int, default=1
-        The number of copies of each battle. A copy that nothing would change is left out.
+        The number of copies of each battle. Where no augmentation changes anything, the copy is
+        left out.
     random_state : int, RandomState instance or None, default=None
         Determines the copies.
 
@@ -83,7 +85,7 @@ class AugmentingClassifier(BattleClassifierMixin, BaseEstimator):
         If `X` or `y` break the data contract.
     ArenaError
         If an augmentation is not one of those above, or there is none, or if the classifier has no
-        `predict_proba`, or reads numbers.
+        `predict_proba`, or reads numbers, not battles.
 
     See Also
     --------
@@ -132,7 +134,7 @@ class AugmentingClassifier(BattleClassifierMixin, BaseEstimator):
         y : array-like of shape (n_battles,) or (n_battles, n_classes)
             Labels, or soft labels if the classifier takes them.
         sample_weight : array-like of shape (n_battles,), optional
-            Handed to the classifier (of a Pipeline: to its last step); a copy counts as much as
+            Passed to the classifier (in a Pipeline: to its last step); a copy counts as much as
             its battle.
 
         Returns

@@ -40,18 +40,18 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
         may be left out by `set_params(name="drop")`.
     cv : int, splitter, iterable or None, default=None
         The folds of the out-of-fold predictions: a number means that many folds of
-        PromptGroupKFold, and None means five. No battle may be in two test parts. They need not
-        hold all battles: `PromptGroupShuffleSplit()` holds out a quarter once, so that members
-        that take hours are fitted twice in all, and weights and losses are those of that quarter.
+        PromptGroupKFold, and None means five. No battle may be in two test parts, but some may be
+        in none: `PromptGroupShuffleSplit()` holds out a quarter once, so that members that take
+        hours are fitted only twice, and weights and losses come from that quarter.
     weights : "log_loss", array-like of shape (n_members,), dict or Series, default="log_loss"
-        Fit the weights, or use these, which are not negative and sum to one. A dict or a Series
-        names the members, in any order.
+        Fit the weights, or use those given, which must be non-negative and sum to one. A dict or a
+        Series gives them by member name, in any order.
     space : {"log", "probability"}, default="log"
         Blend log probabilities (a weighted geometric mean) or probabilities.
     temperature : "fit" or float, default="fit"
-        Fit the temperature, or use this one. It is fitted after the weights, from 0.01 to 100; in
-        log space, unless weights are given, together with them, where the least is 0.01 divided by
-        the number of members.
+        Fit the temperature, or use this one. It is fitted after the weights, from 0.01 to 100. In
+        log space, unless weights are given, it is fitted together with them, and the least is then
+        0.01 divided by the number of members.
     prefit : bool, default=False
         Whether the members are fitted already. They are then used as they are, and `fit` fits
         only weights and temperature, on battles the members must not have seen.
@@ -77,8 +77,8 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
         `weights` and `temperature` are given and `prefit=False`, no folds are fitted, and this and
         the next attribute are not set.
     leave_one_out_ : Series of shape (n_members,)
-        What each member gains: by how much the log loss is higher when the rest are blended anew
-        without it. NaN where no other has a weight, as for a single member.
+        What each member contributes: how much higher the log loss is when the others are blended
+        anew without it. NaN where no other member has a weight, as for a single member.
     n_features_in_ : int
         The number of text columns.
     feature_names_in_ : ndarray of shape (n_features,)
@@ -89,8 +89,8 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
     BattlesError, LabelsError
         If `X` or `y` break the data contract, or a member's classes are not those of `y`.
     ArenaError
-        If names are not unique, a member or a classifier it holds has no `predict_proba` or reads
-        numbers, weights are no weights, or `cv` tests no battle, or one twice.
+        If names are not unique, if a member or a classifier inside it has no `predict_proba` or
+        reads numbers, if the weights are not valid, or if `cv` tests no battle, or one twice.
     NotFittedError
         If `prefit=True` and a member is not fitted.
 
@@ -196,7 +196,7 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
         y : array-like of shape (n_battles,) or (n_battles, n_classes)
             Labels, or soft labels if the members take them.
         sample_weight : array-like of shape (n_battles,), optional
-            Counts in the log loss and is handed to the members (of a Pipeline: to its last step).
+            Counts in the log loss and is passed to the members (in a Pipeline: to its last step).
 
         Returns
         -------

@@ -22,15 +22,15 @@ from arena_estimators.model_selection import PromptGroupShuffleSplit, prompt_gro
 class EarlyStoppingClassifier(BattleClassifierMixin, BaseEstimator):
     """Choose the number of boosting rounds on held-out prompts, then fit on all battles.
 
-    A booster that splits off its own validation rows meets the prompts of the training rows again
-    in them, and inside a Pipeline it would be handed rows that are not yet transformed. Here the
-    split is made of battles, grouped by prompt, before any step of the pipeline has seen them.
+    A booster that splits off validation rows itself finds the prompts of its training rows in them,
+    and validation rows passed to it through a Pipeline would not be transformed. Here the battles
+    are split, grouped by prompt, before any step of the pipeline has seen them.
 
     Parameters
     ----------
     estimator : Pipeline
-        Its last step is a `LGBMClassifier` or a `HistGradientBoostingClassifier`, with as many
-        rounds as there may be at most.
+        Its last step is an `LGBMClassifier` or a `HistGradientBoostingClassifier`, whose number of
+        rounds is the maximum.
     validation_fraction : float, default=0.15
         The share of the prompts that are held out to choose the number of rounds.
     patience : int, default=50
@@ -135,8 +135,8 @@ class EarlyStoppingClassifier(BattleClassifierMixin, BaseEstimator):
             )
         if name := drawing_step(self.estimator):
             raise ArenaError(
-                f"The step {name!r} draws rows, whose labels EarlyStoppingClassifier would "
-                "not know. Weigh battles instead, by sample_weight in fit."
+                f"The step {name!r} resamples rows, so EarlyStoppingClassifier would not know "
+                "their labels. Weight battles instead, by sample_weight in fit."
             )
         settings = last.get_params(deep=False)
         if "dart" in (settings.get(name) for name in ("boosting_type", "boosting", "boost")):

@@ -127,8 +127,8 @@ def check_member(estimator, name, classes, *, prefit=False, soft=False):
     if soft and takes_soft_labels(estimator) is False:
         raise LabelsError(
             f"{name} is a classifier of scikit-learn or LightGBM, or ends in one, and they take "
-            "labels, not soft labels. Pass one label a battle, or take one that does: "
-            "DavidsonClassifier, BertPairClassifier."
+            "labels, not soft labels. Pass one label per battle, or use a classifier that takes "
+            "soft labels: DavidsonClassifier, BertPairClassifier."
         )
     for part in _parts(estimator):
         if isinstance(part, Pipeline):
@@ -188,8 +188,8 @@ def _check_reads_battles(estimator, name):
     if not (tags.input_tags.string or tags.no_validation):
         settings = "'auto', tie_alpha='auto'" if kind is DavidsonClassifier else ""
         raise ArenaError(
-            f"{name} would give battles to a {kind.__name__}, which reads numbers. Put what makes "
-            "them in front, as in make_pipeline(PairStyleFeatures(), "
+            f"{name} would give battles to a {kind.__name__}, which reads numbers. Put a step "
+            "that makes them in front, as in make_pipeline(PairStyleFeatures(), "
             f"StandardScaler(with_mean=False), {kind.__name__}({settings}))."
         )
 
@@ -263,8 +263,8 @@ def weight_name(estimator, name):
     for one, holder, _ in _walk(estimator):
         if step := drawing_step(one):
             raise ArenaError(
-                f"{name} needs sample weights in fit, but its step {step!r} draws rows, which the "
-                "weights would not fit. Leave that step out, and weigh battles instead."
+                f"{name} needs sample weights in fit, but its step {step!r} resamples rows, which "
+                "the weights would not fit. Leave that step out, and weight battles instead."
             )
         if not (isinstance(one, Pipeline) or _takes_weights(one, by_name=False)):
             raise ArenaError(
@@ -288,7 +288,7 @@ def weight_name(estimator, name):
 
 
 def drawing_step(estimator):
-    """Name the step of a Pipeline that draws rows in `fit`, as those of imbalanced-learn do."""
+    """Name the step of a Pipeline that resamples rows in `fit`, as those of imbalanced-learn do."""
     steps = estimator.steps if isinstance(estimator, Pipeline) else ()
     return next((name for name, step in steps if hasattr(step, "fit_resample")), None)
 

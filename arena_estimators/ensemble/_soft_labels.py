@@ -62,7 +62,7 @@ def soften_labels(X, y, proba, *, hard_weight=0.5, temperature=1.0, sample_weigh
     hard_weight : float, default=0.5
         The share of `y` in the mixture, from 0 to 1. Without `y` it is 0.
     temperature : float, default=1.0
-        The teacher's logarithms are divided by it; above 1 it is made less sure of itself.
+        The teacher's log probabilities are divided by it; above 1, the teacher is less sure.
     sample_weight : array-like of shape (n_battles,), optional
         How much each battle counts in the mean of those that occur repeatedly.
 
@@ -114,23 +114,23 @@ def soften_labels(X, y, proba, *, hard_weight=0.5, temperature=1.0, sample_weigh
 class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
     """Train a student on a teacher's probabilities mixed with the votes.
 
-    The teacher labels each battle of `X` by a model that was fitted without that battle's prompt,
-    and those of `X_unlabelled` by one that was fitted on all of `X`. With
-    the student as its own teacher (the default) this is self-distillation. It helps a student
-    that fits the votes too closely, and not one whose penalty is right (`docs/estimators.rst` has
-    figures). A student that takes no soft labels is fitted on one weighted row for each class, its
-    transformers too: what they count, as for `min_df`, they count up to three times.
+    The teacher that labels a battle of `X` was fitted without its prompt, the one that labels those
+    of `X_unlabelled` on all of `X`. With the student as its own teacher (the default) this is
+    self-distillation. It helps a student that fits the votes too closely, but not one whose penalty
+    is right (`docs/estimators.rst` has figures). A student that takes no soft labels is fitted on
+    one weighted row for each class, and so are its transformers: whatever they count, as for
+    `min_df`, is counted up to three times.
 
     Parameters
     ----------
     student : estimator
         A classifier that takes a DataFrame of battles and has `predict_proba`.
     teacher : estimator, optional
-        Another, often larger one or a blend; None means the student itself.
+        Another classifier, often a larger one or a blend; None means the student itself.
     hard_weight : float, default=0.5
         The share of the votes in the labels of the student, from 0 to 1.
     temperature : float, default=1.0
-        The teacher's logarithms are divided by it; above 1 it is made less sure of itself.
+        The teacher's log probabilities are divided by it; above 1, the teacher is less sure.
     cv : int, splitter, iterable or None, default=None
         The folds of the teacher: a number means that many folds of PromptGroupKFold, and None
         means five. Not used with `prefit=True`.
@@ -146,7 +146,8 @@ class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
     student_ : estimator
         The fitted student.
     teacher_ : estimator
-        The teacher fitted on all labelled battles, if it labelled others or was fitted already.
+        The teacher fitted on all labelled battles (set only if it labelled others), or the prefit
+        one.
     soft_labels_ : ndarray of shape (n_battles, n_classes)
         What the student was fitted on: the labelled battles, then the others.
     classes_ : ndarray of shape (n_classes,)
@@ -161,8 +162,9 @@ class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
     BattlesError, LabelsError
         If `X` or `y` break the data contract, or the teacher's classes are not those of `y`.
     ArenaError
-        If the student takes neither soft labels nor sample weights, student or teacher hold a
-        classifier without `predict_proba` or read numbers, or `cv` does not test each battle once.
+        If the student takes neither soft labels nor sample weights, if student or teacher holds a
+        classifier without `predict_proba` or reads numbers, or if `cv` does not test each battle
+        once.
     NotFittedError
         If `prefit=True` and the teacher is not fitted.
 
@@ -234,8 +236,8 @@ class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
             Weights of these battles, for teacher and student.
         X_unlabelled : DataFrame of shape (n_others, n_columns), optional
             Battles nobody voted on, which the teacher labels. Those that are in `X` too, in
-            either order, are left out. Each counts as one battle. In a search of scikit-learn's
-            pass more or fewer rows than `X` has: as many would be cut by its folds, like `X`.
+            either order, are left out. Each counts as one battle. In a scikit-learn search, pass
+            more or fewer rows than `X` has: if there are as many, its folds split them like `X`.
 
         Returns
         -------

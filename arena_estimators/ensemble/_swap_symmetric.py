@@ -25,8 +25,8 @@ from arena_estimators.ensemble._members import (
 class SwapSymmetricClassifier(BattleClassifierMixin, BaseEstimator):
     """Train a classifier on both orders of the responses and average its predictions over both.
 
-    Wrap the whole text pipeline, not its last step: what is exchanged are the responses, and
-    columns of your own that come in pairs, as `swap` does it.
+    Wrap the whole text pipeline, not its last step: the responses are exchanged, along with your
+    own columns that come in pairs, as `swap` does it.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class SwapSymmetricClassifier(BattleClassifierMixin, BaseEstimator):
         for the battles the first pass is least sure of; or predict in the given order alone.
     uncertain_fraction : float, default=0.35
         The share of battles that `predict_order="uncertain"` predicts twice, from 0 to 1. It is a
-        share of those predicted together, so beside others a battle may be read once or twice.
+        share of those predicted in one call, so the others decide whether a battle is read twice.
     random_state : int, RandomState instance or None, default=None
         Determines the orders when `train="random"`.
 
@@ -60,7 +60,7 @@ class SwapSymmetricClassifier(BattleClassifierMixin, BaseEstimator):
     BattlesError, LabelsError
         If `X` or `y` break the data contract.
     ArenaError
-        If the classifier has no `predict_proba`, or reads numbers.
+        If the classifier has no `predict_proba`, or reads numbers, not battles.
 
     See Also
     --------
@@ -113,7 +113,7 @@ class SwapSymmetricClassifier(BattleClassifierMixin, BaseEstimator):
         y : array-like of shape (n_battles,) or (n_battles, n_classes)
             Labels, or soft labels if the classifier takes them.
         sample_weight : array-like of shape (n_battles,), optional
-            Handed to the classifier (of a Pipeline: to its last step), in both orders.
+            Passed to the classifier (in a Pipeline: to its last step), in both orders.
 
         Returns
         -------

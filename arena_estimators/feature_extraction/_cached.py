@@ -30,9 +30,9 @@ _CELLS = 100  # hashed at a time: of a whole column the JSON would be several ti
 class CachedTransformer(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     """Make each distinct feature matrix once, however often it is asked for.
 
-    In a search over the parameters of a classifier all points share their features.
+    In a search over the parameters of a classifier, all candidates share the same features.
     `Pipeline(memory=...)` keeps those of the training battles, but makes those of the test
-    battles anew for every point; this keeps both.
+    battles anew for every candidate; this keeps both.
 
     Parameters
     ----------
@@ -41,14 +41,13 @@ class CachedTransformer(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap
     memory : str, path-like or :class:`joblib.Memory`, optional
         The folder to keep the matrices in; `~` is the home folder. It may be shared by processes,
         but only by people who trust each other: it holds pickles, which run code when read (what
-        :class:`PairEmbeddings` and :class:`BertPairClassifier` keep in folders runs none). None
-        keeps nothing.
-        `joblib.Memory(folder, verbose=0).clear()` empties it.
+        :class:`PairEmbeddings` and :class:`BertPairClassifier` keep in folders does not). With
+        None, nothing is kept. `joblib.Memory(folder, verbose=0).clear()` empties the folder.
     bytes_limit : int or str, optional
-        The most the folder may hold, in bytes or as `"500K"`, `"20M"` or `"2G"`; the matrices
-        used longest ago are deleted. None means no limit. Where several processes share a folder
-        that is nearly full, one may delete what another is about to write: joblib then warns that
-        it could not cache, and the matrix is made again when it is asked for.
+        The most the folder may hold, in bytes or as `"500K"`, `"20M"` or `"2G"`; beyond that, the
+        least recently used matrices are deleted. None means no limit. Where several processes share
+        a folder that is nearly full, one may delete what another is about to write: joblib then
+        warns that it could not cache, and the matrix is made again when it is asked for.
 
     Attributes
     ----------
@@ -62,19 +61,19 @@ class CachedTransformer(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap
     Raises
     ------
     ArenaError
-        If the folder cannot be made or written, `bytes_limit` is no such limit, or the transformer
+        If the folder cannot be made or written, `bytes_limit` is not valid, or the transformer
         cannot be pickled.
     BattlesError, LabelsError
         If `X` or `y` break the data contract.
 
     Notes
     -----
-    A matrix is found again by the battles (all columns of `X`), `y`, the transformer's parameters
-    and the version of this library. The code of a transformer is not looked at, nor are files that
-    a parameter names, such as an encoder's: after a change to either, clear the folder.
+    A matrix is looked up by the battles (all columns of `X`), `y`, the transformer's parameters and
+    the version of this library. A transformer's code does not count, nor do files that a parameter
+    names, such as an encoder's: after a change to either, clear the folder.
 
-    What is pickled does not keep the cache: a fitted pipeline that is loaded again writes no files
-    to predict.
+    A pickle does not keep the cache: a fitted pipeline that is loaded again writes no files when it
+    predicts.
 
     Examples
     --------

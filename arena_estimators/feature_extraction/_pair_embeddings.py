@@ -37,9 +37,9 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
         A folder, or a name on the Hugging Face hub; see :class:`BertPairClassifier` for what is
         refused. The default is found without a network where the extra `minilm` is installed.
     pooling : {"auto", "mean", "cls", "last", "max"}, default="auto"
-        How the vectors of the tokens become one. "auto" takes what the encoder was made for: what
-        a sentence encoder says in its folder, else the last token for one that reads from left to
-        right, else the mean.
+        How the vectors of the tokens become one. "auto" takes what the encoder was made for: the
+        pooling named in the folder of a sentence encoder, else the last token for one that reads
+        from left to right, else the mean.
     blocks : str, or list or tuple of str, default="difference"
         Which of these to give, one or more; the columns are in the order of `blocks`:
 
@@ -53,8 +53,8 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
     normalize : bool, default=True
         Scale every vector to unit length.
     max_length : int, default=512
-        Tokens that the encoder reads of a prompt and a response together; fewer where it cannot
-        read so many.
+        The most tokens that the encoder reads of a prompt and a response together; fewer if it
+        cannot read that many.
     prompt_share : float, default=0.25
         The part of them that belongs to the prompt. What one side does not need goes to the other.
     truncation : {"head_tail", "middle", "head", "tail"}, default="head_tail"
@@ -68,10 +68,10 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
     device : str, default="auto"
         A torch device; "auto" is a GPU if there is one.
     cache_dir : str or path-like, default=None
-        A folder in which vectors are kept, found again by the encoder's weights, the settings and
-        the text. Several processes may share it. It may be deleted at any time.
+        A folder in which vectors are kept; they are looked up by the encoder's weights, the
+        settings and the text. Several processes may share it. It may be deleted at any time.
     verbose : bool, default=False
-        Show progress bars: of the tokens, if they take over two seconds, and of the vectors.
+        Show progress bars: for tokenising, if it takes over two seconds, and for the vectors.
 
     Attributes
     ----------
@@ -113,11 +113,11 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
     A pickle holds the name of the encoder and the settings, not its weights: where it is loaded,
     `encoder` must be found as in `fit`, with the same files, or be set to a folder that holds them.
     The weights are read when they are first needed; between calls they stay in memory on the CPU,
-    and the GPU holds nothing. Up to 256 MiB of texts and their tokens are kept as well, for every
-    estimator of the process.
+    and the GPU holds nothing. Up to 256 MiB of texts and their tokens are kept as well, shared by
+    all estimators of the process.
 
-    Every call reads all its texts, a few battles a second for each core without a GPU: pass
-    `cache_dir` where more than one fit sees them, as in a cross-validation.
+    Every call encodes all its texts, without a GPU at a few battles per second and core: pass
+    `cache_dir` where more than one fit sees the same texts, as in cross-validation.
 
     Examples
     --------

@@ -86,11 +86,11 @@ class PairStyleFeatures(ReadsBattles, TransformerMixin, BaseEstimator):
 
     Notes
     -----
-    Counts enter as log(1 + count), the mean length of words as 30 at most. A response without text
-    (missing, `[]`, null turns, blanks) has `empty` = 1 and 0 for all else. Turns are joined by a
-    blank line.
+    Counts enter as log(1 + count), and the mean length of words is capped at 30. A response without
+    text (missing, `[]`, null turns, blanks) has `empty` = 1 and 0 for all else. Turns are joined by
+    a blank line.
 
-    The measures of a response, shares being of its words or characters if nothing else is said:
+    The measures of a response, with shares of its words or characters unless stated otherwise:
 
     - `empty` (share of turns without text), `log_turns`, `log_characters`, `log_words`,
       `log_distinct_words`, `log_sentences`, `log_lines` (line breaks), `log_paragraphs`;
@@ -105,14 +105,14 @@ class PairStyleFeatures(ReadsBattles, TransformerMixin, BaseEstimator):
       `examples`, `self_mentions` ("as an AI"): counts of such phrases;
     - `repeated_lines` (share of lines that came before), and whether it `greets` ("Hello", "Sure"),
       `offers_more` (help, in its last 250 characters), `ends_asking` (the last character is a
-      question mark), is `finished` (it is an emoji or a mark that may end a text) or `cut_off` (a
-      code block is left open, or a long last line does not end);
+      question mark), is `finished` (that character is an emoji or a mark that may end a text) or
+      `cut_off` (a code block is left open, or a long last line is not `finished`);
     - `prompt_overlap` (share of the prompt's words it takes up), `log_new_words` (distinct ones the
-      prompt lacks), both without function words, `script_match` (1 less the distance of the two
-      `non_ascii`), `format_match` (whether it has code, a list, a table or brevity as was asked).
+      prompt lacks), both without function words, `script_match` (1 minus the distance between the
+      two `non_ascii`), `format_match` (whether it has the code, list, table or brevity asked for).
 
-    The block `"similarity"` has `shared_words` and `identical`; `"prompt"` has some of the above of
-    the prompt, and whether its words ask for something: `asks_code`, `asks_list`, `asks_table`,
+    The block `"similarity"` has `shared_words` and `identical`; `"prompt"` has some of the above
+    for the prompt, and what its words ask for: `asks_code`, `asks_list`, `asks_table`,
     `asks_brief`, `asks_prose`, `asks_edit`, `asks_fact`, `asks_how`, `asks_number`.
 
     References

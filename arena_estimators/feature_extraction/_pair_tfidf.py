@@ -41,10 +41,10 @@ class PairTfidfVectorizer(
 ):
     r"""TF-IDF of the responses of battles over one vocabulary, most often as their difference.
 
-    The result is that of :class:`~sklearn.feature_extraction.text.TfidfVectorizer` fitted to all
-    `response_a` and then all `response_b`, when the rows of the two are subtracted or put side by
-    side, but several times faster: n-grams are counted as integers. The turns of a cell are
-    joined by an empty line.
+    The result is that of :class:`~sklearn.feature_extraction.text.TfidfVectorizer` fitted to all of
+    `response_a` followed by all of `response_b`, with the rows of the two then subtracted or put
+    side by side, but computed several times faster: n-grams are counted as integers. The turns of a
+    cell are joined by an empty line.
 
     Parameters
     ----------
@@ -56,19 +56,19 @@ class PairTfidfVectorizer(
         - `"separate"`: prompt, a and b side by side, the prompts being part of the vocabulary.
         - `"joined"`: one text of prompt, a and b, with empty lines between.
     analyzer : {"word", "multilingual", "char", "char_wb"}, default="word"
-        Whether n-grams are made of words, of characters, or of characters within words. A whole
-        clause is one "word" in scripts that put no spaces between words, as in Chinese, Japanese
-        and Thai; "multilingual" takes each of their characters as a word, leaves vowel signs and
-        accents in the words of others, and does not look at `token_pattern`.
+        Whether n-grams are made of words, of characters, or of characters within words. To "word",
+        a whole clause is one word in scripts without spaces between words, as in Chinese, Japanese
+        and Thai; "multilingual" takes each of their characters as a word, keeps vowel signs and
+        accents within the words of other scripts, and ignores `token_pattern`.
     ngram_range : tuple (min_n, max_n), default=(1, 1)
         The shortest and the longest n-grams.
     max_features : int, default=None
         Keep only that many features, the most frequent ones.
     min_df : float in [0, 1] or int, default=1
-        Drop n-grams found in fewer texts (a share or a number). Each response is a text, with
-        "separate" each prompt, too; with "joined" each battle is one.
+        Drop n-grams found in fewer texts than this (a share or a number). Each response is a text
+        and, with "separate", each prompt too; with "joined", each battle is one.
     max_df : float in [0, 1] or int, default=1.0
-        Drop n-grams found in more texts.
+        Drop n-grams found in more texts than this.
     sublinear_tf : bool, default=False
         Replace a count by 1 + log(count).
     use_idf : bool, default=True
@@ -207,7 +207,7 @@ class PairTfidfVectorizer(
         ----------
         X : DataFrame of battles
         y : array-like of shape (n_battles,), optional
-            Labels. They are checked to be the arena's, and not used.
+            Labels. They must be the arena's, but are not used.
 
         Returns
         -------
@@ -224,7 +224,7 @@ class PairTfidfVectorizer(
         ----------
         X : DataFrame of battles
         y : array-like of shape (n_battles,), optional
-            Labels. They are checked to be the arena's, and not used.
+            Labels. They must be the arena's, but are not used.
 
         Returns
         -------
@@ -295,7 +295,7 @@ class PairTfidfVectorizer(
         Raises
         ------
         ArenaError
-            On "pandas" and "polars". What is set by `sklearn.set_config` is passed over.
+            On "pandas" and "polars". What is set by `sklearn.set_config` is ignored.
         """
         if transform not in ("default", None):
             raise ArenaError(

@@ -107,9 +107,9 @@ class Vocabulary:
                 )
             if self.takes_clauses:
                 error.add_note(
-                    "Or, of text without spaces between words, such as Chinese: "
-                    "analyzer='multilingual' or 'char_wb' reads characters, where a whole clause "
-                    "is one word that seldom comes again."
+                    "Or, for text without spaces between words, such as Chinese: "
+                    "analyzer='multilingual' or 'char_wb' reads characters, instead of whole "
+                    "clauses as single words that seldom recur."
                 )
             raise error
         columns = np.where(kept, np.cumsum(kept) - 1, -1).astype(np.int32)

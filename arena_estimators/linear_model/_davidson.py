@@ -30,10 +30,10 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
 
     It reads one odd matrix D, whose rows change sign when the two sides are exchanged. With the
     strength gap `d = D @ w` and the tie term `t = abs(D) @ v + c`, the probabilities of model_a,
-    model_b and tie are proportional to `exp(d / 2)`, `exp(-d / 2)` and `exp(t)`. Minimised is the
-    weighted mean of the log loss plus `alpha / 2 * w @ w + tie_alpha / 2 * v @ v`. Because both
-    terms come from one matrix, `predict_proba(-D)` is `predict_proba(D)` with the first two columns
-    exchanged, bit for bit.
+    model_b and tie are proportional to `exp(d / 2)`, `exp(-d / 2)` and `exp(t)`. The fit minimises
+    the weighted mean of the log loss plus `alpha / 2 * w @ w + tie_alpha / 2 * v @ v`. Because gap
+    and tie term come from one matrix, `predict_proba(-D)` is `predict_proba(D)` with the first two
+    columns exchanged, bit for bit.
 
     Parameters
     ----------
@@ -41,18 +41,19 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
         Strength of the penalty on `coef_`. "auto" is 100 / n_battles: the same normal prior, with
         a standard deviation of 0.1, for any number of battles. It is meant for columns of unit
         variance, such as scaled style features; the default is meant for TF-IDF differences.
-        With sample weights their sum counts, as if a battle of weight 2 stood there twice, so
-        "auto" wants weights with a mean near one.
+        With sample weights, their sum replaces n_battles, as if a battle of weight 2 were there
+        twice, so "auto" needs weights with a mean near one.
     tie_alpha : float or "auto", default=1e-4
         Strength of the penalty on `tie_coef_`. "auto" is 1000 / n_battles, counted likewise.
     fit_intercept : bool, default=True
         Whether the tie term has a constant `c`. The strength gap never has one: that would prefer
         a side.
     max_iter : int, default=500
-        The most iterations of L-BFGS.
+        The maximum number of iterations of L-BFGS.
     tol : float, default=3e-4
-        Stop when no component of the gradient is larger, each scaled by the square root of the
-        curvature it meets. Rounding ends the search earlier: float32 features seldom reach 1e-5.
+        Stop when no component of the gradient, scaled by the square root of the curvature it meets,
+        is larger than this. Rounding may end the search earlier: float32 features seldom reach
+        1e-5.
     warm_start : bool, default=False
         Start from the solution of the last call of `fit`.
 

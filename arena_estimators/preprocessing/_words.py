@@ -115,7 +115,7 @@ def _nltk_stop_words(language):
 def missing(what, package, path, instead):
     """Build the error for NLTK data that is not on this machine."""
     return ResourceNotFoundError(
-        f"{what} are not, or not whole, on this machine. With network, get them by: "
+        f"{what} are missing or incomplete on this machine. With a network, get them by: "
         f"python -m nltk.downloader {package}. Without, copy {path} from the NLTK data of another "
         f"machine to FOLDER/{path} and set the environment variable NLTK_DATA=FOLDER before Python "
         f"starts. Or {instead}."

@@ -49,8 +49,8 @@ def parametrize_with_battle_checks(estimators, *, expected_failed_checks=None):
     estimators : list of estimators
         Classifiers or transformers that take a DataFrame of battles.
     expected_failed_checks : callable, optional
-        It takes an estimator and returns a dict of check names to the reason why each fails, or
-        None.
+        Takes an estimator and returns a dict from the names of checks to the reason why each fails,
+        or None.
 
     Returns
     -------
@@ -60,7 +60,7 @@ def parametrize_with_battle_checks(estimators, *, expected_failed_checks=None):
     Raises
     ------
     ArenaError
-        If a check that is expected to fail is none of the estimator's.
+        If a check that is expected to fail is not one of the estimator's checks.
 
     Examples
     --------

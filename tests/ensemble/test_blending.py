@@ -602,7 +602,7 @@ class Own(OneVsRestClassifier):
 
 
 class Drawing(BaseEstimator):
-    """A step of imbalanced-learn's Pipelines, which draws rows and their labels in `fit`."""
+    """A step of imbalanced-learn's Pipelines, which resamples rows and their labels in `fit`."""
 
     def fit_resample(self, X, y):
         raise AssertionError("was asked before all input was checked")
@@ -617,7 +617,10 @@ WITHOUT_WEIGHTS = {
     "student": (DistillingClassifier(KNeighborsClassifier(), InWeights()), "KNeighbors"),
     "one of many": (OneVsRestClassifier(LogisticRegression()), "OneVsRest.*takes no sample_weight"),
     "one's own": (Own(LogisticRegression()), "Own.*takes no sample_weight"),
-    "drawn": (make_pipeline(Drawing(), LogisticRegression()), "step 'drawing' draws rows.*weights"),
+    "drawn": (
+        make_pipeline(Drawing(), LogisticRegression()),
+        "step 'drawing' resamples rows.*weights",
+    ),
     "threshold": (FixedThresholdClassifier(LogisticRegression()), "FixedThreshold.*takes no"),
 }
 

@@ -268,7 +268,7 @@ def test_bad_input_is_refused_before_any_fit(data):
     for last in (LinearSVC(), "passthrough"):
         with pytest.raises(ArenaError, match="needs a Pipeline whose last step is a LGBM"):
             untouched(last).fit(data.X, data.y)
-    with pytest.raises(ArenaError, match="step 'drawing' draws rows.*sample_weight"):
+    with pytest.raises(ArenaError, match="step 'drawing' resamples rows.*sample_weight"):
         EarlyStoppingClassifier(make_pipeline(Drawing(), histogram())).fit(data.X, data.y)
     with pytest.raises(ArenaError, match="'dart' of LGBMClassifier cannot stop early"):
         untouched(lightgbm(boosting_type="dart")).fit(data.X, data.y)
