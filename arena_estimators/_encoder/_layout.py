@@ -85,7 +85,7 @@ class Plan:
         return np.concatenate(pieces), types, counts
 
     def _rounds_that_fit(self, rounds):
-        """Give the rounds that fit when each text keeps its least; the first and the last ones."""
+        """Give the rounds that fit if each text keeps its minimum: all, or the first and latest."""
         heading = len(self.again) + sum(map(len, self.others))
         cost = [heading + sum(min(len(ids), self.least) for ids in texts) for texts in rounds]
         cost[0] += len(self.first) - len(self.again)  # the first has no gap before it
@@ -141,7 +141,7 @@ def cut(ids, room, marker, truncation):
 
 def special_tokens(tokenizer):
     """Give what the tokenizer puts before and after a single text, by looking at one."""
-    # As for all texts: a change of it disturbs other threads, which may be using the tokenizer.
+    # split_special_tokens as in `raw_ids`: changing it would disturb threads using the tokenizer.
     bare, whole = (
         tokenizer("a", add_special_tokens=added, split_special_tokens=True)["input_ids"]
         for added in (False, True)
@@ -161,10 +161,10 @@ def _cut_marker(tokenizer):
 
 
 def _fill(wanted, least, shares, room):
-    """Share `room` by weight; what one text does not want goes to the others.
+    """Divide `room` in proportion to `shares`; what one text does not want goes to the others.
 
-    What rounding leaves goes to the last rounds, a token to each text that wants one, so that
-    responses are treated alike.
+    Tokens left over by rounding go to the last rounds, one to each text that wants more, but only
+    if they suffice for the whole round, so that responses are treated alike.
     """
     sizes = least.copy()
     while True:

@@ -21,7 +21,8 @@ from arena_estimators._encoder._modes import own_modes
 from arena_estimators.exceptions import ArenaError, ResourceNotFoundError
 
 _SILENCE = threading.Lock()
-_LOCAL = {"local_files_only": True, "trust_remote_code": False}  # None would ask, amid a fit
+# With trust_remote_code=None transformers might stop in the middle of a fit to ask the user.
+_LOCAL = {"local_files_only": True, "trust_remote_code": False}
 T5 = ("t5", "mt5", "umt5")  # of these only the encoder is read
 # These let padding into their results.
 _LEAKY = tuple("canine convbert cpmant doge fnet funnel nystromformer reformer yoso".split())
@@ -91,9 +92,9 @@ def load_config(folder):
             f"{folder!r} holds a model of the family {config.model_type!r}, which does not read "
             "text alone. Take an encoder or a decoder of text, or save the part that is one."
         )
-    if config.model_type == "big_bird":  # its sparse way reads padding, and ends at a short text
+    if config.model_type == "big_bird":  # sparse attention sees padding; a short text turns it off
         config.attention_type = "original_full"
-    if config.model_type == "rwkv":  # it divides its weights once more each time it is loaded
+    if config.model_type == "rwkv":  # else it divides its weights again after each save and load
         config.rescale_every = 0
     config.use_cache = False
     config._attn_implementation = None  # a folder may ask for kernels to be fetched from the hub
@@ -108,8 +109,8 @@ def load_encoder(folder, *, attention="auto", weights=None):
     ----------
     folder : str
     attention : {"auto", "packed", "sdpa", "eager"}, default="auto"
-        "packed" makes the model take packed input beside padded input and is what "auto" gives
-        where the family supports it; "auto" falls back to "sdpa" and that to "eager".
+        "packed" lets the model take packed input as well as padded input. "auto" does so where the
+        family supports it, and otherwise uses "sdpa" or, where there is none, "eager".
     weights : dict of str to Tensor, optional
         Taken instead of those of the folder, which then needs none. The dict is emptied.
 
@@ -153,8 +154,8 @@ def load_encoder(folder, *, attention="auto", weights=None):
         )
     if weights is not None:
         weights.clear()
-    # They may be mapped from the file, and who writes another there would change them; those given
-    # may begin anywhere in memory, which can change how products round.
+    # Loaded weights may be mapped from the file, so that overwriting it would change them; given
+    # ones may begin at any address in memory, which can change how products round.
     for tensor in (*model.parameters(), *model.buffers()):
         tensor.data = tensor.data.clone()
     if model.config.pad_token_id in (None, -1):  # older Llamas say -1, which has no embedding
@@ -247,7 +248,7 @@ def _check_vocabulary(folder, tokenizer):
 
 @contextlib.contextmanager
 def explained(path):
-    """Say of which files an error of the libraries that read them tells, and what to do."""
+    """Turn a library's error in reading files into one that names them and says what to do."""
     try:
         yield
     except (ImportError, MemoryError):
@@ -267,9 +268,9 @@ def explained(path):
 
 @contextlib.contextmanager
 def _quiet():
-    """Silence the bar and the reports on unused weights, the heads this library drops.
+    """Silence progress bars and reports of unused weights, those of heads this library drops.
 
-    All threads share what is silenced, so that they load one after the other.
+    These settings are shared by all threads, so threads load one after the other.
     """
     with _SILENCE:
         verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
@@ -282,4 +283,4 @@ def _quiet():
             logging.set_verbosity(verbosity)
             if bars:
                 logging.enable_progress_bar()
-            hub_bars()  # transformers sets the hub's too, which may be set in another way
+            hub_bars()  # transformers switches the hub's own bars too; back to how they were

@@ -7,21 +7,21 @@ import torch
 
 @contextlib.contextmanager
 def own_modes():
-    """Leave out what the caller set for all of torch: no gradients, autocast, a default device."""
+    """Undo modes that the caller may have set: no_grad, inference mode, autocast, a device."""
     elsewhere = torch.empty(0).device.type != "cpu"
     with (
-        torch.device("cpu") if elsewhere else contextlib.nullcontext(),  # it slows each call down
-        torch.inference_mode(False),  # has gradients, too
+        torch.device("cpu") if elsewhere else contextlib.nullcontext(),  # a device slows each call
+        torch.inference_mode(False),  # this also enables gradients
         torch.autocast("cpu", enabled=False),
     ):
         yield
 
 
 def computing_in(dtype, device):
-    """Compute in a type on float32 weights, and in no other that the caller asked for.
+    """Compute in `dtype` on float32 weights, whatever autocast the caller has entered.
 
-    Nothing that was cast is kept: torch would keep it until the outermost autocast ends, that of
-    `own_modes`, while a training changes the weights.
+    Cast weights are not cached: torch would keep them until the outermost autocast, that of
+    `own_modes`, ends, although training changes the weights in the meantime.
     """
     half = dtype != torch.float32
     dtype = dtype if half else None

@@ -14,17 +14,17 @@ from arena_estimators._encoder._run import explaining_memory
 
 # Layers that do nothing but multiply by their weight, which autocast casts each time.
 _PRODUCTS = (nn.Linear, Conv1D)
-_FEW = 16  # sequences for which a CPU casts the weights sooner than it copies them
+_FEW = 16  # for fewer sequences a CPU is faster casting weights in each batch than copying them
 _TURN = threading.RLock()
 
 
 @contextlib.contextmanager
 def visiting(model, device, dtype, n_sequences):
-    """Give a model to predict with: itself, or a twin on a device that is empty in the end.
+    """Give a model to predict with: `model` itself, or a twin on `device`, freed at the end.
 
-    In half precision the twin has the matrices in that type. The vectors are those of autocast over
-    float32, to the bit; a GPU holds half of the bytes, and a batch does not cast them anew. On a
-    GPU threads take turns, so that it need not hold several twins.
+    In half precision the twin's matrices are of that type. The vectors equal those of autocast over
+    float32 to the bit, but on a GPU the matrices take half the memory, and no batch casts them
+    anew. On a GPU threads take turns, so that it need not hold several twins.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def visiting(model, device, dtype, n_sequences):
                 guest = _twin(model, twins, _weights_on(model, device, dtype))
             yield guest
         finally:
-            for twin in twins.values():  # whoever still knows one holds no memory
+            for twin in twins.values():  # so that a reference kept to one keeps no memory
                 twin._parameters.clear()
                 twin._buffers.clear()
             free(device)
@@ -56,9 +56,9 @@ def visiting(model, device, dtype, n_sequences):
 
 @contextlib.contextmanager
 def placing_fixed(model, device, dtype):
-    """Have the matrices that a training does not change on a device, in the type it computes in.
+    """Put the matrices that training does not change on a device, in the type it computes in.
 
-    As for `visiting`, the numbers are the same. In the end the model has its own matrices again.
+    As with `visiting`, results stay the same. Afterwards the model has its own matrices back.
     """
     fixed = [part for part in _products(model) if not part.weight.requires_grad]
     own = [part.weight for part in fixed]
@@ -86,7 +86,7 @@ def free(device):
 
 
 def _weights_on(model, device, dtype):
-    """Give the weights of a model on a device, by the `id` of what they are copies of."""
+    """Give a model's weights on a device, matrices in `dtype`, keyed by the originals' `id`."""
     half = {id(part.weight) for part in _products(model)}
     tensors = itertools.chain(model.parameters(), model.buffers())
     moved = {id(t): _moved(t, device, dtype if id(t) in half else t.dtype) for t in tensors}
@@ -94,7 +94,7 @@ def _weights_on(model, device, dtype):
 
 
 def _twin(module, twins, weights):
-    """Copy a module and those in it, with all that is attached to them but for the weights."""
+    """Copy a module and its submodules with all their attributes, but with these `weights`."""
     if id(module) not in twins:
         twin = twins[id(module)] = copy.copy(module)
         for kind in ("_parameters", "_buffers"):

@@ -15,7 +15,7 @@ from arena_estimators._encoder._modes import computing_in, own_modes
 from arena_estimators.exceptions import ArenaError
 
 _CPU_TOKENS, _CUDA_TOKENS = 1024, 65536
-# What errors say for which torch has no class: the drivers', cuBLAS's and a CPU's.
+# Texts of the memory errors for which torch has no class: those of drivers, cuBLAS and the CPU.
 _RAN_OUT = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "DefaultCPUAllocator: ")
 
 
@@ -58,15 +58,15 @@ def pack(sequences, indices, budget=None, *, max_sequences=None, max_length=None
     max_sequences : int, optional
         Number of sequences in the row, the padding's included, to keep that shape fixed too.
     max_length : int, optional
-        The longest sequence there may be; by default the longest there is.
+        Tokens of the longest sequence in any batch; by default, of the longest in this row.
     pad_id : int, default=0
 
     Returns
     -------
     dict
-        `input_ids`, `position_ids` and `token_type_ids` of shape (1, budget), `cu_seqlens` of
-        shape (max_sequences + 1,), all tensors, and the int `max_length`. The sequences asked for
-        come first.
+        Tensors `input_ids`, `position_ids` and, where the tokenizer makes them, `token_type_ids`,
+        of shape (1, budget), and `cu_seqlens` of shape (max_sequences + 1,); and the int
+        `max_length`. The sequences asked for come first.
     """
     lengths, take = sequences.places(indices)
     max_length = int(max_length or lengths.max(initial=1))
@@ -155,8 +155,8 @@ def _pool_packed(hidden, ends, pooling):
         # Not segment_reduce, whose gradient is wrong where several tokens have the maximum.
         pooled = pooled.scatter_reduce(0, index, hidden, "amax", include_self=True)
         return pooled.masked_fill((lengths == 0).unsqueeze(1), 0).float()
-    # In the order of the tokens on every device, which adding by index is not; the lengths are not
-    # looked at, for which a GPU would have to wait.
+    # This adds in the order of the tokens on every device, as adding by index does not; `unsafe`
+    # skips a check of the lengths, for which the GPU would have to be waited for.
     return torch.segment_reduce(hidden.float(), "mean", lengths=lengths, initial=0.0, unsafe=True)
 
 
@@ -241,8 +241,8 @@ def encode(
     device : str or torch.device, default="cpu"
         "auto" takes the GPU if there is one.
     batch_tokens : int, optional
-        Tokens of a batch, padding included; by default 1,024 on the CPU, whose caches are small,
-        and 65,536 on a GPU.
+        Tokens of a batch, padding included; by default 65,536 on CUDA and 1,024 elsewhere, because
+        a CPU's caches are small.
     precision : {"auto", "fp32", "bf16", "fp16"}, default="fp32"
     packed : bool or "auto", default="auto"
         "auto" packs where torch's kernel for it runs: CUDA in half precision.
@@ -305,7 +305,7 @@ def _moved(inputs, device):
 def send(tensor, device):
     """Copy a tensor to a device, to CUDA without waiting for it.
 
-    Apple's devices would read memory that may be another tensor's by then.
+    Without waiting, Apple's devices would read memory that may be another tensor's by then.
     """
     return tensor.to(device, non_blocking=device.type == "cuda")
 
@@ -324,7 +324,7 @@ def explaining_memory(advice):
 
 
 def digests(sequences, context=""):
-    """Give 16 bytes for each sequence that tell its content, in some context, from any other's."""
+    """Give 16 bytes for each sequence: a digest of `context` and of the sequence's content."""
     start = hashlib.blake2b(context.encode(), digest_size=16)
     keys = []
     for i in range(len(sequences)):

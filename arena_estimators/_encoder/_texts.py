@@ -10,8 +10,8 @@ from collections import OrderedDict
 import numpy as np
 from tqdm.auto import tqdm
 
-_CACHE = OrderedDict()  # (fingerprint of the tokenizer, text) -> token ids, oldest first
-_ROOM = 2**28  # bytes of texts and token ids
+_CACHE = OrderedDict()  # (tokenizer's fingerprint, text) -> token ids, least recently used first
+_ROOM = 2**28  # bytes of texts and token ids to remember
 _LOCK = threading.Lock()
 _CHUNK = 2048
 _held = 0
@@ -20,8 +20,8 @@ _held = 0
 def tokenise_texts(texts, tokenizer, *, progress=False):
     """Tokenise texts without special tokens; None counts as an empty text.
 
-    The result is remembered for the life of the process, so folds, candidates and estimators
-    that share a tokenizer share the work.
+    The process remembers the most recent results, up to `_ROOM` bytes, so folds, candidates and
+    estimators that share a tokenizer share the work.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def tokenise_texts(texts, tokenizer, *, progress=False):
     Returns
     -------
     dict of str or None to ndarray of int32
-        Read them only: they are shared.
+        Do not write to the arrays: they are shared.
     """
     wanted = dict.fromkeys(texts)
     mark = fingerprint(tokenizer)
@@ -69,7 +69,7 @@ def raw_ids(texts, tokenizer):
 
 def fingerprint(tokenizer):
     """Give a text that tells apart tokenizers with different vocabularies or rules."""
-    state = (len(tokenizer), *tokenizer.all_special_tokens)  # what is added changes one of them
+    state = (len(tokenizer), *tokenizer.all_special_tokens)  # adding a token changes one of these
     known = tokenizer.__dict__.get("_arena_fingerprint")
     if known and known[0] == state:
         return known[1]

@@ -85,9 +85,9 @@ def tokenise(
     """Tokenise battles, each distinct text once, within a budget of tokens.
 
     Prompt and responses each have a budget; what one does not use goes to the others. A text over
-    its budget is cut and the place is marked. Rounds of several turns are laid out in their order,
-    and every turn keeps a part, unless the rounds are so many that even their headings do not fit:
-    then the earliest but the first are left out, and the place is marked.
+    its budget is cut and the place is marked. Several rounds are laid out in their order, and every
+    turn keeps a part; if there are too many for that, the earliest rounds except the first are left
+    out, and the place is marked.
 
     Parameters
     ----------
@@ -163,7 +163,10 @@ def _join(built, with_types):
 
 
 def _report(counts, rows, layout):
-    """Sum tokens, kept tokens, cut texts and rounds left out over the battles."""
+    """Sum tokens, kept tokens and rounds left out over battles; count the battles with a cut.
+
+    A siamese prompt is in two sequences; the one that keeps less of it counts.
+    """
     n_sections = 2 if layout == "siamese" else 3
     counts = np.array(counts, dtype=np.int64).reshape(len(counts), n_sections, 4)
     if layout == "siamese":

@@ -316,7 +316,7 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         seed = int(workers.sum(seed if workers.is_main else 0))
 
-        vars(self).pop("net_", None)  # a fit that fails leaves no half of an older one
+        vars(self).pop("net_", None)  # a fit that fails must leave no mix of an older one and this
         self.tokenizer_ = load_tokenizer(folder)
         data = self._read(X, fit=True)
         data.target, data.weight, data.prompts = target, weight, prompt_groups(X)
@@ -349,7 +349,7 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
             self.history_, self.loss_curve_ = _training.read_history(net.history)
             if checkpoint is not None and workers.is_main and not net.interrupted_:
                 checkpoint.remove()
-            self.net_ = net  # the last, because it makes the estimator a fitted one
+            self.net_ = net  # last, because it is what marks the estimator as fitted
         return self
 
     def _check_settings(self):

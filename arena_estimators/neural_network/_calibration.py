@@ -1,15 +1,15 @@
 """From logits to probabilities: means of predictors and of readings, temperature, exact symmetry.
 
-The means of predictors are of logits, a logarithmic opinion pool.
+Predictors are averaged as logits, a logarithmic opinion pool, and readings as probabilities.
 """
 
 import numpy as np
 from scipy.optimize import minimize, minimize_scalar
 
-_SPREAD = 0.3  # prior: log temperature is 0 give or take this
-_USUAL = np.array([0.25, 0.5])  # prior: what the text, and both, count beside the style ...
-_VAGUE = 1.5  # ... in logs, give or take this
-_ENOUGH = 1000  # battles; of fewer a text is learnt in part
+_SPREAD = 0.3  # prior: log temperature is 0, with this standard deviation
+_USUAL = np.array([0.25, 0.5])  # prior: weights of text and of both, where style's is 1 ...
+_VAGUE = 1.5  # ... with this standard deviation of their logs
+_ENOUGH = 1000  # battles; fewer teach only part of what texts tell
 _SMALLEST = 1e-15
 
 
@@ -27,7 +27,7 @@ def probabilities(logits, temperature=1.0):
     """
     logits = np.asarray(logits, dtype=np.float64) / temperature
     powers = np.exp(logits - logits.max(-1, keepdims=True))
-    total = powers[..., 0] + powers[..., 1]  # the one sum in which a and b are interchangeable
+    total = powers[..., 0] + powers[..., 1]  # a and b first, so that swapping them changes no bit
     if powers.shape[-1] == 3:
         total = total + powers[..., 2]
     shares = powers / total[..., None]
@@ -50,14 +50,14 @@ def pool(logits, weights):
 
 
 def learnt_share(n_battles):
-    """Give how much of a text can be learnt from so many battles, from 0 to 1."""
+    """Give how much of what texts tell this many battles can teach, from 0 to 1."""
     return min(1.0, n_battles / _ENOUGH)
 
 
 def usual_weights(n_predictors, share=1.0):
-    """Give the weights of predictors for which no battles were held out.
+    """Give the predictors' weights for a fit that held no battles out.
 
-    Those of the text count less when only a share of it is learnt.
+    Those that read the text count less if only a share of what it tells is learnt.
     """
     return _weights(share * _USUAL) if n_predictors > 1 else np.ones(1)
 
@@ -65,8 +65,8 @@ def usual_weights(n_predictors, share=1.0):
 def fit_weights(logits, target, weight, prompts=None, *, share=1.0):
     """Give the weights of least log loss, drawn towards the usual ones when prompts are few.
 
-    A temperature is found with them, of which only the weights are kept: one that is given then
-    divides the logits and nothing else.
+    A temperature is found along with them and dropped: so one that the user gives only divides the
+    logits and does not change the weights.
 
     Parameters
     ----------
@@ -107,8 +107,8 @@ def log_loss_of(proba, target, weight):
 def fit_temperature(logits, target, weight, prompts=None):
     """Give the temperature of least log loss, drawn a little towards 1 when prompts are few.
 
-    Votes on one prompt err together, so each of `prompts`, numbers of the battles' prompts, counts
-    as one observation, and without them each battle.
+    Votes on one prompt err together, so each distinct number in `prompts`, which has the prompt of
+    each battle, counts as one observation; without `prompts` each battle does.
     """
     n_observations = _count_observations(target, prompts)
 
@@ -120,17 +120,17 @@ def fit_temperature(logits, target, weight, prompts=None):
 
 
 def prior_loss(train_target, train_weight, target, weight):
-    """Give the log loss of always predicting the class shares of training, a and b alike."""
+    """Give the log loss of always predicting training's class shares, equal ones for a and b."""
     prior = np.average(train_target, axis=0, weights=train_weight)
     prior[:2] = prior[:2].mean()
     return log_loss_of(np.broadcast_to(prior, target.shape), target, weight)
 
 
 def log_odds(proba):
-    """Give half the strength gap, its negative, and the tie logit; or the gap alone, for b.
+    """Give half the strength gap, its negative, and the tie logit; without ties, b's gap over a.
 
-    Three columns exponentiate and normalise to `proba` (Davidson's form). Of two classes, one
-    number: positive where model_b is likelier, as scikit-learn expects of a binary task.
+    The softmax of the three columns is `proba` (Davidson's form). The one number for two classes is
+    positive where model_b is likelier, as scikit-learn expects of a binary task.
     """
     logs = np.log(np.maximum(proba, _SMALLEST))
     gap = logs[:, 0] - logs[:, 1]
@@ -145,6 +145,6 @@ def _count_observations(target, prompts):
 
 
 def _weights(counts):
-    """Give weights of sum 1 from what the others count beside the last predictor."""
+    """Give weights that sum to 1, from those of the others relative to the last predictor's."""
     counts = np.append(counts, 1.0)
     return counts / counts.sum()

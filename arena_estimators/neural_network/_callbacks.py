@@ -9,7 +9,7 @@ from tqdm.auto import tqdm
 
 from arena_estimators.neural_network._checkpoint import plain
 
-_SHARE = 20  # a checkpoint is due when this many times its own duration has passed
+_SHARE = 20  # the next checkpoint is due after this many times what the last one took
 
 
 class EarlyStop(Exception):
@@ -62,9 +62,9 @@ class Progress(Callback):
 
 
 class KeepBest(Callback):
-    """Remember the best epoch; before all others, which may end the training.
+    """Remember the best epoch; called before the user's callbacks, which may end the training.
 
-    `alone` says that no others follow, which may load other weights and their history at the end.
+    `alone` says that there are none of those: they may load other weights and history at the end.
     """
 
     def __init__(self, alone):
@@ -89,7 +89,7 @@ class KeepBest(Callback):
             }
 
     def on_train_end(self, net, **kwargs):
-        """Keep what others may replace: the history, and the last epoch's weights if best."""
+        """Keep what callbacks may replace: the history and, if best, the last epoch's weights."""
         self.history_ = net.history
         if not self.alone and self.best_["epoch"] >= 0 and not self.best_["parameters"]:
             self.best_["parameters"] = trainable(net)

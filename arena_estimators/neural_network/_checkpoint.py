@@ -62,7 +62,7 @@ class Checkpoint:
         return len(set(self.path.parent.glob(NAME.format("*"))) - {self.path})
 
     def save(self, state):
-        """Write the state; who is killed meanwhile, or has no room, keeps the checkpoint before."""
+        """Write the state; if killed meanwhile or out of room, the previous checkpoint remains."""
         readable = {name: state.pop(name) for name in ("history", "batches")}
         text = json.dumps(plain(readable))
         partial = self.path.with_suffix(f".{secrets.token_hex(4)}.partial")
@@ -143,7 +143,7 @@ def make_folder(folder):
 
 
 def check_shared(checkpoint, resume, workers):
-    """Refuse to train on where the processes of several machines would begin at different steps.
+    """Refuse a fit whose processes, on several machines, would begin at different steps.
 
     Parameters
     ----------

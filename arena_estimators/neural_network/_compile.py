@@ -40,12 +40,13 @@ def _inductor_after_merging(graph_module, inputs):
 
 
 def merge_products(graph_module):
-    """Let linear layers that read the same compute one product: query, key and value, or gates.
+    """Merge linear layers with the same input into one product: query, key and value, or gates.
 
-    One large product is faster than three, and the gradient of what they read is one tensor, which
-    the layer norm before them reads once; Inductor would write the sum of three out in float32.
-    Weights that are not trained stay apart, for copies of them would only take memory. Layers that
-    read the same are taken to compute in the same precision, as those of all families do.
+    One large product is faster than three, and the gradient of the input is then one tensor, which
+    the layer norm before them reads once; Inductor would write the sum of three to memory in
+    float32. Layers that are not trained stay separate: merging copies their weights, which only
+    takes memory. Layers with the same input are assumed to compute in the same precision, as they
+    do in all families.
     """
     for part in graph_module.modules():
         if isinstance(part, fx.GraphModule):  # with checkpointing each layer is a graph of its own

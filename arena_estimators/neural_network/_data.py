@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from arena_estimators._encoder._batches import batches
 from arena_estimators._encoder._run import pack, pad
 
-_PADDING = 0.75  # padded together are sequences at least this share of the longest
+_PADDING = 0.75  # sequences at least this share of the longest one's length are padded together
 
 
 @dataclasses.dataclass(eq=False)
@@ -36,14 +36,14 @@ class PairData(Dataset):
         return PairData(self.sequences, *(a if a is None else a[positions] for a in arrays))
 
     def lengths(self, packed):
-        """Count the tokens of each battle, twice the longer sequence where it will be padded."""
+        """Count each battle's tokens: of both sequences if packed, else twice the longer one's."""
         both = self.sequences.lengths[self.rows]
         return both.sum(1) if packed else 2 * both.max(1)
 
 
 @dataclasses.dataclass
 class Step:
-    """One optimizer step: the batches this process computes, of a total that all share."""
+    """One optimizer step: the parts that this process computes, and the totals of all processes."""
 
     parts: list
     n_battles: int
@@ -177,7 +177,7 @@ class Steps:
         return {**tensors, "total": total, "seed": seed, "positions": positions}
 
     def _inputs(self, distinct):
-        """Make one packed input, or padded ones of similar length; say in which order."""
+        """Make one packed input, or padded ones of similar length; give the order of sequences."""
         sequences, pad_id = self.data.sequences, self.dealing.pad_id
         if self.dealing.packed:
             made = pack(sequences, distinct, pad_id=pad_id, **self.shape)

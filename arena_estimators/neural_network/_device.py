@@ -11,25 +11,25 @@ from torch.nn import functional
 
 from arena_estimators.exceptions import ArenaError, warn
 
-_CACHED, _KEPT = 2048, 4096  # tokens
-_MOST = 16384  # tokens of a batch, if nobody says how many
-_STEPS, _FEWEST = 200, 8  # that an epoch should have, and battles that a step should
-_SMALL = 1024  # rows up to which an embedding is a product on a GPU, and dense on a CPU
+_CACHED, _KEPT = 2048, 4096  # tokens that a CPU computes at once, and keeps activations of
+_MOST = 16384  # tokens of a batch with batch_tokens="auto", at most
+_STEPS, _FEWEST = 200, 8  # steps an epoch should have, and battles a step should have at least
+_SMALL = 1024  # an embedding of so many rows or fewer is a product on a GPU, and dense on a CPU
 _RANDOMNESS = threading.RLock()
 
-# cuBLAS reads this before its first product, and adds up in a fixed order only then.
+# cuBLAS reads this before its first product, and only if it is set adds up in a fixed order.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 def tokens_of_batch(batch_tokens, lengths, batches_a_step):
-    """Give the tokens of a batch; "auto" makes smaller ones of few battles, for enough steps.
+    """Give the tokens of a batch; with few battles, "auto" takes fewer, to get enough steps.
 
     `lengths` are the tokens of each battle.
     """
     if batch_tokens != "auto":
         return batch_tokens
     step = max(lengths.sum() / _STEPS, lengths.mean() * _FEWEST)
-    step += (batches_a_step - 1) * lengths.mean() / 2  # each more leaves room for half a battle
+    step += (batches_a_step - 1) * lengths.mean() / 2  # each further one ends half a battle short
     return max(1, min(_MOST, int(step / batches_a_step)))
 
 
@@ -40,13 +40,13 @@ def tokens_at_once(batch_tokens, device):
 
 
 def tokens_kept(batch_tokens, device):
-    """Give for how many tokens to keep what their gradients need; on a CPU, to save memory."""
+    """Give how many tokens' activations to keep for gradients; on a CPU fewer, to save memory."""
     return min(batch_tokens, _KEPT) if device.type == "cpu" else batch_tokens
 
 
 @contextlib.contextmanager
 def own_randomness(device):
-    """Leave torch's random state as it was; threads share it, so that they come one by one."""
+    """Restore torch's random state afterwards; threads share it, so they take turns."""
     devices = [device] if device.type == "cuda" else []
     with _RANDOMNESS, torch.random.fork_rng(devices=devices):
         yield
@@ -106,11 +106,12 @@ def _cublas_is_repeatable(device):
 
 @contextlib.contextmanager
 def lean(encoder, device, dtype):
-    """Spare a GPU what it does slowly; the weights stay as they are.
+    """Replace what a GPU does slowly; the weights stay as they are.
 
-    Autocast keeps layer norms, and with them all that is added to their results, in float32: here
-    they give what the next product takes, computed in float32 inside. The gradient of a small
-    embedding (token types, positions) adds thousands of rows into a few: here it is a product.
+    With autocast, layer norms return float32, and so all that is added to their results is float32
+    too; here they return the type that the next product takes and use float32 only inside. The
+    gradient of a small embedding (token types, positions) adds thousands of rows into a few; here
+    it is a product.
     """
     changed = []
     for module in encoder.modules():
@@ -126,9 +127,9 @@ def lean(encoder, device, dtype):
 
 
 def _faster(module, dtype):
-    """Give a faster way through a module, None where there is none.
+    """Give a faster `forward` for a module, or None if there is none.
 
-    It is one that goes with the module where a callback copies or pickles it.
+    It is a partial, no closure, so that a callback can copy or pickle the module together with it.
     """
     if type(module) is nn.LayerNorm and dtype == torch.bfloat16:
         return partial(_norm_in, module, dtype)
@@ -155,9 +156,9 @@ def _look_up_by_product(module, dtype, ids):
 
 @contextlib.contextmanager
 def sparse_words(encoder, device):
-    """Keep a vocabulary's gradient to the words that were read, until `make_dense`.
+    """Limit a vocabulary's gradient, on a CPU, to the words that were read, until `make_dense`.
 
-    A CPU would write zeros for all others again and again in a step.
+    Otherwise zeros would be written for all other words, several times per step.
     """
     embeddings = [module for module in encoder.modules() if isinstance(module, nn.Embedding)]
     large = [module for module in embeddings if module.num_embeddings > _SMALL]
@@ -172,13 +173,13 @@ def sparse_words(encoder, device):
 
 
 def _choose(module, _):
-    """Keep a gradient dense that a callback hooked; few functions take sparse ones."""
+    """Make the gradient sparse unless a callback has hooked it; few functions take sparse ones."""
     weight = module.weight
     module.sparse = not (weight._backward_hooks or weight._post_accumulate_grad_hooks)
 
 
 def make_dense(parameters):
-    """Write sparse gradients out; what is added to them afterwards only changes its own rows."""
+    """Make sparse gradients dense; sparse ones added to them later only change their own rows."""
     for parameter in parameters:
         if parameter.grad is not None and parameter.grad.is_sparse:
             parameter.grad = parameter.grad.to_dense()

@@ -48,7 +48,7 @@ class _Several(Workers):
     def sum_gradients(self, parameters):
         group, size = [], 0
         for parameter in parameters:
-            if not parameter.requires_grad:  # a callback froze it; a zero would let it decay
+            if not parameter.requires_grad:  # frozen by a callback; a zero gradient would decay it
                 continue
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
@@ -126,7 +126,8 @@ def join_workers(device):
 def _leave():
     """End gloo's threads while the interpreter lives: one that outlives it aborts the process.
 
-    NCCL has no such thread, and to leave it waits for the others, one of which may have failed.
+    NCCL has no such threads, and leaving it would wait for the other processes, one of which may
+    have failed.
     """
     if torch.distributed.is_initialized() and torch.distributed.get_backend() == "gloo":
         torch.distributed.destroy_process_group()

@@ -11,11 +11,11 @@ from torch import nn
 
 
 class PairHeads(nn.Module):
-    """Predictors of battles that learn side by side, whose logits are then averaged.
+    """Predictors of battles, each trained on its own loss, whose logits are then averaged.
 
-    Without style features it is one, that of the text. With them there are three: the text, text
-    and style together, and the style by itself. Added to a style that is known, the text would
-    learn what is left, in one epoch next to nothing; so each learns from a loss of its own.
+    Without style features there is one, on the text. With them there are three: on the text, on
+    text and style together, and on style alone. A text predictor added to style already learnt
+    would only learn what that left over, in one epoch next to nothing; hence the separate losses.
 
     Parameters
     ----------
@@ -39,8 +39,8 @@ class PairHeads(nn.Module):
     def forward(self, vectors, odd, even):
         """Give logits of shape (n_predictors, n_readings, n_battles, n_classes).
 
-        `vectors` has shape (n_battles, 2, width). In training the style is left out, which has
-        learnt before.
+        `vectors` has shape (n_battles, 2, width). In training `style` is left out: it was trained
+        before.
         """
         logits = [self.text(vectors, odd[:, :0], even[:, :0])]
         if self.both is not None:
@@ -105,7 +105,7 @@ class CrossReader(nn.Module):
 
 
 def begin_at_shares(heads, target, weight):
-    """Let new readers of the text predict the class shares before they learn; a and b alike.
+    """Let new readers of the text start by predicting the class shares, equal ones for a and b.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def begin_at_shares(heads, target, weight):
 class StyleHeads(nn.Module):
     """Logits of the style features alone, equivariant like those of `SiameseReader`.
 
-    They are those of a Davidson model of the odd ones, and what two small networks add.
+    They are those of a Davidson model on the odd features, plus what two small networks add.
     """
 
     def __init__(self, n_odd, n_even, n_classes):
@@ -136,7 +136,7 @@ class StyleHeads(nn.Module):
             self.register_buffer(name, torch.zeros(shape, dtype=torch.float32))
 
     def train(self, mode=True):
-        """Train, unless frozen: then nothing is dropped."""
+        """Enter training mode unless frozen: frozen heads never drop anything."""
         return super().train(mode and next(self.parameters()).requires_grad)
 
     def start_from(self, davidson):
@@ -166,11 +166,11 @@ def smoothed(target, label_smoothing):
 
 
 class PairLoss(nn.Module):
-    """Cross-entropy against soft labels, summed over battles by weight, averaged over the rest.
+    """Cross-entropy against soft labels: weighted sum over battles, mean over the other axes.
 
-    `total` is the number of battles of the whole optimizer step, of which a batch may be a part,
-    times their mean weight in all steps: the sum over the parts of a step is its share of the
-    weighted mean over all battles.
+    It is divided by `total`: the number of battles of the whole optimizer step, of which a batch
+    may be a part, times the mean weight over all steps. So the losses of steps, each summed over
+    its parts, average (by their numbers of battles) to the weighted mean over all battles.
     """
 
     def __init__(self, label_smoothing=0.0):

@@ -8,14 +8,14 @@ from arena_estimators.exceptions import warn
 
 
 class Interrupts:
-    """Ctrl-C of one fit, while this is entered as a context.
+    """What Ctrl-C does during one fit, which runs inside this context.
 
-    It raises KeyboardInterrupt as ever until `hold` is called. From then on it is only noted, in
-    `came`, so that what was trained can be put together, and warned of at the end; inside `allowed`
-    it raises again, but not in the middle of what is `delayed` there.
+    Until `hold` is called, it raises KeyboardInterrupt as usual. From then on it is only noted, in
+    `came`, so that what was trained can be put together, and a warning at the end tells of it.
+    Inside `allowed` it raises again, though not before the end of a `delayed` block.
 
-    A process whose SIGINT is handled in a way of its own is left alone, and so are threads other
-    than the main one, which Ctrl-C never reaches.
+    A process that has its own SIGINT handler is left alone, and so are threads other than the main
+    one, which Ctrl-C never reaches.
     """
 
     def __init__(self):
@@ -66,7 +66,7 @@ class Interrupts:
     def end_together(self, workers):
         """End the training of several processes here, if Ctrl-C came to any of them.
 
-        One that left alone would let the others wait for its part of a sum.
+        A process that left alone would keep the others waiting for its part of a sum.
         """
         if workers.sum(int(self.came)):
             self._end()

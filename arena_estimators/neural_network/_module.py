@@ -15,7 +15,7 @@ from arena_estimators.neural_network._heads import CrossReader, PairHeads, Siame
 # bert.encoder.layer.3., gpt2 h.3., t5 block.3., llama layers.3.
 _LAYER = re.compile(r"(?:^|\.)(?:layers?|h|block|blocks)\.(\d+)\.")
 _EMBEDDING = re.compile(r"embed|^w[tp]e|relative_attention_bias")  # GPT-2's wte, MPNet's positions
-_AFTER = re.compile(r"final_layer_norm|project_out")  # OPT lists them before its layers
+_AFTER = re.compile(r"final_layer_norm|project_out")  # listed by OPT before the layers they follow
 _RELATIVE, _THEIR_NORM = "encoder.rel_embeddings.weight", "encoder.LayerNorm."  # DeBERTa-v2's
 READERS = {"siamese": SiameseReader, "cross": CrossReader}
 
@@ -102,12 +102,12 @@ def build_module(
 def depths(encoder):
     """Give for each parameter of an encoder the layer it belongs to; embeddings are in layer 0.
 
-    So are the positions that all layers read, where they are a table outside of the layers.
+    So are position tables that lie outside the layers and that all layers read.
 
     Returns
     -------
     dict of str to int
-        What comes after the last layer is counted into it.
+        Parameters after the last layer count as part of it.
     """
     found = {name: _LAYER.search(name) for name, _ in encoder.named_parameters()}
     layers = {name: int(match.group(1)) + 1 for name, match in found.items() if match}
@@ -115,24 +115,24 @@ def depths(encoder):
     deep, seen = {}, not layers  # ALBERT's and XLM's have no number: all are one layer
     for name in found:
         seen = seen or name in layers
-        norm = _RELATIVE in found and name.startswith(_THEIR_NORM)  # other families': after all
+        norm = _RELATIVE in found and name.startswith(_THEIR_NORM)  # in others, after the layers
         before = norm or _EMBEDDING.search(name) or not (seen or _AFTER.search(name))
         deep[name] = layers.get(name, 0 if before else last)
     return deep
 
 
 def freeze(encoder, what):
-    """Fix a part of an encoder: None, "embeddings", "encoder", or so many of its lowest layers."""
+    """Fix nothing (None), "embeddings", "encoder", or embeddings and this many lowest layers."""
     if what is None:
         return
     of = depths(encoder)
     upto = {"embeddings": 0, "encoder": max(of.values())}.get(what, what)
     for name, parameter in encoder.named_parameters():
-        parameter.requires_grad_(bool(of[name] > upto))  # NumPy's, of a grid, is refused
+        parameter.requires_grad_(bool(of[name] > upto))  # torch refuses NumPy's bool (a grid's)
 
 
 def disable_dropout(encoder):
-    """Let an encoder drop nothing at random while it learns, for which a fit is too short."""
+    """Turn off an encoder's dropout: a fit is too short to gain from it."""
     for part in encoder.modules():
         if isinstance(part, nn.Dropout):
             part.p = 0.0

@@ -30,7 +30,7 @@ from arena_estimators.neural_network._optimizer import make_optimizer, rate_at
 _RATES = ("learning_rate", "head_learning_rate", "layer_decay", "weight_decay")
 _UNREAD = 16  # steps whose losses may still be on the GPU
 _SAID = {"train_loss": "training", "valid_loss": "validation"}
-_KNOWN = ("skorch.", "arena_estimators.")  # where callbacks come from that record nothing else
+_KNOWN = ("skorch.", "arena_estimators.")  # their callbacks record no scores but the losses
 
 
 @dataclasses.dataclass
@@ -69,7 +69,7 @@ class PairNet(NeuralNet):
     def initialize_optimizer(self, *args, **kwargs):
         """Make AdamW over the layers' groups; skorch's one group would be too coarse."""
         if self.run_ is not None:
-            # Floats, as a checkpoint keeps them; float32 rounds more.
+            # Python's floats, as a checkpoint gives them back; NumPy's float32 would round more.
             rates = {name: float(getattr(self.run_.settings, name)) for name in _RATES}
             self.optimizer_ = make_optimizer(self.module_, self.run_.workers.device, **rates)
         return self
@@ -78,11 +78,11 @@ class PairNet(NeuralNet):
         """Run the epochs, from the checkpoint's step on if there is one."""
         self.step_ = self.epoch_step_ = self.n_steps_ = 0
         self.valid_logits_, self.unread_ = None, []
-        several = self.run_.workers.size > 1  # of which none may leave amid a step
-        # What callbacks print; not before, since skorch would tell that it makes everything anew.
+        several = self.run_.workers.size > 1  # none of which may leave in the middle of a step
+        # Lets callbacks print; set only now, since skorch would report that it initialises anew.
         self.verbose = int(bool(self.run_.settings.verbose) and self.run_.workers.is_main)
         try:
-            begun = self._begin(X, y)  # who ends a continued training keeps what it had
+            begun = self._begin(X, y)  # Ctrl-C waits, so that it cannot lose the checkpoint's state
             with contextlib.nullcontext() if several else self.run_.interrupts.allowed():
                 self._run_epochs(*begun)
         except EarlyStop:
@@ -117,7 +117,7 @@ class PairNet(NeuralNet):
             self.notify("on_epoch_end", **sets)
 
     def _check_monitors(self, valid):
-        """Refuse an EarlyStopping of what nobody records, before an epoch is lost to it."""
+        """Refuse an EarlyStopping that monitors what nobody records, before an epoch is wasted."""
         losses = ["train_loss"] if valid is None else ["train_loss", "valid_loss"]
         callbacks = [callback for _, callback in self.callbacks_]
         others = any(not type(one).__module__.startswith(_KNOWN) for one in callbacks)
@@ -167,7 +167,7 @@ class PairNet(NeuralNet):
         return {"loss": loss, "y_pred": None}
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
-        """Run an epoch as skorch does, but for the reading of the losses."""
+        """Run an epoch as skorch does, except for when losses are read."""
         if iterator is None:
             return
         for number, batch in enumerate(iterator, 1):
@@ -179,13 +179,13 @@ class PairNet(NeuralNet):
                 self.read_losses()
             self.notify("on_batch_end", batch=batch, training=training, **step)
             self.history.record(f"{prefix}_batch_count", number)
-            # On a GPU, where a sum waits for all steps before it, not after each.
+            # Not after every step on a GPU, where a sum would wait for all steps before it.
             if training and (step["loss"].device.type == "cpu" or self.step_ % _UNREAD == 0):
                 self.run_.interrupts.end_together(self.run_.workers)
         self.read_losses()
 
     def read_losses(self):
-        """Write the losses of the last steps into the history; stop if one is no number."""
+        """Write the losses of the last steps into the history; raise if one is not finite."""
         for row, name, loss in self.unread_:
             row[name] = loss.item()
             if not np.isfinite(row[name]):
@@ -242,7 +242,7 @@ class PairNet(NeuralNet):
                 named[name].copy_(value)
         for name, learns in state.get("learns", {}).items():  # callbacks may have frozen some
             named[name].requires_grad_(learns)
-        if "fused" in self.optimizer_.defaults:  # not in all of which callbacks may make one
+        if "fused" in self.optimizer_.defaults:  # a callback may have made one that lacks it
             for group in state["optimizer"]["param_groups"]:
                 group["fused"] = self.optimizer_.defaults["fused"]  # as suits this device
         self.optimizer_.load_state_dict(state["optimizer"])

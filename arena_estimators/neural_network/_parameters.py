@@ -63,7 +63,7 @@ def check_together(p, folder):
         The encoder's.
     """
     for name, allowed in CONSTRAINTS.items():
-        if _COUNT in allowed and getattr(p, name) is True:  # a number, to scikit-learn
+        if _COUNT in allowed and getattr(p, name) is True:  # which scikit-learn takes for 1
             raise ArenaError(f"{name}=True: expected {', '.join(map(str, allowed))}.")
     config = load_config(folder)
     check_length(p.max_length, config)
@@ -123,7 +123,7 @@ def _check_callbacks(p):
 
 
 def find_callbacks(callbacks, kinds):
-    """Give the classes of those callbacks, named or not, made or not, that are of some kinds."""
+    """Give the classes of those callbacks (named or not, instances or classes) that are `kinds`."""
     classes = [c if isinstance(c, type) else type(c) for c in _without_names(callbacks)]
     return [kind for kind in classes if issubclass(kind, kinds)]
 

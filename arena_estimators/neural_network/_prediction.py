@@ -13,8 +13,8 @@ _ROWS = 4096  # battles the heads see at once
 def pooled_vectors(module, sequences, *, workers, precision, progress, **options):
     """Encode sequences.
 
-    Each that others equal (texts may differ and have the same tokens) is encoded once. Several
-    processes each take a share and end with all vectors. Shares are dealt by content, so that the
+    Equal ones (different texts may have the same tokens) are encoded once. Several processes each
+    encode a share, and all end up with all vectors. Shares are dealt by content, so that the
     batches, and with them the last bits, do not depend on the order given.
 
     Returns

@@ -25,7 +25,7 @@ class StyleInputs:
     def fit_transform(self, X):
         """Learn the scales from battles and give (odd, even), each float32 of len(X) rows."""
         features = PairStyleFeatures(blocks=BLOCKS)
-        self.features_ = features.set_output(transform="default")  # whatever is configured for all
+        self.features_ = features.set_output(transform="default")  # whatever the global setting
         columns = self.features_.fit_transform(X).astype(np.float64)
         names = self.features_.get_feature_names_out()
         self.n_odd_ = sum(name.split("__")[0] in ODD for name in names)
@@ -58,11 +58,11 @@ class NoStyle:
 
 
 def learn_style(heads, data, settings):
-    """Let the style heads learn from the style alone, before there is text.
+    """Train the style heads on style alone, before the text is learnt.
 
-    They start from a Davidson model, which few battles suffice for, and learn what it misses in
-    several epochs, which cost next to nothing. Then they are frozen: what style tells of few
-    battles would be learnt by heart together with the text.
+    They start from a Davidson model, for which few battles suffice, and learn what it misses in
+    several epochs, which cost next to nothing. Then they are frozen: trained on together with the
+    text, they would learn the style of few battles by heart.
 
     Parameters
     ----------

@@ -43,8 +43,8 @@ from arena_estimators.neural_network._style import learn_style, style_logits
 
 PACKING = ("auto", "packed")  # values of `attention` that let sequences be packed
 _UNSURE = 1 / 3  # share of battles that predict_order="uncertain" reads twice
-_TELLING = 30  # held-out battles that say whether a fit learnt anything
-_TRIES = 10  # splits, until one leaves training every class
+_TELLING = 30  # held-out battles it takes to tell whether a fit learnt anything
+_TRIES = 10  # splits to try, until one leaves every class in training
 _WORTH_COMPILING = 1e16  # floating point operations of a fit that repay a minute of compiling
 
 
@@ -54,8 +54,8 @@ def split_by_prompt(X, target, fraction, seed):
     Returns
     -------
     train, valid : ndarray of int
-        Positions; `valid` is empty when no split was found that leaves training every class that
-        any battle has.
+        Positions; `valid` is empty if `fraction` is 0, if there is a single prompt, or if no split
+        was found that leaves every class of the battles in training.
 
     Raises
     ------
@@ -124,7 +124,7 @@ def train(
     packed = p.attention in PACKING and _attention.can_pack(module.encoder, device, dtype)
     lora = _prepare(module, p)
     train_data, valid_data = data.take(train_rows), data.take(valid_rows)
-    for part in (train_data, valid_data):  # their scale does not matter, and float32 must hold them
+    for part in (train_data, valid_data):  # weights' scale is free, but float32 must hold them
         part.weight = part.weight / part.weight.max(initial=0.0)
     begin_at_shares(module.heads, train_data.target, train_data.weight)
     if module.heads.style is not None:
@@ -286,7 +286,7 @@ def _clear(net, module, device):
 
 
 def _conclude(net, p, train_data, valid_data):
-    """Calibrate on the held-out battles, and warn of a fit that stopped or learnt nothing."""
+    """Calibrate on the held-out battles; warn if the fit was interrupted or learnt nothing."""
     best = dict(net.callbacks_)["keep_best"].best_
     logits = best["logits"].numpy() if "logits" in best else None
     weights, temperature, sure_from, proba = _calibrate(net, p, logits, valid_data)
@@ -302,9 +302,9 @@ def _conclude(net, p, train_data, valid_data):
 
 
 def _calibrate(net, p, logits, valid_data):
-    """Find the weights, the temperature and what is sure; give the probabilities they make.
+    """Give the weights, the temperature, `sure_from` and the held-out battles' probabilities.
 
-    Without logits of held-out battles they are the usual ones, and there are no probabilities.
+    Without logits of held-out battles, the first three are the usual ones and the last is None.
     """
     temperature = 1.0 if p.temperature == "fit" else float(p.temperature)
     share = net.run_.learnt_share
@@ -323,7 +323,7 @@ def _calibrate(net, p, logits, valid_data):
 
 
 def _warn_if_no_better(net, p, train_data, valid_data, proba, epoch):
-    """Compare the log loss with that of the class shares, on enough held-out battles if any."""
+    """Warn if the log loss is no better than the class shares', on held-out battles if enough."""
     if proba is not None and len(valid_data) >= _TELLING:
         where, slack, truth = "held-out", 0.0, (valid_data.target, valid_data.weight)
         loss = _calibration.log_loss_of(proba, *truth)
@@ -337,9 +337,10 @@ def _warn_if_no_better(net, p, train_data, valid_data, proba, epoch):
 
 
 def _training_loss(net, p, data, epoch):
-    """Give the training loss about the end of an epoch, or that of the style alone.
+    """Give a training loss, and the loss of the class shares on the same battles.
 
-    With it comes the shares' on the same battles; it is the better of the two beside that.
+    Of the losses around the end of an epoch and that of style alone, it is the one that is lowest
+    relative to the shares'.
     """
     truth, found = (smoothed(data.target, p.label_smoothing), data.weight), []
     for loss, place, late in _late_losses(net.history, epoch):
@@ -354,10 +355,10 @@ def _training_loss(net, p, data, epoch):
 
 
 def _late_losses(history, epoch):
-    """Give training losses about the end of an epoch; -1 is the last one.
+    """Give training losses around the end of an epoch; -1 is the last one.
 
-    They are that of the epoch's second half and that of the next epoch's, which began with its
-    weights: tuples of the loss, the place of its epoch and the slice of its steps.
+    They are those of its second half and of the second half of the next epoch, which began with its
+    weights. Each is a tuple of the loss, its epoch's place in the history and its slice of steps.
     """
     found, first = [], epoch - 1 if epoch > 0 else len(history) - 1
     for place, row in enumerate(list(history)[first : first + 2], first):
