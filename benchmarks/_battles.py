@@ -25,7 +25,7 @@ def read(folder, name="judge_unique"):
 
 
 def some(X, y, n_battles):
-    """Take prompts with all their battles, about as many as asked for."""
+    """Take whole prompts that together have about `n_battles` battles."""
     groups = prompt_groups(X)
     order = np.random.default_rng(0).permutation(groups.max() + 1)
     rows = np.flatnonzero(np.isin(groups, order[: len(order) * n_battles // len(X)]))

@@ -22,7 +22,7 @@ WARM_UP = 8 if GPU else 1  # steps that are not timed
 # What people set when the Trainer should be fast.
 BEST = {"bf16": True, "optim": "adamw_torch_fused"}
 BEST |= {"torch_compile": True} if GPU else {"train_sampling_strategy": "group_by_length"}
-# Steps of the Trainer that are measured, and battles of each: at its best, at its defaults.
+# Steps of the Trainer, warm-up included, and sequences of each: at its best, at its defaults.
 N_STEPS = {True: (32, 128), False: (120, 8)} if GPU else {True: (20, 8), False: (12, 8)}
 
 
@@ -127,7 +127,7 @@ def summarise(profiler):
 
 
 def _lengths(part):
-    """Give the lengths of the sequences of a part that battles read."""
+    """Give the lengths of the sequences that the battles of a part read."""
     if "cu_seqlens" in part["inputs"][0]:
         every = part["inputs"][0]["cu_seqlens"].diff()
     else:
@@ -173,7 +173,7 @@ def train_with_trainer(folder, X, y, *, best, home):
     """Train a sequence classifier on the same sequences with transformers.
 
     They are padded to 512 tokens; at the best setting on a CPU, which has no shapes to compile for,
-    those of similar length meet and are padded to the longest of them.
+    those of similar length are batched together and padded to the longest of them.
     """
     tokenizer = load_tokenizer(folder)
     tokenised = tokenise(X, tokenizer, layout="cross", max_length=MAX_LENGTH)
@@ -222,7 +222,7 @@ def _example(sequences, row, length):
 
 
 def encode_in_given_order(encoder, X, layout, *, rounds, batch_size=32):
-    """Encode the sequences of battles by token budget, and padded as they come, alternating.
+    """Encode the sequences of battles in two ways, in turn: by token budget, and padded as given.
 
     A siamese network reads each response with the prompt, a CrossEncoder a battle at once. A CPU
     computes in float32, as it does by itself, and in bfloat16 where it has instructions for it.

@@ -62,7 +62,7 @@ def peak_memory():
 def memory_of_tree(pid):
     """Give the memory of a process and all it has started in MiB, shared pages counted once.
 
-    It is 0 where the system does not tell (elsewhere than on Linux).
+    It is 0 where the system does not tell (anywhere but on Linux).
     """
     children = {}
     for file in pathlib.Path("/proc").glob("[0-9]*/stat"):
@@ -107,12 +107,12 @@ def in_fresh_process(function, *arguments):
     result : object
         What the function returned (it is pickled).
     seconds : float
-        Wall time of the call, without starting Python and importing the function's module.
+        Wall time of the call, not counting the start of Python and the import of the module.
     peak : float
-        Peak memory in MiB of the process, or of it and the processes it started, looked at once a
-        second, if that is more.
+        Peak memory in MiB of the process or, if that is more, of it and the processes it started
+        together, sampled once a second.
     base : float
-        Resident memory before the call in MiB, so that `peak - base` is what the call added.
+        The process's peak before the call in MiB, so that `peak - base` is what the call added.
     """
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)

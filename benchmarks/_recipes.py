@@ -1,7 +1,7 @@
 """The recipes that others publish for this task, and blocks of features for the ablation.
 
-The published ones are composed with this library's vectorizer, which gives the matrix of
-scikit-learn's in less time, so their seconds flatter them.
+The published ones are composed with this library's vectorizer, which gives the same matrix as
+scikit-learn's in less time, so their times are flattering.
 """
 
 import re
@@ -128,7 +128,7 @@ def embedding():
 
 
 def minilm():
-    """Compose "bert", in the precision that "auto" takes on a GPU whatever the machine."""
+    """Compose "bert" in bfloat16 on any machine, as "auto" chooses on a recent GPU."""
     return make_arena_pipeline("bert", random_state=0).set_params(precision="bf16")
 
 
@@ -148,7 +148,8 @@ def compose(kind):
 def ensemble_with_minilm():
     """Blend "ensemble" and the fine-tuned encoder, judged on a quarter of the prompts.
 
-    The blend's temperature is fitted for both fits of the encoder; each one's own would differ.
+    The encoder is fitted twice, and each fit would find a temperature of its own; so it keeps 1,
+    and the blend's temperature serves both.
     """
     ensemble = make_arena_pipeline("ensemble", n_jobs=2, random_state=0)
     bert = minilm().set_params(temperature=1.0)

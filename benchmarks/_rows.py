@@ -18,7 +18,7 @@ from benchmarks._harness import RESULTS, add_data, in_fresh_process
 
 EXTRA = {
     "--all": {"action": "store_true", "help": "also what takes hours without a GPU"},
-    "--folds": {"type": int, "choices": [1, 5], "help": "1: the first of the five alone"},
+    "--folds": {"type": int, "choices": [1, 5], "help": "1: only the first of the five"},
 }
 
 
@@ -38,14 +38,14 @@ def arguments(argv, table, rows, description, extra=()):
     Returns
     -------
     options : Namespace or None
-        With `data`, `only`, `missing`, `battles`, `folds`, what is `extra`, and `table`, the name
-        that tells apart what was measured on other battles or folds; None without battles.
+        With `data`, `only`, `missing`, `battles`, `folds`, the `extra` ones, and `table`, a name
+        that differs with `battles` and `folds`; None if no data folder is given.
     """
     parser = argparse.ArgumentParser(description=description)
     add_data(parser)
-    parser.add_argument("--only", help=f"rows to measure, with commas between: {', '.join(rows)}")
-    parser.add_argument("--missing", action="store_true", help="leave out rows that are kept")
-    parser.add_argument("--battles", type=int, help="about so many battles, not all")
+    parser.add_argument("--only", help=f"rows to measure, separated by commas: {', '.join(rows)}")
+    parser.add_argument("--missing", action="store_true", help="skip rows measured before")
+    parser.add_argument("--battles", type=int, help="about how many battles (default: all)")
     for option in extra:
         parser.add_argument(option, **EXTRA[option])
     parser.set_defaults(folds=5, failed=[])
@@ -131,13 +131,13 @@ def losses_of(proba, classes, y):
 
 
 def out_of_fold(make, X, y, n_folds=5):
-    """Predict each battle by a model fitted without its fold; with `n_folds=1`, the first fold's.
+    """Predict the battles of the first `n_folds` folds, each by a model fitted without its fold.
 
     Returns
     -------
     dict
-        `tested` (rows), their `proba` and `losses`, seconds of a `fit` and of a `predict`, and
-        `swaps`, by how much a prediction changes when the responses are exchanged.
+        `tested` (row numbers), their `proba` and `losses`, the mean seconds of `fit` and `predict`
+        on a fold, and `swaps`, by how much exchanging the responses changes a prediction.
     """
     folds = list(_battles.CV.split(X))[:n_folds]
     probas, losses, fit, predict = [], [], [], []
@@ -169,7 +169,7 @@ def interval(difference, groups, n_boot=2000, seed=0):
 
 
 def difference(losses, reference, groups):
-    """Say by how much losses are higher than others, with the interval of 95 %."""
+    """Say by how much losses exceed those of a reference, with a 95 % interval."""
     gap = losses - reference
     low, high = interval(gap, np.unique(groups, return_inverse=True)[1])
     return f"{gap.mean():+.4f} ({low:+.4f} to {high:+.4f})"

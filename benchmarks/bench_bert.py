@@ -42,7 +42,7 @@ PARTS = ("quality", "train", "predict")
 
 
 def first_fold(folder):
-    """Read judge_unique and give its first training and test part."""
+    """Read judge_unique and give the training and the test part of its first fold."""
     X, y = _battles.read(folder)
     train, test = next(_battles.CV.split(X))
     return X.iloc[train], y[train], X.iloc[test], y[test]
@@ -182,7 +182,7 @@ def main(argv=None):
         type=_variant,
         default=[],
         metavar="PARAMETERS",
-        help="other settings to judge, as in 'n_epochs=2 truncation=tail'; may come again",
+        help="other settings to judge, as in 'n_epochs=2 truncation=tail'; may be repeated",
     )
     parser.add_argument("--seeds", type=int, default=3, help="fits of each setting (default: 3)")
     parser.add_argument("--profile", action="store_true", help="say what a GPU does in training")

@@ -2,11 +2,12 @@
 
     python -m benchmarks.bench_cleaner --data FOLDER [--rows N | --every-text]
 
-Both clean the same battles of judge_unique in one process, a tenth at a time in turn, so that
-noise meets both; CPU time is told and outputs are compared text by text. `--rows 0` takes all
-battles (default: 3,000): the more, the more the memory of chunks pays. "--every-text" measures
-nothing and compares every text of every file of battles, which takes minutes. NLTK_DATA must hold
-stopwords and WordNet, and punkt_tab for "punkt".
+Both clean the same battles of judge_unique in one process, taking turns after each tenth, so that
+noise affects both; CPU times are reported and outputs compared text by text. Two more tables give
+the wall times of one and two processes, and memory. `--rows 0` takes all battles (default: 3,000):
+the more there are, the more it pays to remember chunks. `--every-text` measures nothing and
+compares every text of every file of battles, which takes minutes. NLTK_DATA must hold stopwords,
+wordnet and punkt_tab.
 """
 
 import argparse
@@ -113,9 +114,9 @@ def compare_every_text(folder):
 def processes(folder, rows, tokenizer, repeats=9):
     """Time one and two processes in turn; give medians by number of processes and by memory.
 
-    `"start"` has workers still to be started, `"empty"` an empty memory of chunks, `"full"` the
-    memory of turns before. Either of two workers may get the work, so it is given out three times
-    before what both know counts. Times are wall seconds, so nothing else should be running.
+    `"start"` is with workers still to be started, `"empty"` with an empty memory of chunks, and
+    `"full"` with the memory of earlier runs. Either of the two workers may get the work, so three
+    more runs come before `"full"` is timed. Times are wall seconds: nothing else should be running.
     """
     X = read(folder, rows)
     times = collections.defaultdict(list)
@@ -180,7 +181,7 @@ def timed(function, *arguments):
 
 
 def memory(folder, rows, tokenizer, file):
-    """Give the text's size, and the peak memory that cleaning adds to a process that read it."""
+    """Give the text's size before and after, and the peak that cleaning adds once it is read."""
     X = read(folder, rows, file)
     cleaner = NLTKCleaner(tokenizer=tokenizer)
     cleaner.fit_transform(X.iloc[:100])

@@ -28,7 +28,7 @@ def main(argv=None):
     for kind in options.only or KINDS:
         n_battles, seconds, peak, _ = in_fresh_process(fit, kind, options)
         rows.append({"kind": kind, "battles": n_battles, "s": seconds, "peak, MiB": round(peak)})
-    report(options.table, rows, "With reading the file; n_jobs=2.")
+    report(options.table, rows, "Reading the file is included; n_jobs=2.")
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 
     python -m benchmarks.bench_learning_curve --data FOLDER --only linear,forest
 
-Of the battles that a fold trains on, a random part is taken, as `learning_curve` with
-`random_state=0` takes it, and last all of them. The interval is of the difference to "ensemble" of
-the same battles: a paired bootstrap over prompts, 95 %.
+Of the battles that a fold trains on, random parts are taken, as `learning_curve` with
+`random_state=0` takes them, and in the end all. The interval is of the difference to "ensemble"
+trained on the same battles: a paired bootstrap over prompts, 95 %.
 """
 
 import numpy as np

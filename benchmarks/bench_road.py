@@ -1,4 +1,4 @@
-"""How fast is one fold from raw text to probabilities, beside the same composed by hand?
+"""How fast is one fold from raw text to probabilities, beside a composition by hand?
 
 By hand: one TfidfVectorizer over both responses, read once, signed and absolute differences of
 words (1, 2), LogisticRegression. Ours is the whole "linear" pipeline, which reads the style of the

@@ -13,7 +13,7 @@ from benchmarks._harness import data_folder, in_fresh_process, report
 
 
 def submit(files, n_jobs):
-    """Go the whole road."""
+    """Load, fit, predict and write."""
     train, test = load_arena(files / "train.csv"), load_arena(files / "test.csv")
     model = make_arena_pipeline("linear", n_jobs=n_jobs).fit(train.X, train.y)
     write_submission(make_submission(model, test.X, test.id), files / "submission.csv")
@@ -33,7 +33,7 @@ def main(argv=None):
             (n_train, n_test), seconds, peak, _ = in_fresh_process(submit, files, n_jobs)
             row = {"training rows": n_train, "test rows": n_test, "n_jobs": n_jobs}
             rows.append(row | {"seconds": seconds, "peak, MiB": round(peak)})
-    report("submission", rows, "Peak is of the main process.")
+    report("submission", rows, "Peak is of the process and any that it starts.")
 
 
 if __name__ == "__main__":

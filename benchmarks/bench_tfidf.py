@@ -134,7 +134,7 @@ def measure(name, X, params):
 def main():
     folder = _harness.data_folder()
     if folder is None:
-        print("skipped: give --data FOLDER or set ARENA_DATA")
+        print("Skipped: set ARENA_DATA or pass --data to the folder with judge_unique.parquet.")
         return
     X = load(folder / "judge_unique.parquet")
     rows = []

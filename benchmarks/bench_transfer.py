@@ -1,11 +1,11 @@
-"""Does what a language model's votes teach hold for people's? Log loss on two sets of human votes.
+"""Do a language model's votes teach what people prefer? Log loss on two sets of human votes.
 
     python -m benchmarks.bench_transfer --data FOLDER --only linear,boosting
 
-Each kind is fitted on all of judge_unique and predicts the votes of people, and beside it the same
-kind is trained on these votes themselves, by cross-validation over 5 folds grouped by prompt, as
-is the class prior. Where people could not vote for a tie, ties are left out of the predictions.
-The interval is of the difference to the prior of the same training: a paired bootstrap over
+Each kind, and the class prior, is fitted on all of judge_unique and predicts the votes of people.
+For comparison it is also trained on these votes themselves, by cross-validation over 5 folds
+grouped by prompt. Where people could not vote for a tie, ties are left out of the predictions. The
+interval is of the difference to the class prior trained on the same votes: a paired bootstrap over
 prompts, 95 %.
 """
 
@@ -26,7 +26,7 @@ def read_votes(folder, name):
 
 
 def evaluate(name, options):
-    """Give the loss of each vote, by a model of the judge's votes and by models of the votes."""
+    """Give each vote's loss, from a model of the judge's votes and from models of these votes."""
     model = _recipes.compose(name).fit(*_rows.read(options))
     found = {}
     for votes in VOTES:

@@ -21,7 +21,8 @@ def main():
     # A model of synthetic battles says nothing about real ones.
     test_file = TEST if train_file and os.path.exists(TEST) else None
     test = read_test(test_file, 500)
-    # submission.csv shows how one looks, unless it is there and of other battles.
+    # If all battles are made, predictions go to submission.csv, to show how one looks, unless there
+    # is one of other battles.
     out = OUT if test_file or (train_file is None and may_replace(OUT, test.id)) else MADE_OUT
     model = MODEL if train_file else MADE_MODEL
     check_paths(out, model)

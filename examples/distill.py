@@ -55,7 +55,7 @@ def main(argv=None):
     train, test = read_train(args.train, N_TRAIN), read_test(args.test)
     with one_line(f"{named(args.train)}without the quarter that is held out, "):
         known, _ = next(HELD_OUT.split(train.X))
-        # A teacher predicts each half, and is itself a blend of what halves of the other teach.
+        # Each half is predicted by a teacher, a blend that is itself fitted on halves of the other.
         halves = PromptGroupKFold(2)
         rehearse(train.y[known])
         check_folds(train.X.iloc[known], train.y[known], halves, halves)
@@ -72,7 +72,7 @@ def main(argv=None):
 
 
 def read_unlabelled(args):
-    """Load the battles without winners, if there are any; to made battles belong made ones."""
+    """Load the battles without winners, if there are any; made battles get made ones."""
     if args.unlabelled:
         return load(args.unlabelled).X
     return None if args.train else make_battles(N_UNLABELLED, random_state=2).X

@@ -149,7 +149,7 @@ def run(family, train, test):
             f"  tiny model, random weights: log loss {loss:.4f}, {verdict} than the class prior's"
         )
         print(f"  {prior:.4f} ({time.perf_counter() - start:.0f} s). Its encoder has read nothing;")
-        print("  what it knows, its heads know from the style of the responses.")
+        print("  what the model knows, its heads have learnt from the style of the responses.")
     print("  The real one:")
     if family in NEEDS:
         print(f"  {NEEDS[family]}")

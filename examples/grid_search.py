@@ -33,7 +33,7 @@ ALPHA, TIE_ALPHA = "davidsonclassifier__alpha", "davidsonclassifier__tie_alpha"
 
 
 def make_grid(n_battles):
-    """Give strengths around the default, which the more battles there are, the smaller is."""
+    """Give strengths around the default, which is smaller the more battles there are."""
     around = {ALPHA: [30, 300], TIE_ALPHA: [300, 3000]}
     return {
         name: ["auto", *(float(f"{strength / n_battles:.2g}") for strength in strengths)]

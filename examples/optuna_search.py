@@ -46,7 +46,7 @@ def main(argv=None):
         raise SystemExit("This example needs Optuna: pip install optuna") from None
     train, test = read_train(args.train, N_TRAIN, CV), read_test(args.test)
     print(f"class prior: log loss {log_loss(DummyClassifier(), train):.4f}")
-    print(f"untouched: log loss {log_loss(make_arena_pipeline('linear'), train):.4f}", flush=True)
+    print(f"defaults: log loss {log_loss(make_arena_pipeline('linear'), train):.4f}", flush=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0))
     for number in range(args.trials):

@@ -12,7 +12,7 @@ leave out the last section, as the truth is known only for invented battles.
 # %%
 # Who played
 # ----------
-# One column a model: 1 where it was *a*, -1 where it was *b*. Exchanging the sides negates it.
+# One column per model: 1 where it was *a*, -1 where it was *b*. Exchanging the sides negates it.
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd

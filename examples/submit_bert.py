@@ -43,7 +43,7 @@ from submit_files import (
 from arena_estimators import BertPairClassifier, make_submission, write_submission
 
 DEFAULTS = BertPairClassifier(random_state=0, verbose=1).get_params()
-MEMORY = {"batch_tokens", "accumulate"}  # what may be asked for of a model that is trained
+MEMORY = {"batch_tokens", "accumulate"}  # may be changed for a model that is already trained
 UNTOLD = MEMORY | {"checkpoint_dir"}
 N_TRAIN = 120
 MODEL = "models/bert.joblib"
@@ -51,7 +51,7 @@ MADE_MODEL, MADE_LENGTH = "models/made_bert.joblib", 64  # never taken for one o
 
 
 def read_model(path, train, asked):
-    """Read a model that was trained before, on these battles, with what is asked for now."""
+    """Read a trained model; refuse it if it is of other battles or settings than are asked for."""
     try:
         model = joblib.load(path)
     except Exception as error:  # pickle's errors are of many kinds

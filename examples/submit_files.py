@@ -26,14 +26,14 @@ from arena_estimators.exceptions import ArenaError
 N_TEST = 100
 OUT, MADE_OUT = "submission.csv", "made_submission.csv"  # what is made replaces nothing
 SUBMISSION = ",".join(["id", *(f"winner_{name}" for name in CLASSES)])
-PACKED = b"x\x1fB\xfd]"  # how what joblib packs begins: zlib, gzip, bz2, xz, lzma
-LEAST = 30  # battles that folds are made of
-HIDDEN_TEST = 25_000  # battles in the competition's hidden file, which may take nine hours
-SAMPLE, FEW = 256, 50  # battles to measure the speed with; fewer tell nothing
+PACKED = b"x\x1fB\xfd]"  # first bytes of what joblib packs: zlib, gzip, bz2, xz, lzma
+LEAST = 30  # the fewest battles to make folds of
+HIDDEN_TEST = 25_000  # battles in the competition's hidden file; nine hours are allowed
+SAMPLE, FEW = 256, 50  # battles to measure the speed on; fewer than FEW tell nothing
 
 
 def reader(kind, holds, expected):
-    """Give a function for `type=` of an option that takes some of the numbers of a kind."""
+    """Give a function for an option's `type=` that accepts numbers for which `holds` is true."""
 
     def read(text):
         if not holds(kind(text)):
@@ -56,9 +56,9 @@ n_jobs = reader(int, bool, "1 or more, or -1 for all cores")
 def parse(
     parser, argv, n_train, *, model="also save the fitted model here (joblib)", reads_model=False
 ):
-    """Add --train, --test, --out and --model, of which `model` tells, parse, and check them.
+    """Add --train, --test, --out and --model (`model` is its help), parse, and check them.
 
-    `reads_model` says that a model that is there is read and not replaced.
+    With `reads_model`, a model that exists is read, not replaced.
     """
     files = parser.add_argument_group("files")
     files.add_argument("--train", help=f"battles with winners (default: {n_train:,} made ones)")
@@ -111,9 +111,9 @@ def check_replaced(out):
 
 
 def check_model(path, packed=b""):
-    """Stop if the file to write is there and no model, as `save` begins one, but perhaps data.
+    """Stop if the file to write exists and does not begin like a model of `save`: it may be data.
 
-    Where it is only read, it may begin as `packed` ones do, too.
+    A model that is only read may also begin with one of `packed`.
     """
     if not os.path.isfile(path):
         return
@@ -123,9 +123,9 @@ def check_model(path, packed=b""):
 
 
 def check_writable(option, path):
-    """Stop if a file cannot be written, which is tried on another in the folder it comes into."""
+    """Stop if a file cannot be written, which is tried with a temporary one in its folder."""
     path = pathlib.Path(os.path.realpath(path))
-    # Unlike pathlib's, these tell of no error where a folder may not be looked into.
+    # Unlike pathlib's, these raise no error where a folder may not be looked into.
     if os.path.isdir(path):
         raise SystemExit(f"{option} {path} is a folder.")
     if os.path.exists(path) and not os.access(path, os.W_OK):
@@ -141,7 +141,7 @@ def check_writable(option, path):
 
 
 class Output:
-    """A stream whose text is lost, and not the run, when no one takes it, as after `| head`."""
+    """A stream that loses its text, but does not end the run, when nobody reads it (`| head`)."""
 
     def __init__(self, stream):
         self.stream = stream or open(os.devnull, "w")  # None is a closed one
@@ -247,7 +247,7 @@ def read_test(path, n_made=N_TEST):
 
 
 def rehearse(y, X=(0,), ids=(0,)):
-    """Submit the shares of the classes: what is refused for them needs no fit to be refused."""
+    """Submit the shares of the classes: what is refused with them can be refused before any fit."""
     make_submission(DummyClassifier().fit(y, y), X, ids)
 
 
@@ -261,7 +261,7 @@ def step(what):
 
 
 def project(model, X, others=None):
-    """Predict a sample, of other battles if `X` has few, and say how long the rest will take."""
+    """Predict a sample, of `others` if `X` has few battles, and say how long all will take."""
     pool = X if others is None or len(X) >= SAMPLE else max(X, others, key=len)
     if len(pool) < FEW:
         return
@@ -286,7 +286,7 @@ def say(text):
 
 
 def check_whole(model):
-    """Stop if Ctrl-C ended a fine-tuning in a fitted model, which leaves it as far as it came."""
+    """Stop if Ctrl-C ended a fine-tuning within a fitted model, which is then half trained."""
     parts = [model, *getattr(model, "estimators_", [])]
     if any(part.net_.interrupted_ for part in parts if hasattr(part, "net_")):
         raise KeyboardInterrupt
@@ -296,7 +296,7 @@ def save(model, path):
     """Save a fitted model whole or not at all, in a folder that is made if need be.
 
     Without a path nothing is saved. If saving fails, on a full disk say, the model is still there
-    to predict with: gives what to end with after that, else None.
+    to predict with, and the message to end with after that is returned; otherwise None.
     """
     if path is None:
         return None

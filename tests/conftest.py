@@ -2,7 +2,7 @@
 
 import os
 
-# Small matrices: a second thread only gets in the way. Before torch or scikit-learn is imported.
+# Set before torch or scikit-learn is imported: on small matrices a second thread is in the way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pathlib

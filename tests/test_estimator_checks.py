@@ -1,4 +1,4 @@
-"""The checks for estimators of battles notice what is wrong: in each class one thing is."""
+"""The checks for estimators of battles notice what is wrong: each class here has one mistake."""
 
 import copy
 
@@ -33,7 +33,7 @@ from arena_estimators.utils.estimator_checks import (
 
 
 class Sound(SwapSymmetricClassifier):
-    """Passes all checks; of each class below one thing is wrong."""
+    """Passes all checks; each class below has one thing wrong, unless it says otherwise."""
 
 
 class SetsMore(Sound):

@@ -72,7 +72,7 @@ def example(monkeypatch, tmp_path):
     def small_forest(n_trees, **options):
         return RandomForestClassifier(min(n_trees, 9), **options)
 
-    shared = importlib.import_module("submit_files")  # whose own is still the real one
+    shared = importlib.import_module("submit_files")  # imported now, it has the real make_battles
     monkeypatch.setattr(arena_estimators, "make_battles", few)
     monkeypatch.setattr(shared, "make_battles", few)
     monkeypatch.setattr("arena_estimators.pipelines.RandomForestClassifier", small_forest)
@@ -794,7 +794,7 @@ def test_folds_within_folds_are_checked_too(module):
     check_folds = module("submit_files").check_folds
     X = make_battles(60, random_state=0).X
     y = np.array(["model_a", "model_b", "tie"] * 20)
-    y[:15] = ["model_a", "model_b", "model_a"] * 5  # a quarter, of which half the folds are made
+    y[:15] = ["model_a", "model_b", "model_a"] * 5  # a quarter, which is one of the folds within
     check_folds(X, y, _Folds())
     with pytest.raises(ArenaError, match="no battle of 'tie' to learn from"):
         check_folds(X, y, _Folds(), _Folds())

@@ -1,4 +1,4 @@
-"""Warnings name the line of the user's that led to them, whatever stands between."""
+"""Warnings name the line of the user's code that led to them, whatever stands between."""
 
 import warnings
 

@@ -42,7 +42,7 @@ def module_name(path):
 
 
 def imports(path, *, top_level_only=False):
-    """Yield the full names of all that a file imports from the library."""
+    """Yield the full names of all that a file imports, from the library or not."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     nodes = tree.body if top_level_only else ast.walk(tree)
     for node in nodes:
@@ -169,7 +169,7 @@ def test_editors_see_the_names_that_are_imported_when_first_used(package):
     tree = ast.parse(pathlib.Path(package.__file__).read_text(encoding="utf-8"))
     (block,) = [node for node in tree.body if isinstance(node, ast.If)]
     assert ast.unparse(block.test) == "TYPE_CHECKING"
-    assert "__getattr__" in ast.unparse(block.orelse)  # seen, it would give any misspelt name
+    assert "__getattr__" in ast.unparse(block.orelse)  # if seen, it would excuse any misspelt name
     seen = {alias.name: node.module for node in block.body for alias in node.names}
     modules = {name for name, module in seen.items() if module == package.__name__}
     assert sorted(seen.keys() - modules) == package.__all__

@@ -113,7 +113,7 @@ def test_calibration_is_of_probabilities_only(wrong):
 
 
 def test_calibration_error_depends_on_the_bins_asked_for():
-    confidence = np.array([0.6, 0.65, 0.8, 0.95])  # right by 0.4, 0.35, -0.8 and 0.05
+    confidence = np.array([0.6, 0.65, 0.8, 0.95])  # outcome less confidence: 0.4, 0.35, -0.8, 0.05
     P = np.stack([confidence, 1 - confidence], axis=1)
     for options, expected in [
         ({"n_bins": 1}, 0),
@@ -146,7 +146,7 @@ def test_bins_that_cannot_be_are_refused(wrong):
 
 
 def test_the_least_confidence_is_in_the_first_bin_of_equal_size():
-    confidence = np.array([0.6, 0.65, 0.8, 0.95])  # right by 0.4, -0.65, 0.2 and -0.95
+    confidence = np.array([0.6, 0.65, 0.8, 0.95])  # outcome less confidence: 0.4, -0.65, 0.2, -0.95
     P = np.stack([confidence, 1 - confidence], axis=1)
     error = expected_calibration_error(list("abab"), P, n_bins=2, strategy="quantile")
     assert error == pytest.approx((0.25 + 0.75) / 4)
@@ -176,7 +176,7 @@ def test_the_first_of_several_missing_labels_is_named():
 
 
 def test_bins_of_equal_size_follow_the_confidences():
-    confidence = np.array([0.6, 0.65, 0.7, 0.95])  # right by 0.4, 0.35, -0.7 and 0.05
+    confidence = np.array([0.6, 0.65, 0.7, 0.95])  # outcome less confidence: 0.4, 0.35, -0.7, 0.05
     P = np.stack([confidence, 1 - confidence], axis=1)
     error = expected_calibration_error(list("aaba"), P, n_bins=2, strategy="quantile")
     assert error == pytest.approx((0.75 + 0.65) / 4)

@@ -173,7 +173,7 @@ def test_groups_that_cannot_be_sorted_are_refused():
 
 def test_case_is_that_of_any_script():
     assert prompt_groups(pd.DataFrame({"prompt": ["Straße", "STRASSE", "x"]})).tolist() == [0, 0, 1]
-    # An iota below, before the accent and in one character with the vowel.
+    # An iota subscript: before the accent, and in one character with the vowel.
     composed = pd.DataFrame({"prompt": ["\u03b1\u0345\u0301", "\u1fb4"]})
     assert prompt_groups(composed).tolist() == [0, 0]
 

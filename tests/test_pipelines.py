@@ -68,7 +68,7 @@ def parts(data):
 
 @pytest.fixture(scope="module")
 def fitted(data, parts):
-    """Give a function from a kind to one of it, fitted on the training part once."""
+    """Give a function from a kind to its pipeline, fitted once on the training part."""
 
     @functools.cache
     def fit(kind):
@@ -117,7 +117,7 @@ def test_one_endless_word_makes_nothing_certain(kind, data, parts, fitted):
 @pytest.mark.parametrize("kind", ["linear", "kernel"])
 def test_a_kind_reads_chinese(kind):
     rng = np.random.default_rng(0)
-    wins = np.array([0, 1, 2] * 50)  # who says 总之, in short
+    wins = np.array([0, 1, 2] * 50)  # the side that says 总之 ("in short") wins
 
     others = [chr(0x4E00 + i) for i in range(100)]
 

@@ -1,4 +1,4 @@
-"""What the README and the pages show runs as it stands, but for folds that would take too long."""
+"""What the README and the pages show runs as it stands, except for what would take too long."""
 
 import importlib
 import pathlib

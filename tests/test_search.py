@@ -1,4 +1,4 @@
-"""Searches over any stop of the road: in one process, with features kept, and on a cluster."""
+"""Searches over the parameters of any step: in one process, with features kept, on a cluster."""
 
 import contextlib
 import functools
@@ -48,7 +48,7 @@ def data():
 
 
 class Noted(PairStyleFeatures):
-    """Style features that write down each fit; after some they wait until a file is there."""
+    """Style features that note each fit; after `n_before` fits they wait until a file exists."""
 
     def __init__(self, *, log=None, n_before=None, wait_for=None):
         super().__init__()

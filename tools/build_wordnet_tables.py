@@ -7,7 +7,7 @@ reads `index.*` (the lemmas of each part of speech) and `*.exc` (the irregular f
 that `morphy` needs, and writes `english.json.gz` beside WordNet's licence. The stop words are
 NLTK's English list (package "stopwords" of nltk_data: the Snowball project's list, extended by
 NLTK; its licence is `LICENSE.snowball`). `--stop-words FILE` reads that list anew, one word a line;
-without it the words of the present file are kept. The same input gives the same bytes.
+without it, those in the present `english.json.gz` are kept. The same input gives the same bytes.
 """
 
 import argparse
@@ -20,7 +20,7 @@ FILE_OF = {"n": "noun", "v": "verb", "a": "adj", "r": "adv"}
 
 
 def main(argv=None):
-    """Read the command line, write the two files and print their size."""
+    """Read the command line, write the two files and print the size of the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("dict_folder", type=pathlib.Path, help="folder that holds index.noun")
     parser.add_argument("--stop-words", type=pathlib.Path, help="NLTK's stopwords/english")

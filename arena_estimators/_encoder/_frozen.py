@@ -8,7 +8,7 @@ import pathlib
 from arena_estimators._encoder import _load
 
 _READ_AT_ONCE = 2**24
-_SAID_BY_SAVING = ("transformers_version", "_name_or_path", "architectures", "dtype", "torch_dtype")
+_NOT_CONTENT = ("transformers_version", "_name_or_path", "architectures", "dtype", "torch_dtype")
 
 
 class FrozenEncoder:
@@ -39,7 +39,7 @@ class FrozenEncoder:
         return _load.load_encoder(self.folder)
 
     @property
-    def is_read(self):
+    def is_loaded(self):
         """Whether the model is in memory, so that changes to its files no longer matter."""
         return "model" in vars(self)
 
@@ -72,7 +72,7 @@ def _configuration(folder):
     file = pathlib.Path(folder, "config.json")
     with _load.explained(folder):
         config = json.loads(file.read_text(encoding="utf-8"))
-        kept = {name: value for name, value in config.items() if name not in _SAID_BY_SAVING}
+        kept = {name: value for name, value in config.items() if name not in _NOT_CONTENT}
     return json.dumps(kept, sort_keys=True)
 
 

@@ -111,7 +111,7 @@ class Plan:
         return _fill(wanted, np.minimum(wanted, self.least), self.shares, room).tolist()
 
 
-def _count(rounds, kept, sizes, marker):
+def _count(rounds, kept, sizes, marker_length):
     """Count for each section its tokens, those kept, the texts cut and the rounds left out."""
     n_out = len(rounds) - len(kept)
     granted = dict(zip(kept, sizes, strict=True))
@@ -122,7 +122,7 @@ def _count(rounds, kept, sizes, marker):
             wanted = len(texts[section])
             room = granted[number][section] if number in granted else 0
             tokens += wanted
-            kept_tokens += wanted if room >= wanted else max(room - marker, 0)
+            kept_tokens += wanted if room >= wanted else max(room - marker_length, 0)
             n_cut += room < wanted
         counts.append((tokens, kept_tokens, n_cut, n_out))
     return counts

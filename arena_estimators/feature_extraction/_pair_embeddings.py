@@ -275,7 +275,7 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
     def _find_again(self):
         """Give the encoder seen in `fit`; until its weights are read, check that it still is it."""
         found = self.__dict__.get("_found") or _open_encoder(find_encoder(self.encoder))
-        if not found.is_read and found.fingerprint != self.fingerprint_:
+        if not found.is_loaded and found.fingerprint != self.fingerprint_:
             raise ArenaError(
                 f"The encoder found as {self.encoder!r} ({found.folder}) has other weights, or "
                 "another configuration, than the one this estimator was fitted with. Fit it again, "

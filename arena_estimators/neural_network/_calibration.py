@@ -59,7 +59,7 @@ def usual_weights(n_predictors, share=1.0):
 
     Those that read the text count less if only a share of what it tells is learnt.
     """
-    return _weights(share * _USUAL) if n_predictors > 1 else np.ones(1)
+    return _normalised(share * _USUAL) if n_predictors > 1 else np.ones(1)
 
 
 def fit_weights(logits, target, weight, prompts=None, *, share=1.0):
@@ -88,14 +88,14 @@ def fit_weights(logits, target, weight, prompts=None, *, share=1.0):
 
     def objective(found):
         *log_ratios, log_temperature = found
-        pooled = pool(logits, _weights(np.exp(log_ratios)))
+        pooled = pool(logits, _normalised(np.exp(log_ratios)))
         loss = log_loss_of(probabilities(pooled, np.exp(log_temperature)), target, weight)
         unusual = (np.subtract(log_ratios, usual) / _VAGUE) ** 2
         return loss + (unusual.sum() + (log_temperature / _SPREAD) ** 2) / (2 * n_observations)
 
     start = [*usual, 0.0]
     found = minimize(objective, start, method="L-BFGS-B", bounds=[(-9, 9)] * 3)
-    return _weights(np.exp(found.x[:2]))
+    return _normalised(np.exp(found.x[:2]))
 
 
 def log_loss_of(proba, target, weight):
@@ -144,7 +144,7 @@ def _count_observations(target, prompts):
     return len(target) if prompts is None else len(np.unique(prompts))
 
 
-def _weights(counts):
+def _normalised(ratios):
     """Give weights that sum to 1, from those of the others relative to the last predictor's."""
-    counts = np.append(counts, 1.0)
-    return counts / counts.sum()
+    ratios = np.append(ratios, 1.0)
+    return ratios / ratios.sum()

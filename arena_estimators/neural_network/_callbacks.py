@@ -9,7 +9,7 @@ from tqdm.auto import tqdm
 
 from arena_estimators.neural_network._checkpoint import plain
 
-_SHARE = 20  # the next checkpoint is due after this many times what the last one took
+_PAUSE_FACTOR = 20  # the next checkpoint is due after this many times what the last one took
 
 
 class EarlyStop(Exception):
@@ -159,7 +159,7 @@ class SaveCheckpoints(Callback):
         with net.run_.interrupts.delayed():
             self.checkpoint.save(state)
         ended = time.monotonic()
-        self.due_ = ended + _SHARE * (ended - began)
+        self.due_ = ended + _PAUSE_FACTOR * (ended - began)
 
 
 def trainable(net):

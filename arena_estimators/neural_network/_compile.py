@@ -20,7 +20,7 @@ def can_compile():
     return bool(found) and os.path.isfile(header)
 
 
-def compiling_often():
+def allowing_recompilations():
     """Let one process compile for the fits of a whole search, whose shapes all differ.
 
     torch counts the compilations of a function over all models of a family and, after eight, runs

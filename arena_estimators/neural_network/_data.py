@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from arena_estimators._encoder._batches import batches
 from arena_estimators._encoder._run import pack, pad
 
-_PADDING = 0.75  # sequences at least this share of the longest one's length are padded together
+_SIMILAR = 0.75  # sequences at least this share of the longest one's length are padded together
 
 
 @dataclasses.dataclass(eq=False)
@@ -187,7 +187,7 @@ class Steps:
         cuts, start, longest = [], 0, lengths[order[0]]
         for place, length in enumerate(lengths[order].tolist()):
             full = (place + 1 - start) * longest > self.dealing.piece_tokens
-            if place > start and (full or length < _PADDING * longest):
+            if place > start and (full or length < _SIMILAR * longest):
                 cuts.append(place)
                 start, longest = place, length
         pieces = np.split(distinct[order], cuts)

@@ -11,7 +11,7 @@ class Interrupts:
     """What Ctrl-C does during one fit, which runs inside this context.
 
     Until `hold` is called, it raises KeyboardInterrupt as usual. From then on it is only noted, in
-    `came`, so that what was trained can be put together, and a warning at the end tells of it.
+    `pending`, so that what was trained can be put together, and a warning at the end tells of it.
     Inside `allowed` it raises again, though not before the end of a `delayed` block.
 
     A process that has its own SIGINT handler is left alone, and so are threads other than the main
@@ -19,7 +19,7 @@ class Interrupts:
     """
 
     def __init__(self):
-        self.came = False
+        self.pending = False
         self._ended = False  # whether it ended the training, which has a warning of its own
         self._held = False
 
@@ -33,7 +33,7 @@ class Interrupts:
     def __exit__(self, kind, error, traceback):
         if self._ours:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-        if self.came and not self._ended and error is None:
+        if self.pending and not self._ended and error is None:
             message = "The interruption came when the training was over; the estimator is complete."
             warn(message)
 
@@ -46,7 +46,7 @@ class Interrupts:
         """Let Ctrl-C raise KeyboardInterrupt, also one that was held back before."""
         held, self._held = self._held, False
         try:
-            if self.came:
+            if self.pending:
                 self._end()
             yield
         finally:
@@ -60,7 +60,7 @@ class Interrupts:
             yield
         finally:
             self._held = held
-        if self.came and not held:
+        if self.pending and not held:
             self._end()
 
     def end_together(self, workers):
@@ -68,14 +68,14 @@ class Interrupts:
 
         A process that left alone would keep the others waiting for its part of a sum.
         """
-        if workers.sum(int(self.came)):
+        if workers.sum(int(self.pending)):
             self._end()
 
     def _handle(self, number, frame):
         if not self._held:
             self._end()
-        self.came = True
+        self.pending = True
 
     def _end(self):
-        self.came, self._ended = False, True
+        self.pending, self._ended = False, True
         raise KeyboardInterrupt

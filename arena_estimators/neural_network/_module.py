@@ -125,10 +125,11 @@ def freeze(encoder, what):
     """Fix nothing (None), "embeddings", "encoder", or embeddings and this many lowest layers."""
     if what is None:
         return
-    of = depths(encoder)
-    upto = {"embeddings": 0, "encoder": max(of.values())}.get(what, what)
+    depth_of = depths(encoder)
+    upto = {"embeddings": 0, "encoder": max(depth_of.values())}.get(what, what)
     for name, parameter in encoder.named_parameters():
-        parameter.requires_grad_(bool(of[name] > upto))  # torch refuses NumPy's bool (a grid's)
+        learns = bool(depth_of[name] > upto)  # not NumPy's bool (a grid's), which torch refuses
+        parameter.requires_grad_(learns)
 
 
 def disable_dropout(encoder):

@@ -101,18 +101,18 @@ class PairNet(NeuralNet):
         train, valid = self.get_split_datasets(X, y)
         sets = {"dataset_train": train, "dataset_valid": valid}
         steps = self.get_iterator(train, training=True)
-        checks = self.get_iterator(valid, training=False) if valid is not None else None
+        valid_steps = self.get_iterator(valid, training=False) if valid is not None else None
         self.n_steps_ = steps.n_steps
         self.dealt_ = {**steps.describe(), "precision": str(self.run_.dtype)}
         self._check_monitors(valid)
-        return sets, steps, checks, self._resume(steps)
+        return sets, steps, valid_steps, self._resume(steps)
 
-    def _run_epochs(self, sets, steps, checks, first):
+    def _run_epochs(self, sets, steps, valid_steps, first):
         for steps.epoch in range(first, self.max_epochs):
             self.notify("on_epoch_begin", **sets)
             self._keep_batches(steps)
             self.run_single_epoch(steps, True, "train", self.train_step)
-            self.run_single_epoch(checks, False, "valid", self.validation_step)
+            self.run_single_epoch(valid_steps, False, "valid", self.validation_step)
             self.epoch_step_ = steps.skip = 0
             self.notify("on_epoch_end", **sets)
 

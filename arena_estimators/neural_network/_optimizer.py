@@ -24,14 +24,14 @@ def parameter_groups(module, *, learning_rate, head_learning_rate, layer_decay, 
     list of dict
         Each with `params`, `lr`, `initial_lr` and `weight_decay`.
     """
-    of = depths(module.encoder)
-    last = max(of.values())
+    depth_of = depths(module.encoder)
+    last = max(depth_of.values())
     groups = {}
     for name, parameter in module.named_parameters():
         if not parameter.requires_grad:
             continue
         if name.startswith("encoder."):
-            rate = learning_rate * layer_decay ** (last - of[name.removeprefix("encoder.")])
+            rate = learning_rate * layer_decay ** (last - depth_of[name.removeprefix("encoder.")])
         else:
             rate = head_learning_rate
         groups.setdefault((rate, decay_of(parameter, weight_decay)), []).append(parameter)

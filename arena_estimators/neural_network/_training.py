@@ -20,7 +20,7 @@ from arena_estimators.neural_network._callbacks import (
     SaveCheckpoints,
     StopEarly,
 )
-from arena_estimators.neural_network._compile import can_compile, compiling_often
+from arena_estimators.neural_network._compile import allowing_recompilations, can_compile
 from arena_estimators.neural_network._data import Dealing, Steps
 from arena_estimators.neural_network._device import (
     lean,
@@ -156,7 +156,7 @@ def train(
     words = sparse_words(module.encoder, device)
     if p.callbacks:  # which may read, write or change what is fixed
         fixed = contextlib.nullcontext()
-    often = compiling_often() if compiled else contextlib.nullcontext()
+    often = allowing_recompilations() if compiled else contextlib.nullcontext()
     ordered = repeatable(device, p.random_state is not None)
     try:
         with explaining_memory(advice), fast, fixed, words, often, ordered:
@@ -312,11 +312,11 @@ def _calibrate(net, p, logits, valid_data):
         learnt = share * (net.step_ / net.n_steps_)
         weights = _calibration.usual_weights(net.module_.heads.n_predictors, learnt)
         return weights, temperature, 1.0, None
-    told = valid_data.target, valid_data.weight, valid_data.prompts
-    weights = _calibration.fit_weights(logits, *told, share=share)
+    truth = valid_data.target, valid_data.weight, valid_data.prompts
+    weights = _calibration.fit_weights(logits, *truth, share=share)
     pooled = _calibration.pool(logits, weights)
     if p.temperature == "fit":
-        temperature = _calibration.fit_temperature(pooled, *told)
+        temperature = _calibration.fit_temperature(pooled, *truth)
     first = _calibration.probabilities(pooled[:1], temperature)
     sure_from = float(np.quantile(first.max(1), _UNSURE))
     return weights, temperature, sure_from, _calibration.probabilities(pooled, temperature)

@@ -1,4 +1,4 @@
-"""Tiny encoders, made once a session and a family."""
+"""Tiny encoders, one of each family, made once per session."""
 
 import functools
 

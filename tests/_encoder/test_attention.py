@@ -132,7 +132,7 @@ def test_one_graph_for_all_batches_of_a_shape(tiny, sequences, family, monkeypat
 
 @pytest.mark.parametrize("family", PACKABLE)
 def test_no_layer_asks_for_attention_without_a_window(tiny, sequences, family, monkeypatch):
-    """Such is what torch gives to cuDNN's kernel, whatever releases of it can."""
+    """Without one, torch may take cuDNN's kernel, old releases of which know no empty sequences."""
     windows = []
 
     def kernel(*arguments, window_size, **options):
@@ -165,7 +165,7 @@ def test_grouped_heads_and_scale():
 
 
 def test_when_packing_is_fast(tiny, monkeypatch):
-    """As on a machine with a recent GPU and torch, and without the one or the other."""
+    """As on a machine with a recent GPU and torch, and then without each condition in turn."""
     model, capability = load_encoder(tiny("bert")), (9, 0)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     monkeypatch.setattr(_attention, "varlen_attn", lambda *arguments: None)
@@ -176,7 +176,7 @@ def test_when_packing_is_fast(tiny, monkeypatch):
     assert can_pack(model, "cuda", torch.bfloat16)
     assert not can_pack(model, "cuda", torch.float32)
     assert not can_pack(load_encoder(tiny("t5")), "cuda", torch.bfloat16)
-    # Loaded for padded input alone, it would mix what is packed.
+    # Loaded for padded input alone, it would let packed sequences attend to each other.
     assert not can_pack(load_encoder(tiny("bert"), attention="sdpa"), "cuda", torch.bfloat16)
     model.config.num_attention_heads = 8  # heads of 4 numbers
     assert not can_pack(model, "cuda", torch.bfloat16)
@@ -227,7 +227,7 @@ def test_heads_too_large_for_the_kernel_are_padded(tiny, monkeypatch):
 
 @pytest.mark.parametrize("family", ["bert", "gpt2", "modernbert", "qwen2"])
 def test_gradients_in_half_precision_on_a_cpu(tiny, sequences, family, monkeypatch):
-    """They are computed in float32, which is faster there, and are as good."""
+    """Attention computes them in float32, which is faster there; they are as good."""
     inputs = pad(sequences, [0, 1, 2, 3])
     ran = []
 
@@ -254,7 +254,7 @@ def test_gradients_in_half_precision_on_a_cpu(tiny, sequences, family, monkeypat
 
 @pytest.mark.parametrize("kind", sorted({*_attention._PACKING} - {*FAMILIES}))
 def test_families_without_a_tiny_encoder_give_packed_what_they_give_padded(sequences, kind):
-    """Their positions may begin elsewhere."""
+    """Their positions may not begin at 0."""
     sizes = {"hidden_size": 32, "num_attention_heads": 2, "num_hidden_layers": 1}
     sizes |= {"vocab_size": 99, "intermediate_size": 64, "num_key_value_heads": 2, "head_dim": 16}
     config = AutoConfig.for_model(kind, **sizes)

@@ -182,7 +182,7 @@ def test_no_home_and_a_name_too_long_are_no_encoder(hub, monkeypatch, name):
 
 @pytest.fixture
 def online(hub, tiny, tmp_path, monkeypatch):
-    """The folder that a network gives for any encoder, what is asked for of it."""
+    """A folder in place of the hub's copy of any encoder; a download copies what it asks for."""
     remote, local = shutil.copytree(tiny("bert"), tmp_path / "remote"), tmp_path / "local"
 
     def download(name, *, allow_patterns, ignore_patterns=None, local_files_only=False, **options):

@@ -197,7 +197,7 @@ def test_families_that_read_padding_are_refused(tmp_path, kind):
 
 
 def test_big_bird_reads_the_same_whatever_it_has_read_before(tmp_path, sequences):
-    """Its sparse attention depends on the padding, and ends for good at the first short text."""
+    """Its sparse attention depends on padding, and the first short text turns it off for good."""
     sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 90}
     config = BigBirdConfig(**sizes, intermediate_size=64, block_size=2, num_random_blocks=1)
     AutoModel.from_config(config).save_pretrained(tmp_path)
@@ -331,7 +331,7 @@ def test_other_pairs_of_encoder_and_decoder_are_refused(tmp_path):
 
 @pytest.mark.parametrize("settings", [{"quant_method": "bitsandbytes"}, {"load_in_4bit": True}])
 def test_quantised_weights_are_refused(tiny, tmp_path, settings):
-    """They ended in an ImportError, in torch's error on shapes, or in matrices left untrained."""
+    """If not refused: an ImportError, torch's error on shapes, or matrices left untrained."""
     folder = shutil.copytree(tiny("llama"), tmp_path / "quantised")
     config = json.loads((folder / "config.json").read_text())
     config["quantization_config"] = settings
@@ -364,7 +364,7 @@ def test_attention_packed_where_it_is_impossible(tiny):
 
 
 def test_reading_does_not_change_an_rwkv(tmp_path, sequences):
-    """It divided its weights in place, and once more after each time that it was saved so."""
+    """transformers' divides its weights in place, and once more each time it was saved divided."""
     sizes = {"vocab_size": 90, "hidden_size": 32, "attention_hidden_size": 32}
     sizes |= {"intermediate_size": 64, "num_hidden_layers": 3, "rescale_every": 1}
     AutoModel.from_config(RwkvConfig(**sizes, pad_token_id=0)).save_pretrained(tmp_path / "first")
@@ -377,7 +377,7 @@ def test_reading_does_not_change_an_rwkv(tmp_path, sequences):
 
 @pytest.mark.parametrize("cap", [0.5, None])
 def test_logits_that_a_family_caps_are_capped(tmp_path, sequences, cap):
-    """torch's attention leaves that out, which older transformers do not say."""
+    """torch's attention ignores the cap, and older transformers do not say so."""
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "head_dim": 8}
     sizes |= {"num_key_value_heads": 2, "intermediate_size": 64, "vocab_size": 90}
     config = Gemma2Config(**sizes, initializer_range=1.0, attn_logit_softcapping=cap)

@@ -27,7 +27,7 @@ def _assert_same_bits(model, bits):
 
 
 def _matrices(model):
-    """Give the weights that are multiplied by, of layers and of nothing else."""
+    """Give the weight matrices of linear layers, and nothing else."""
     return [
         part.weight
         for part in model.modules()

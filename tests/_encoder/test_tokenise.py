@@ -608,7 +608,7 @@ def test_a_text_that_two_threads_tokenise_takes_its_room_once(bert, monkeypatch)
 
 
 def test_special_tokens_are_looked_up_without_changing_what_another_thread_may_be_using(bert):
-    """The libraries call it "Already borrowed" then, if they do not use the change."""
+    """A change would raise "Already borrowed" in the libraries, or alter what that thread gets."""
     _texts.raw_ids(["hello"], bert)
     assert bert.backend_tokenizer.encode_special_tokens
     special_tokens(bert)

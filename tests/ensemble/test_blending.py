@@ -598,7 +598,7 @@ class InWeights(LogisticRegression):
 
 
 class Own(OneVsRestClassifier):
-    """Somebody's, derived from one that takes weights by metadata routing alone."""
+    """A user's classifier, derived from one that takes weights only by metadata routing."""
 
 
 class Drawing(BaseEstimator):

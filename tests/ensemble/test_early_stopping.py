@@ -128,7 +128,7 @@ def test_weights_reach_the_booster_and_the_held_out_loss(data, kind):
     alone = make_pipeline(PairStyleFeatures(), make(model.n_rounds_))
     alone.fit(data.X, data.y, **{f"{alone.steps[-1][0]}__sample_weight": weight})
     np.testing.assert_allclose(model.predict_proba(data.X), alone.predict_proba(data.X))
-    few = slice(120)  # of more than 255 values scikit-learn takes weighted quantiles, in seconds
+    few = slice(120)  # scikit-learn's weighted quantiles of more than 255 values take seconds
     SwapSymmetricClassifier(early(make())).fit(data.X[few], data.y[few], sample_weight=weight[few])
     with pytest.raises(ValueError, match="[Nn]egative"):
         early(make()).fit(data.X, data.y, sample_weight=-weight)
@@ -136,7 +136,7 @@ def test_weights_reach_the_booster_and_the_held_out_loss(data, kind):
 
 @each_booster
 def test_classes_can_be_weighted(data, kind):
-    # By name, but HistGradientBoostingClassifier knows them by their position alone.
+    # By name, except for HistGradientBoostingClassifier, which knows only their positions.
     names = range(3) if kind == "histogram" else ["model_a", "model_b", "tie"]
     weighted = early(BOOSTERS[kind](class_weight=dict(zip(names, [1.0, 1.0, 5.0], strict=True))))
     weight = np.where(data.y == "tie", 5.0, 1.0)
@@ -148,7 +148,7 @@ def test_classes_can_be_weighted(data, kind):
     assert ties[0] == pytest.approx(ties[1], abs=0.05)
     plain = early(BOOSTERS[kind]()).fit(data.X, data.y)
     assert ties[0] > plain.predict_proba(data.X)[:, 2].mean() + 0.1
-    assert weighted.validation_log_loss_ != plain.validation_log_loss_  # weighted before, too
+    assert weighted.validation_log_loss_ != plain.validation_log_loss_  # the search was weighted
 
 
 def test_some_classes_can_be_weighted(data):

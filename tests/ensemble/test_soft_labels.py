@@ -329,7 +329,7 @@ def test_swapped_repeats_agree(data):
 )
 def test_a_student_whose_calibration_drops_weights_is_refused(data, kind, calibration):
     student = make_arena_pipeline(kind)
-    # A stack takes a list, so that its name with a classifier in it would be wrong advice.
+    # A stack takes a list, so advice to put a single classifier into it would be wrong.
     advice = rf"make_pipeline\(features, {calibration}\(\.\.\.\)\)"
     message = f"student.* holds a {calibration} of a Pipeline.*last step.*{advice}"
     with pytest.raises(ValueError, match=message):

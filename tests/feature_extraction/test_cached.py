@@ -37,7 +37,7 @@ def data():
 
 
 class Counter(TransformerMixin, BaseEstimator):
-    """Gives the difference of lengths and writes down, in a file, each time it is asked to."""
+    """Gives the difference of lengths and notes each fit and each transform in a file."""
 
     def __init__(self, log=None, power=1.0):
         self.log = log
@@ -181,7 +181,7 @@ def test_other_columns_do_not_keep_a_matrix_from_being_found(data, tmp_path):
 
 
 class Bare(BaseEstimator):
-    """Has no more than fit and transform, and tells a missing cell from its name."""
+    """Has only fit and transform, and tells a missing cell from a text such as "None"."""
 
     def fit(self, X, y=None):
         self.fitted_ = True
@@ -330,7 +330,7 @@ def test_a_function_without_a_name_is_refused(data, tmp_path):
 
 
 class Stopping(PairTfidfVectorizer):
-    """Stops like on Ctrl-C while it is told to."""
+    """Stops as on Ctrl-C while `stop` is set."""
 
     stop = False
 

@@ -244,7 +244,7 @@ def test_what_a_prompt_asks_for(kind, words):
 
 
 def test_rounding_is_no_spread():
-    """A sum that is the same in all battles, but for rounding of its mean, counts for nothing."""
+    """A sum that is the same in all battles, up to the rounding of its mean, has no spread."""
     short, long = "one two.", "word " * 5 + "end."
     sides = pd.DataFrame({"prompt": "p", "response_a": [short, long], "response_b": [long, short]})
     for n_battles in range(3, 40):

@@ -365,7 +365,7 @@ def test_state_is_small_and_survives(nasty):
 
 
 def test_the_result_is_sparse_whatever_is_configured(nasty):
-    """As with scikit-learn's own vectorizers; asked for at this one, it is refused at once."""
+    """As with scikit-learn's own vectorizers; asking this one for pandas is refused at once."""
     with config_context(transform_output="pandas"):
         assert sp.issparse(PairTfidfVectorizer().fit_transform(nasty))
     pipeline = make_pipeline(PairTfidfVectorizer(), TruncatedSVD(2))

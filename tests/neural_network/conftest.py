@@ -35,7 +35,7 @@ def tiny(tmp_path_factory):
 
 
 def word_battles(n_battles, *, seed=0, longest=20):
-    """Write battles that the response with the larger share of good words wins."""
+    """Write battles won by the response more likely to use good words; close calls are ties."""
     rng = np.random.default_rng(seed)
     quality = rng.random((n_battles, 2))
 
@@ -82,7 +82,7 @@ def small(tiny):
 def fitted(small, learnable):
     """Give a function that gives a copy of `small(...)` fitted on `learnable`, fitted once.
 
-    Called before a test changes anything that a fit would meet.
+    Call it before the test changes anything that a fit would meet.
     """
 
     @functools.cache
@@ -102,7 +102,7 @@ def parted(monkeypatch):
 
 @pytest.fixture
 def without_dropout(monkeypatch):
-    """Make fits that differ only in how their batches are computed comparable."""
+    """Switch dropout off, to compare fits that differ only in how their batches are computed."""
 
     def build(*args, **kwargs):
         module = build_module(*args, **kwargs)

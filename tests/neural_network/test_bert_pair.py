@@ -173,7 +173,7 @@ def test_soft_labels_that_are_certain_equal_hard_ones(small, fitted, learnable):
 
 def test_soft_labels_are_not_rounded(small, learnable):
     X, y = learnable
-    a_wins, b_wins = [0.4, 0.1, 0.5], [0.1, 0.4, 0.5]  # a tie is the likeliest of all battles
+    a_wins, b_wins = [0.4, 0.1, 0.5], [0.1, 0.4, 0.5]  # even here a tie is the likeliest
     soft = np.select(
         [(y == "model_a")[:, None], (y == "model_b")[:, None]], [a_wins, b_wins], 1 / 3
     )
@@ -727,7 +727,7 @@ def test_the_bar_of_a_training_that_fails_ends_its_line(small, learnable, capsys
 
     with pytest.raises(ZeroDivisionError) as caught:
         small(verbose=1, callbacks=[Fail()]).fit(*learnable)
-    assert caught.tb  # it holds the net, so that nothing is closed by being forgotten
+    assert caught.tb  # it keeps the net alive, so that garbage collection closes nothing
     assert capsys.readouterr().err.endswith("\n")
 
 

@@ -70,7 +70,7 @@ def test_the_scale_of_weights_does_not_move_the_temperature():
 
 
 def test_the_prior_holds_a_temperature_near_one_give_or_take_a_third():
-    """Of thirty battles, twenty say what is likeliest: where the derivative is zero, by hand."""
+    """Twenty of thirty battles end as is likeliest; the derivative, worked out by hand, is zero."""
     logits = np.zeros((1, 30, 3))
     logits[0, :, 0] = 3
     target = np.eye(3)[[0, 0, 1] * 10]
@@ -108,7 +108,7 @@ def _told_apart(n_battles, noise):
 
 
 def test_many_battles_decide_the_weights():
-    """By variance: of independent noise the weights of least error are those of its inverse."""
+    """With independent noise, the weights of least error go by the inverse of its variance."""
     found = _calibration.fit_weights(*_told_apart(20000, [1.0, 2.0, 1.0]))
     assert found.sum() == pytest.approx(1)
     np.testing.assert_allclose(found, np.array([4, 1, 4]) / 9, atol=0.05)
@@ -148,7 +148,7 @@ def test_few_battles_that_tell_do_not_move_the_weights_far():
 
 
 def test_the_prior_of_the_weights_is_one_observation_a_prompt():
-    """Where the derivative is zero, by hand: of two logs of ratios and that of a temperature."""
+    """The objective, written by hand and with the best temperature, grows in every direction."""
     logits, target, weight = _told_apart(30, [1.0, 1.0, 1.0])
     prompts = np.arange(30) // 2
     found = _calibration.fit_weights(logits, target, weight, prompts)

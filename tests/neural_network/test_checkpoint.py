@@ -34,7 +34,7 @@ from arena_estimators.neural_network._optimizer import parameter_groups
 
 
 class Killed(BaseException):
-    """What a killed process leaves behind: nothing but the files."""
+    """Stands for a kill, which leaves nothing behind but the files."""
 
 
 class Kill(Callback):
@@ -69,7 +69,7 @@ def _assert_same(model, other):
 
 @pytest.fixture
 def always_due(monkeypatch):
-    monkeypatch.setattr(_callbacks, "_SHARE", 0)
+    monkeypatch.setattr(_callbacks, "_PAUSE_FACTOR", 0)
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ class Die(Callback):
         if net.step_ == 4:
             os.kill(os.getpid(), signal.SIGKILL)
 
-_callbacks._SHARE = 0
+_callbacks._PAUSE_FACTOR = 0
 model, X, y = joblib.load(sys.argv[1])
 model.set_params(callbacks=[Die()]).fit(X, y)
 """
@@ -146,7 +146,7 @@ def test_killed_twice_with_lora_and_an_unknown_seed(tiny, learnable, tmp_path, a
 
 
 class _Fixed(np.random.RandomState):
-    """A RandomState that first draws the seed it is told."""
+    """A RandomState that always draws the seed it is told."""
 
     def __init__(self, seed):
         super().__init__(0)
@@ -267,7 +267,7 @@ def test_a_machine_that_computes_otherwise_is_refused(
 def test_a_fit_may_continue_on_a_gpu_whose_optimizer_is_fused(
     tiny, learnable, tmp_path, always_due, monkeypatch
 ):
-    """With float16 the gradients' scale reaches a fused optimizer alone; a CPU has one to try."""
+    """With float16 only a fused optimizer is given the gradients' scale; a CPU has one to try."""
     seen = []
 
     class Look(Callback):
@@ -407,7 +407,7 @@ def test_a_full_disk_does_not_stop_the_training(
 
 def test_checkpoints_are_not_written_all_the_time(tiny, learnable, tmp_path, monkeypatch):
     saved = []
-    monkeypatch.setattr(_callbacks, "_SHARE", 1e9)
+    monkeypatch.setattr(_callbacks, "_PAUSE_FACTOR", 1e9)
     save = _callbacks.SaveCheckpoints._save_if_due
 
     def count(callback, net, epoch):
@@ -454,7 +454,7 @@ def test_the_scale_of_gradients_is_continued(tiny, learnable, tmp_path, always_d
 
 @pytest.fixture
 def described():
-    """Give a function that identifies a fit of two battles, of which one part may be another."""
+    """Give a function that identifies a fit of two battles, with one part replaced if asked."""
     parameters = BertPairClassifier(random_state=0).get_params()
     arrays = {"rows": np.array([[0, 1], [1, 0]]), "target": np.eye(3)[[0, 2]]}
     arrays |= {"odd": np.ones((2, 3), np.float32), "even": np.ones((2, 2), np.float32)}
@@ -550,7 +550,7 @@ def test_what_killed_processes_left_half_written_is_removed_too(tmp_path):
 
 
 def test_a_fit_that_saves_while_its_twin_does_leaves_a_whole_checkpoint(tmp_path, monkeypatch):
-    """Threads, and two containers that share a folder, have one process id."""
+    """Threads share a process id, and containers that share a folder may have the same one."""
     mine, twins, save = Checkpoint(tmp_path, {}), Checkpoint(tmp_path, {}), torch.save
 
     def save_amid_the_twins(state, file):

@@ -9,9 +9,9 @@ from arena_estimators._encoder._modes import computing_in
 from arena_estimators._encoder._tokenise import tokenise
 from arena_estimators.neural_network import _compile
 from arena_estimators.neural_network._compile import (
+    allowing_recompilations,
     can_compile,
     compile_for_training,
-    compiling_often,
     merge_products,
 )
 from arena_estimators.neural_network._device import lean
@@ -77,8 +77,8 @@ def biases_of_keys_fixed(encoder):
         parameter.requires_grad_(not name.endswith("key.bias"))
 
 
-# How many products less there are in two layers: query, key and value are one, and what gates with
-# what is gated. ModernBERT and GPT-2 have them as one anyway.
+# How many fewer products two layers have: query, key and value become one, and so do a gate and
+# what it gates. ModernBERT and GPT-2 have them as one anyway.
 FEWER = dict.fromkeys(("bert", "roberta", "distilbert", "electra"), 4)
 FEWER |= dict.fromkeys(("qwen2", "llama", "gemma"), 6) | {"modernbert": 0, "gpt2": 0}
 
@@ -177,11 +177,11 @@ def test_what_inductor_compiles_is_merged(trained, monkeypatch):
 
 
 def test_more_shapes_are_compiled_than_torch_would():
-    """torch stops after eight of a function, without a word; a search has one or more a fit."""
+    """torch silently stops after eight per function; a search needs one or more for each fit."""
     counter = CompileCounter()
     torch.compiler.reset()
     layer = torch.compile(torch.nn.Linear(4, 4), dynamic=False, backend=counter)
-    with compiling_often():
+    with allowing_recompilations():
         for length in range(1, 13):
             layer(torch.zeros(length, 4))
     torch.compiler.reset()

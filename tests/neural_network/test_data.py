@@ -257,7 +257,7 @@ def test_one_shape_holds_many_short_sequences_and_one_beyond_the_budget(seed):
 
 
 def test_one_shape_holds_as_many_sequences_as_padding_can_make_of_it():
-    """62 short sequences and 3 of padding, one more than the multiple of 64 below."""
+    """62 short sequences and 3 of padding are one more than 64, so there must be room for 128."""
     data = _of_lengths([68, 68, 62, 2] + [1] * 62, np.arange(66).reshape(-1, 2))
     size = {"batch_tokens": 200, "part_tokens": 200}
     (step,) = _steps(data, packed=True, static=True, training=False, **size)

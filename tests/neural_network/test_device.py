@@ -81,7 +81,7 @@ def test_on_a_cpu_every_familys_gradient_is_the_usual_one(pooled, monkeypatch, f
 
 @pytest.mark.parametrize("rows", [_device._SMALL, _device._SMALL + 1])
 def test_the_gradient_of_a_vocabulary_is_written_out_once(rows):
-    """Those of the parts after the first change the rows of their own tokens alone."""
+    """Those of later parts change only the rows of their own tokens."""
     part = torch.nn.Embedding(rows, 4, padding_idx=0)
     before, layouts = None, []
     with sparse_words(torch.nn.Sequential(part), torch.device("cpu")):
@@ -136,7 +136,7 @@ def test_a_cpu_is_left_as_it_is():
 
 
 def test_a_fit_on_one_gpu_leaves_the_random_state_of_others_alone(monkeypatch):
-    """Only that of its own is put back after the fit."""
+    """Only the state of the fit's own GPU is put back after it."""
     entered, seeded = [], []
 
     class Current:
@@ -160,7 +160,7 @@ def test_a_fit_on_one_gpu_leaves_the_random_state_of_others_alone(monkeypatch):
 
 
 def test_all_of_apples_devices_are_seeded(monkeypatch):
-    """torch has no function for one of them."""
+    """torch has no function that seeds a single one."""
     seeded = []
     monkeypatch.setattr(torch, "manual_seed", seeded.append)
     seed_torch(3, torch.device("mps"))

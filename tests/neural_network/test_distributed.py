@@ -50,7 +50,7 @@ SCRIPT = """
     sys.path.insert(0, os.path.dirname(example))
     runpy.run_path(example, run_name="__main__")
 
-    _callbacks._SHARE = 0
+    _callbacks._PAUSE_FACTOR = 0
     X, y = pickle.loads((folder / "battles.pkl").read_bytes())
     parameters = json.loads((folder / "parameters.json").read_text())
     model = BertPairClassifier(**parameters, checkpoint_dir=folder / "checkpoints")

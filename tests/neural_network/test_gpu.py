@@ -38,7 +38,7 @@ def test_packed_and_padded_predictions_agree(fitted, learnable):
     assert np.abs(read["packed"] - read["exact"]).mean() <= 1.5 * noise + 1e-3
 
 
-# The first loss is the class shares' whatever the encoder does; the later ones are its own.
+# The first loss is that of the class shares, whatever the encoder does; only later ones tell.
 @pytest.mark.parametrize("other", [{"attention": "sdpa"}, {"compile": True}])
 def test_ways_of_training_agree(small, learnable, without_dropout, capsys, other):
     whole = {"batch_tokens": 16384, "n_epochs": 10, "warmup": 0.0, "validation_fraction": 0.0}

@@ -106,7 +106,7 @@ def test_ctrl_c_when_a_training_continues_keeps_what_it_had(
 
     X, y = learnable
     parameters = {"checkpoint_dir": tmp_path, "validation_fraction": 0}
-    monkeypatch.setattr("arena_estimators.neural_network._callbacks._SHARE", 0)
+    monkeypatch.setattr("arena_estimators.neural_network._callbacks._PAUSE_FACTOR", 0)
     with pytest.raises(ZeroDivisionError):
         small(callbacks=[Kill()], **parameters).fit(X, y)
     send_ctrl_c_in("skorch.NeuralNet.partial_fit", monkeypatch)
@@ -167,7 +167,7 @@ def send_ctrl_c_in(name, monkeypatch):
 
 
 class Two(Workers):
-    """The first of two processes; the other gets Ctrl-C before a sum of such a number."""
+    """The first of two processes; the other gets Ctrl-C before the sum with the number `other`."""
 
     size, sums = 2, 0
 
@@ -220,7 +220,7 @@ def test_a_fit_that_failed_after_ctrl_c_is_not_called_complete():
         interrupts.hold()
         signal.raise_signal(signal.SIGINT)
         raise ZeroDivisionError
-    assert interrupts.came
+    assert interrupts.pending
 
 
 def test_what_is_delayed_raises_afterwards_only_where_ctrl_c_may():
@@ -230,7 +230,7 @@ def test_what_is_delayed_raises_afterwards_only_where_ctrl_c_may():
         for _ in range(2):
             with interrupts.delayed():
                 signal.raise_signal(signal.SIGINT)
-        assert interrupts.came
+        assert interrupts.pending
     with Interrupts() as interrupts:
         interrupts.hold()
         with pytest.raises(KeyboardInterrupt), interrupts.allowed(), interrupts.delayed():

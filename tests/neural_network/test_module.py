@@ -49,7 +49,7 @@ def test_without_dropout_an_encoder_gives_in_training_what_it_gives_later(tiny, 
 
 @pytest.mark.parametrize("family", ["bert", "gpt2"])
 def test_adapters_read_what_their_layer_reads(tiny, family):
-    """In half precision peft would read it in float32, which autocast casts back."""
+    """In half precision peft would cast it to float32, only for autocast to cast it back."""
     from peft.tuners.lora import LoraLayer
 
     encoder = load_encoder(tiny(family))

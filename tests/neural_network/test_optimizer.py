@@ -26,7 +26,7 @@ def test_layers_are_found_in_every_family(tiny, family):
 
 @pytest.mark.parametrize("family", tiny_encoders.FAMILIES)
 def test_frozen_layers_give_what_they_gave(tiny, family):
-    """Also where they read tables of positions that all layers share, which other names have."""
+    """Even where they read position tables that all layers share, whose names tell no layer."""
     encoder = build_module(tiny(family), **SHAPE).encoder
     freeze(encoder, 1)
     tokens = torch.arange(10, 40).reshape(1, -1)
@@ -47,7 +47,7 @@ def test_frozen_layers_give_what_they_gave(tiny, family):
 
 
 def test_a_norm_after_all_layers_belongs_to_the_last():
-    """Whose name is that of the norm of DeBERTa-v2's positions."""
+    """Its name is also that of DeBERTa-v2's norm of positions, which is before all layers."""
     sizes = {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64}
     encoder = AutoModel.from_config(XLMRobertaXLConfig(**sizes, vocab_size=99, num_hidden_layers=2))
     of = depths(encoder)

@@ -111,7 +111,7 @@ def test_a_loaded_model_needs_neither_the_folder_nor_the_network(small, learnabl
 
 
 def test_a_tokenizer_of_several_chat_templates_is_kept(lora, learnable):
-    """Which it saves in a folder of their own."""
+    """The tokenizer saves them in a folder of their own."""
     model = copy.deepcopy(lora)
     templates = {"default": "{{ messages }}", "tool_use": "{{ tools }}"}
     model.tokenizer_.chat_template = templates

@@ -288,7 +288,7 @@ def test_the_scale_of_adapters_reaches_the_training(small, fitted, learnable):
 def test_what_is_not_trained_is_cast_once_and_changes_no_bit(
     small, learnable, monkeypatch, family, fixed
 ):
-    """As autocast does for each batch; and the weights of the file are there again after it."""
+    """Cast as autocast does in each batch; after the fit the weights are the file's again."""
     seen, step = set(), _net.PairNet.train_step
 
     def see(net, batch, **kwargs):
@@ -646,7 +646,7 @@ class Norms(Callback):
 
 
 def test_a_sparse_gradient_changes_nothing_but_the_time(small, learnable, monkeypatch):
-    """Processes, clipping, callbacks and the optimizer get all of it; who looks on, no other."""
+    """Processes, clipping, callbacks and the optimizer get all of it; onlookers change nothing."""
     made, summed = [], []
 
     def make_dense(parameters):
@@ -672,7 +672,7 @@ def test_a_sparse_gradient_changes_nothing_but_the_time(small, learnable, monkey
 
 
 class Hook(Callback):
-    """Limits each gradient where it is made, as hooks of torch do."""
+    """Clamps each gradient where it is made, as hooks of torch may, but leaves it as it was."""
 
     def __init__(self, register):
         self.register = register
@@ -746,7 +746,7 @@ class FirstIsBest(Callback):
         self.weights_.append([value.clone() for value in net.module_.parameters()])
 
 
-# skorch says where Checkpoint loads weights of a net that was told no device; PairNet never is.
+# skorch warns when Checkpoint loads weights into a net that was told no device; PairNet never is.
 @pytest.mark.filterwarnings("ignore:Setting self.device:skorch.exceptions.DeviceWarning")
 @pytest.mark.parametrize("kind", ["stopping", "checkpoint"])
 def test_callbacks_that_load_weights_do_not_replace_the_best_epoch(

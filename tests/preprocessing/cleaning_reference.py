@@ -95,7 +95,7 @@ def reference(tokenizer, lemmatize, keep_punctuation, lowercase, stop="english")
 
 
 def word_tokenizer():
-    """Give the function that does what `word_tokenize` does, a sentence seen again only once."""
+    """Give a function that does what `word_tokenize` does, but splits each sentence only once."""
     from nltk.tokenize import NLTKWordTokenizer, sent_tokenize
 
     words = functools.cache(NLTKWordTokenizer().tokenize)

@@ -453,7 +453,7 @@ def test_the_memory_of_settings_no_longer_used_is_given_back(tokenizer):
     engine = weakref.ref(_engine.engine(*cleaner._settings()))
     memory = weakref.ref(engine()._pieces)
     assert engine().clean(["Give it back."]) == ["give it"]
-    gc.disable()  # which would hide that they hold each other
+    gc.disable()  # a collection would hide that they hold each other
     try:
         _engine.engine.cache_clear()
         assert engine() is None and memory() is None

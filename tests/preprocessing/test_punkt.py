@@ -49,8 +49,8 @@ def small_punkt(*abbreviations):
     parameters.abbrev_types = {"dr", "u-s", "e.g", "b2b", *abbreviations}
     parameters.collocations = {("san", "jose"), ("##number##", "road"), ("j", "paul")}
     parameters.sent_starters = {"the", "however"}
-    # Where each was seen: Punkt's flags of upper (2, 4, 8) and lower case (16, 32, 64) at the
-    # beginning of a sentence, in the middle, or unknown where.
+    # Where each was seen: Punkt's flags for upper (2, 4, 8) and lower case (16, 32, 64), each at
+    # the beginning of a sentence, in the middle, or at an unknown position.
     for word, context in {"the": 46, "jose": 2, "road": 36, "paul": 34, "it": 46}.items():
         parameters.ortho_context[word] = context
     return PunktSentenceTokenizer(parameters)

@@ -119,7 +119,7 @@ def danish_alone(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def said(danish_alone, tmp_path_factory):
-    """Give what a Python says, a line a refusal, without data and with data that are not whole."""
+    """Give what a new Python prints, a line per refusal, without data and with incomplete data."""
     broken = tmp_path_factory.mktemp("broken")
     for package in ("corpora/stopwords", "tokenizers/punkt_tab"):
         file = broken / f"{package}.zip"
