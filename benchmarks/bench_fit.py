@@ -8,7 +8,7 @@ of joblib's workers together. Seconds are wall time: nothing else should be runn
 
 from arena_estimators import make_arena_pipeline
 from benchmarks import _rows
-from benchmarks._harness import in_fresh_process, report
+from benchmarks._harness import report
 
 KINDS = ("linear", "boosting", "kernel", "ensemble")
 
@@ -17,18 +17,20 @@ def fit(kind, options):
     """Fit a kind on all battles; give how many there are."""
     X, y = _rows.read(options)
     make_arena_pipeline(kind, n_jobs=2, random_state=0).fit(X, y)
-    return len(X)
+    return {"battles": len(X)}
 
 
 def main(argv=None):
     options = _rows.arguments(argv, "fit", KINDS, __doc__.splitlines()[0])
     if options is None:
         return
+    _rows.measure(options, KINDS, fit)
     rows = []
-    for kind in options.only or KINDS:
-        n_battles, seconds, peak, _ = in_fresh_process(fit, kind, options)
-        rows.append({"kind": kind, "battles": n_battles, "s": seconds, "peak, MiB": round(peak)})
+    for kind, row in _rows.kept(options, KINDS).items():
+        cells = {"kind": kind, "battles": int(row["battles"]), "s": float(row["seconds"])}
+        rows.append(cells | {"peak, MiB": round(float(row["peak"]))})
     report(options.table, rows, "Reading the file is included; n_jobs=2.")
+    _rows.finish(options)
 
 
 if __name__ == "__main__":

@@ -388,7 +388,7 @@ def test_soft_labels_that_sum_to_one_but_for_rounding_are_left_as_they_are():
     assert check_labels(soft)[1].tolist() == soft
 
 
-def test_space_around_json_hides_it_not():
+def test_space_around_json_does_not_hide_it():
     assert look_like_json(pd.Series([' ["Hi"]\n', "[null] "]))
     assert not look_like_json(pd.Series([" Hi\n", '["Hi"]']))
 

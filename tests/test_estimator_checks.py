@@ -448,7 +448,7 @@ def test_what_is_neither_classifier_nor_transformer_has_no_checks():
 
 
 @pytest.mark.parametrize("estimator", [PairTfidfVectorizer(), PairStyleFeatures()])
-def test_a_failing_check_is_reported_where_expected(estimator):
+def test_a_check_that_is_expected_to_fail_is_a_strict_xfail(estimator):
     marked = parametrize_with_battle_checks(
         [estimator], expected_failed_checks=lambda _: {"check_one_row": "a written reason"}
     )

@@ -45,7 +45,7 @@ def test_packed_equals_padded_in_half_precision(tiny, sequences, family):
 
 
 @pytest.mark.parametrize("family", PACKABLE)
-def test_padded_equals_the_plain_model(tiny, sequences, family):
+def test_packed_equals_the_plain_model(tiny, sequences, family):
     """What transformers computes by itself, with eager attention, is the truth."""
     packed = encode(load_encoder(tiny(family)), sequences, packed=True)
     plain = encode(load_encoder(tiny(family), attention="eager"), sequences, batch_tokens=1)

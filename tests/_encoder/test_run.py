@@ -217,7 +217,7 @@ def test_a_batch_keeps_to_the_budget(tiny, sequences, monkeypatch):
     assert max(sizes) <= 80
 
 
-def test_the_first_gpu_is_taken(monkeypatch):
+def test_auto_takes_the_gpu_and_any_may_be_named(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert resolve_device("auto") == torch.device("cuda")

@@ -183,7 +183,7 @@ def test_no_other_weights_are_better(data, space, temperature):
         np.testing.assert_allclose(other.weights_, weights)
 
 
-def test_a_member_of_no_use_gets_no_weight_and_one_that_counts_gains(data):
+def test_a_member_of_no_use_gets_next_to_no_weight_and_one_that_counts_gains(data):
     rng = np.random.default_rng(1)
     members = [
         ("truth", Fixed(data.proba).fit(None, None)),

@@ -245,7 +245,7 @@ def test_another_version_makes_the_matrices_anew(data, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("limit", ["4 GB", "", "2g", "-1G", "0K", "1.5", -1, 0, True])
-def test_a_limit_that_is_none_is_refused_before_any_fit(data, tmp_path, limit):
+def test_an_invalid_limit_is_refused_before_any_fit(data, tmp_path, limit):
     log = tmp_path / "log"
     log.touch()
     cached = CachedTransformer(Counter(str(log)), memory=str(tmp_path), bytes_limit=limit)

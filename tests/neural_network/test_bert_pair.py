@@ -586,7 +586,7 @@ def test_vectors_that_are_no_numbers_are_not_predicted_with(fitted, learnable):
             model.set_params(precision=precision).predict_proba(learnable[0])
 
 
-def test_one_battle_can_be_predicted_and_odd_cells_too(fitted, battles):
+def test_odd_cells_can_be_predicted_and_no_battles_at_all(fitted, battles):
     model = fitted()
     proba = model.predict_proba(battles)
     assert proba.shape == (6, 3)

@@ -147,7 +147,7 @@ def test_few_battles_that_tell_do_not_move_the_weights_far():
     assert _calibration.fit_weights(few[0][:1], *few[1:]).tolist() == [1.0]
 
 
-def test_the_prior_of_the_weights_is_one_observation_a_prompt():
+def test_each_prompt_is_one_observation_beside_the_prior_of_the_weights():
     """The objective, written by hand and with the best temperature, grows in every direction."""
     logits, target, weight = _told_apart(30, [1.0, 1.0, 1.0])
     prompts = np.arange(30) // 2

@@ -178,7 +178,7 @@ def test_in_training_the_style_is_left_out(kind):
     assert torch.equal(learning, everything[:2])
 
 
-def test_the_loss_of_logits_in_half_precision_is_not():
+def test_the_loss_is_in_float32_though_logits_are_not():
     logits, target = torch.tensor([[[1.0, 3.0, -2.0]]]), torch.eye(3)[:1]
     truth = {"target": target, "weight": torch.ones(1), "total": 1.0}
     assert PairLoss()(logits.bfloat16(), truth) == PairLoss()(logits, truth)

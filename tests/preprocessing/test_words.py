@@ -143,7 +143,7 @@ def test_missing_language_says_how_to_get_it(said):
         assert part in language
 
 
-def test_nothing_is_downloaded(said):
+def test_nothing_is_downloaded_but_the_command_for_it_is_said(said):
     _, punkt = said["no data"]
     assert "python -m nltk.downloader punkt_tab" in punkt
 
