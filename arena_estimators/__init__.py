@@ -108,5 +108,5 @@ if TYPE_CHECKING:  # what editors and type checkers see; a test compares it with
     from arena_estimators.pipelines import make_arena_pipeline
     from arena_estimators.preprocessing import NLTKCleaner
     from arena_estimators.utils.estimator_checks import parametrize_with_battle_checks
-else:  # not for them: with __getattr__ a misspelt name would be one
+else:  # hidden from them: a module with __getattr__ seems to have any misspelt name
     __getattr__, __dir__, __all__ = attach(__name__, _MODULE_OF)

@@ -35,7 +35,7 @@ def attach(package, module_of):
 
 
 def _load(module):
-    """Import a module; an AttributeError would be taken for a name that is not there."""
+    """Import a module; its AttributeError, which would mean a missing name, becomes ImportError."""
     try:
         return importlib.import_module(module)
     except AttributeError as error:

@@ -1,4 +1,4 @@
-"""What estimators check, and the one place that touches scikit-learn's private validation."""
+"""What estimators check, and the one place that imports scikit-learn's parameter constraints."""
 
 import importlib
 import os
@@ -42,13 +42,13 @@ def check_no_label_missing(y, name):
 
 
 def check_some_weight(weight):
-    """Refuse sample weights of which none counts, as scikit-learn does from 1.9 on."""
+    """Refuse sample weights that are all zero, as scikit-learn does from 1.9 on."""
     if not weight.any():
         raise ArenaError("sample_weight is zero for every battle; at least one must count.")
 
 
 def check_blocks(blocks, known):
-    """Give the blocks of columns asked for as a tuple; refuse unknown, repeated and no blocks."""
+    """Return the requested blocks as a tuple; refuse an empty choice, unknown and repeated ones."""
     blocks = (blocks,) if isinstance(blocks, str) else tuple(blocks)
     unknown = [block for block in blocks if block not in known]
     if unknown or not blocks or len(set(blocks)) < len(blocks):
@@ -59,16 +59,18 @@ def check_blocks(blocks, known):
 
 
 def validate_battles(estimator, X, y=None, *, columns=COLUMNS, reset=True):
-    """Check battles, and labels if a transformer gets them, and keep the DataFrame.
+    """Check battles, and labels if a transformer is given any, and return `X` as it is.
 
-    A transformer does not use `y`, but the classifier behind it may be one that takes any labels
-    and reads them in their sorted order; whoever sees battles knows what they must be.
+    A transformer does not use `y`, but the classifier after it may accept any labels and read them
+    in sorted order. Only an estimator that sees battles knows what the labels must be.
 
     With `reset=True` (in `fit`) the names of `columns`, in the frame's order, are recorded in
     `feature_names_in_`; with `reset=False` a frame that orders them otherwise is refused. Other
-    columns are ignored, so that a test file may lack what the training file had. Cells that look
-    like JSON are warned of: in `fit` those of any column, later, when a single row may well hold a
-    list and it is the test file that was read otherwise, those of all columns in several rows.
+    columns are ignored, so that a test file may lack columns that the training file had.
+
+    It warns of cells that look like JSON: in `fit`, if those of any column do; later, when a single
+    row may well hold a list and it is the test file that may have been read otherwise, only if
+    those of all columns do, in several rows.
     """
     check_battles(X, columns=columns)
     if y is not None:
@@ -87,28 +89,28 @@ def validate_battles(estimator, X, y=None, *, columns=COLUMNS, reset=True):
 
 
 def look_like_json(column):
-    """Tell whether the first cells of a column are the text of JSON lists, not all of them null."""
+    """Tell whether the first texts of a column all look like JSON lists, at least one of text."""
     head = [cell.strip() for cell in column.iloc[:10] if isinstance(cell, str)]
     lists = all(cell[:1] == "[" and cell[-1:] == "]" for cell in head)
     return lists and any(cell[:2] == '["' and cell[-2:] == '"]' for cell in head)
 
 
 def this_version():
-    """Give the version of this library, of which its modules know nothing while they load."""
+    """Return the version of this library, looked up late: no module may import the package."""
     return importlib.import_module("arena_estimators").__version__
 
 
 class ReadsBattles:
     """Mixin of estimators whose `X` holds battles: text, not numbers.
 
-    Paths among their parameters are pickled as text: pathlib's of Linux and macOS cannot be loaded
-    on Windows, and the other way round. What is named in `_of_pandas` is a dict in a
-    pickle: pandas 2 cannot load what pandas 3 has made, and skops knows neither. A pickle says
-    which version of this library wrote it, since what a word or a measure of style is may change
-    from one to the next.
+    Paths among their parameters are pickled as text, because a pathlib path that was pickled on
+    Linux or macOS cannot be loaded on Windows, nor the other way round. The attributes named in
+    `_of_pandas` are pickled as dicts, because pandas 2 cannot load what pandas 3 has made, and
+    skops knows neither. A pickle names the version of this library that wrote it, since what counts
+    as a word or a measure of style may change from one version to the next.
     """
 
-    _of_pandas = ()  # attributes of a fit
+    _of_pandas = ()  # fitted attributes that are a Series or a DataFrame
 
     def __getstate__(self):
         state = {

@@ -204,10 +204,10 @@ def check_labels(y, *, n_battles=None):
         codes = pd.Index(CLASSES, dtype=object).get_indexer(pd.Index(names, dtype=object))
     if (codes < 0).any():
         row = int(np.flatnonzero(codes < 0)[0])
-        # NumPy makes text of all in a list that has any.
+        # If any label in a list is text, NumPy turns all into text: name the one that was given.
         label = y[row] if values.dtype.kind == "U" and isinstance(y, list | tuple) else values[row]
         label = label.tolist() if isinstance(label, np.generic | np.ndarray) else label
-        is_column = str(label).startswith("winner_")  # of the competition's files, by idxmax
+        is_column = str(label).startswith("winner_")  # from idxmax over the competition's columns
         raise LabelsError(
             f"Unknown label {label!r} in y, row {row}{is_column * ': drop its prefix'}. Expected "
             "'model_a', 'model_b' or 'tie', or the integers 0, 1, 2 that mean the same. load_arena "
@@ -273,7 +273,7 @@ def texts(column, separator="\n\n"):
 def stack(*frames):
     """Put frames of battles below each other; each row keeps its label in the index.
 
-    Arrow's lists become lists: beside cells of another kind, pandas would make them arrays.
+    Arrow lists become Python lists first: next to other cells, pandas would turn them into arrays.
     """
     plain = []
     for frame in frames:
@@ -287,10 +287,10 @@ def stack(*frames):
 
 
 def like(column, cells):
-    """Make cells a column with the index and, if it can be, the text type of another.
+    """Make cells a column with the index and, if they fit it, the text or Arrow dtype of another.
 
-    It cannot hold a lone surrogate, as "tweet" makes of &#xD800;, or, of Arrow's lists of a fixed
-    size, fewer turns.
+    That dtype cannot hold a lone surrogate, such as "tweet" makes of &#xD800;, nor, if it is Arrow
+    lists of a fixed size, a list with fewer turns.
     """
     if isinstance(column.dtype, pd.StringDtype | pd.ArrowDtype):
         try:
@@ -301,7 +301,7 @@ def like(column, cells):
 
 
 def _of_one_type(left, right):
-    """Give the two sides all categories of both, if they are categorical; else as they are."""
+    """Return both sides as they are or, if both are categorical, with the categories of both."""
     if not all(isinstance(side.dtype, pd.CategoricalDtype) for side in (left, right)):
         return left, right
     categories = left.cat.categories.union(right.cat.categories, sort=False)
@@ -355,11 +355,11 @@ def names_of(frame):
 
 
 def columns_of(frame, classes):
-    """Give the columns that are named after classes, or numbered, in the order of the classes.
+    """Return the columns named by the classes, or by their numbers, in the order of the classes.
 
     Returns
     -------
-    ndarray of shape (n_rows, n_classes), or None if the columns are others
+    ndarray of shape (n_rows, n_classes), or None if the columns have other names
     """
     names = [str(name).removeprefix("winner_") for name in names_of(frame)]
     for wanted in (list(map(str, classes)), list(map(str, range(len(classes))))):
@@ -395,5 +395,5 @@ def _check_soft_labels(values):
         raise LabelsError(
             f"Soft labels must be probabilities that sum to one; row {row} is {values[row]}."
         )
-    # Rounded sums are left alone: they depend on the columns' order, which swapping changes.
+    # A sum that is 1 but for rounding counts as 1: rounding may change when columns are swapped.
     return values / np.where(np.abs(sums - 1) <= 1e-15, 1.0, sums)

@@ -60,7 +60,7 @@ def prompt_groups(X):
 
 
 def _normal(text):
-    """Make texts that are the same prompt equal."""
+    """Normalise a text, so that texts that count as the same prompt become equal."""
     text = " ".join(text.split())
     if text.isascii():
         return text.casefold()
@@ -68,9 +68,9 @@ def _normal(text):
 
 
 class _PromptSplitter(BaseCrossValidator):
-    """A splitter of scikit-learn, made by `_splitter`, with the prompts of `X` for groups."""
+    """A scikit-learn splitter, made by `_splitter`, whose groups are the prompts of `X`."""
 
-    # Under metadata routing groups that are passed arrive here, as at scikit-learn's splitters.
+    # Under metadata routing, `groups` reach `split` if passed, as with scikit-learn's splitters.
     __metadata_request__split = {"groups": True}
 
     def split(self, X, y=None, groups=None):

@@ -229,7 +229,7 @@ def _linear_features(n_jobs):
 
 
 def _beside_style(name, transformer, *, weight):
-    # The larger the weight, the less the penalty of the classifier holds it back beside style.
+    # A larger weight lets the classifier's penalty shrink these columns less, compared with style.
     return _union((name, transformer), ("style", _style()), transformer_weights={name: weight})
 
 
@@ -254,8 +254,8 @@ def _union(*named, **options):
 
 
 def _plain(estimator):
-    # TF-IDF is sparse, which cannot be the pandas output somebody may have configured for all, and
-    # scikit-learn warns where one step gives a frame and the next an array.
+    # TF-IDF is sparse, so it cannot be given as pandas, which a user may have configured globally;
+    # and scikit-learn warns where one step gives a frame and the next an array.
     return estimator.set_output(transform="default")
 
 
@@ -308,7 +308,7 @@ def _booster(n_jobs, random_state):
 
 
 def _forest(n_jobs, random_state):
-    # Threads of a forest add up the trees in an order of their own, which is not exactly symmetric.
+    # No n_jobs for the forest: its threads add up trees in any order, so not exactly symmetrically.
     forest = RandomForestClassifier(
         200, min_samples_leaf=3, max_features="sqrt", random_state=random_state
     )
@@ -319,8 +319,9 @@ def _forest(n_jobs, random_state):
 
 
 def _kernel(n_jobs, random_state):
-    # Nystroem divides by the roots of the kernel's eigenvalues, which two battles alike make 1e-12
-    # or less: in float32 rounding would decide. The regression is as good in it, and sooner done.
+    # Nystroem divides by the square roots of the kernel's eigenvalues. Two battles that are alike
+    # make one 1e-12 or less, and in float32 rounding would decide the result. The regression is as
+    # good in float32, and faster.
     pipeline = make_pipeline(
         _tree_features(n_jobs, random_state),
         FunctionTransformer(np.float64),

@@ -15,7 +15,7 @@ from arena_estimators.battles import COLUMNS, GROUP
 from arena_estimators.datasets._readers import find_reader, name_of, read_batches
 from arena_estimators.datasets._schemas import KNOWN, SAMPLE_ROWS, Schema, guess_cells
 
-_BATCH_ROWS = 2000  # a few megabytes of text: what is read is decoded while in the cache
+_BATCH_ROWS = 2000  # a few megabytes of text, which are decoded while still in the CPU's cache
 _OPTIONS = {
     "path": [str, os.PathLike],
     "cells": [StrOptions({"auto", "json", "text"})],
@@ -203,7 +203,8 @@ def _bunch(battles, index, filename):
     }
     if battles.get(GROUP) is not None:
         groups = _ids(battles[GROUP])
-        columns[GROUP] = pd.Series(groups, index=index, dtype=groups.dtype)  # str is UTF-8 alone
+        # Without a dtype, pandas 3 makes text str, which cannot hold a lone surrogate.
+        columns[GROUP] = pd.Series(groups, index=index, dtype=groups.dtype)
     names = [battles.get(name) for name in ("model_a", "model_b")]
     y = battles.get("y")
     return Bunch(
@@ -217,7 +218,7 @@ def _bunch(battles, index, filename):
 
 
 def _ids(values):
-    """Make ids an array; text that is exactly an integer's becomes integers, "007" stays text."""
+    """Make ids an array: of integers if each is written just as one is, which "007" is not."""
     try:
         numbers = list(map(int, values))
         if list(map(str, numbers)) == list(map(str, values)):
@@ -228,7 +229,7 @@ def _ids(values):
 
 
 def _objects(values):
-    """Make values of any kind an array; NumPy would make a table of lists of one length."""
+    """Make values of any kind a 1-d array; NumPy would make lists of equal length a 2-d one."""
     return pd.Series(values, dtype=object).to_numpy()
 
 

@@ -18,7 +18,8 @@ import pyarrow.parquet
 
 from arena_estimators.exceptions import FileFormatError
 
-# Cells that are long, and JSON in most files: read without a dtype, which is far faster.
+# Columns of long cells. If these are JSON, as in most files, they are read without a dtype, which
+# is far faster.
 _LONG = ("prompt", "response_a", "response_b", "conversation_a", "conversation_b")
 
 
@@ -40,14 +41,14 @@ def find_reader(path):
 
 
 def name_of(source):
-    """Call a file by its path, in errors; a frame has no name."""
+    """Return what errors call a source: a file by its path, or "The DataFrame"."""
     return "The DataFrame" if isinstance(source, pd.DataFrame) else source
 
 
 def read_batches(path, wanted, batch_rows, *, json_cells):
-    """Yield the batches of a file; what is wrong with the file as such is a FileFormatError.
+    """Yield the batches of a file or a frame; if a file cannot be read, raise a FileFormatError.
 
-    `json_cells` says that long cells may be JSON. In the place of a path there may be a frame.
+    `path` is a path or a frame. `json_cells` says that the long cells of a file may be JSON.
     """
     if isinstance(path, pd.DataFrame):
         reader = _read_frame
@@ -90,7 +91,7 @@ def _read_csv(path, wanted, batch_rows, json_cells):
     options = {"keep_default_na": False, "encoding": "utf-8"}
     first_rows = {"header": None, "dtype": str, **options}
     _check_separator(path, pd.read_csv(path, nrows=1, **first_rows).iloc[0].tolist())
-    # With the header as a row: of longer rows behind a header pandas would make an index.
+    # The header is read as a row: below a header, pandas would make an index from longer rows.
     head = pd.read_csv(path, nrows=100, **first_rows)
     names = head.iloc[0].tolist()
     _check_names(path, names, wanted)
@@ -142,9 +143,9 @@ def _is_packed(path):
 
 
 def _check_row_lengths(path, names):
-    """Refuse rows that are too short: pandas fills them with empty cells, pyarrow objects.
+    """Refuse rows that are too short: pandas fills them with empty cells, pyarrow raises an error.
 
-    Lines of nothing but blanks and tabs, which pandas skips, are none.
+    Lines that hold only spaces and tabs do not count as rows; pandas skips them.
     """
     packed = "gzip" if _is_packed(path) else None
     with (
@@ -156,7 +157,7 @@ def _check_row_lengths(path, names):
                 newlines_in_values=True,
                 invalid_row_handler=lambda row: "error" if row.text.strip(" \t") else "skip",
             ),
-            # Bytes: what they say as UTF-8 is pandas' to find out.
+            # As bytes: whether they are valid UTF-8 is for pandas to find out.
             convert_options=pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.binary())),
         ) as batches,
     ):
@@ -229,7 +230,7 @@ def _read_parquet(path, wanted, batch_rows, json_cells):
 
 
 def _native(path):
-    """Open a file for pyarrow, which takes names in UTF-8 alone; other file systems have others."""
+    """Open a file for pyarrow by the bytes of its name; as text, it takes only names in UTF-8."""
     return pa.OSFile(os.fsencode(path))
 
 

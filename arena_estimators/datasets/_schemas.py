@@ -30,7 +30,7 @@ _LABELS = {
 _BITS = {"0": "0", "0.0": "0", "false": "0", "1": "1", "1.0": "1", "true": "1"}
 _ONE_HOT = {("1", "0", "0"): "model_a", ("0", "1", "0"): "model_b", ("0", "0", "1"): "tie"}
 SAMPLE_ROWS = 100
-_LISTS_BY_CHANCE = 10  # of the first cells, which battles of plain text may well hold
+_LISTS_BY_CHANCE = 10  # among the first cells; fewer than that may well be plain text
 _DECODER = json.JSONDecoder(strict=False)
 
 
@@ -145,7 +145,7 @@ class Schema:
         return dict(zip(COLUMNS, (prompts, *responses), strict=True))
 
     def _conversation(self, cell):
-        """Split a conversation into the user's turns and the answers, null for those between."""
+        """Split a conversation into the user's turns and their answers, None for a skipped one."""
         messages = _decode_list(cell, "messages") if isinstance(cell, str) else cell
         if not isinstance(messages, list):
             raise _CellError(f"{cell!r:.60}. Expected a list of messages")
@@ -179,7 +179,7 @@ class Schema:
 
 
 class _Rows:
-    """The rows of a batch, by the names a user can look up."""
+    """The rows of a batch, and how errors name them so that a user can find them."""
 
     def __init__(self, path, ids, first_row):
         self.path, self.ids, self.first_row = path, ids, first_row
@@ -201,7 +201,7 @@ class _Rows:
 
 
 def guess_cells(columns):
-    """Call cells JSON if most of those in the first rows, a dict of columns, look like a list."""
+    """Return "json" if most cells of the first rows, `columns`, look like lists, else "text"."""
     if CONVERSATIONS[0] in columns and not any(name in columns for name in COLUMNS):
         return "json"
     cells = chain.from_iterable(columns.get(name, ()) for name in COLUMNS)
@@ -221,9 +221,9 @@ def guess_cells(columns):
 def _decode_lists(cells):
     """Decode cells fast if all of them are JSON lists of text and null; else give None.
 
-    They are decoded as one list, with line breaks between them. No JSON text may hold a line
-    break, so none runs from one cell into the next; nor does a list, if each cell begins with [,
-    each ends with ], and no list holds a list.
+    All cells are decoded together, as one list with line breaks between them. A JSON string may not
+    hold a line break, so no string runs from one cell into the next; nor does a list, if each cell
+    begins with [ and ends with ], and no list holds another.
     """
     try:
         if not all(cell[0] == "[" and cell[-1] == "]" for cell in cells):
@@ -264,7 +264,7 @@ def _last_turn(value):
 
 
 def _common_prompt(pair):
-    """Take the longer of two prompts of which one begins with the other."""
+    """Return the longer of two prompts, which must begin with the shorter one."""
     shorter, longer = sorted(pair, key=len)
     if longer[: len(shorter)] != shorter:
         raise _CellError(

@@ -127,11 +127,11 @@ def write_submission(frame, path):
         )
     _check_proba(frame[list(COLUMNS[1:])].to_numpy(), _check_ids(frame["id"]))
     others = [name for name in COLUMNS[1:] if frame[name].dtype.kind != "f"]
-    frame = frame.astype(dict.fromkeys(others, np.float64))  # or True is written for 1
+    frame = frame.astype(dict.fromkeys(others, np.float64))  # a bool would be written as True
 
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     compression = None
-    if path.name.lower().endswith(".gz"):  # without the name it unpacks to the temporary one
+    if path.name.lower().endswith(".gz"):  # else it would unpack to a file of the temporary name
         compression = {"method": "gzip", "filename": path.name[:-3]}
     try:
         with open(temporary, "xb") as file:
@@ -146,7 +146,7 @@ def write_submission(frame, path):
 def _check_ids(ids):
     if ids is None:
         raise SubmissionError("There are no ids; a submission needs one for every battle.")
-    ids, cells = np.asarray(ids), np.asarray(ids, dtype=object)  # "nan" is text beside text
+    ids, cells = np.asarray(ids), np.asarray(ids, dtype=object)  # beside text, NaN becomes "nan"
     if ids.ndim != 1 or len(ids) == 0:
         raise SubmissionError(f"Expected a list of at least one id, got the shape {ids.shape}.")
     missing = pd.isna(cells) | np.array([isinstance(i, str) and not i.strip() for i in cells])
@@ -156,7 +156,7 @@ def _check_ids(ids):
 
 
 def _warn_of_floats(ids):
-    """Warn of ids that a spreadsheet or pandas has taken for measurements."""
+    """Warn of ids that a spreadsheet or pandas has turned into floats, such as 7.0 or 1.2E+10."""
     number = re.compile(r"\d+(\.\d*([eE][+-]?\d+)?|[eE][+-]\d+)").fullmatch
     changed = next((text for text in map(str, ids.tolist()) if number(text)), None)
     if changed is not None:
@@ -169,7 +169,8 @@ def _warn_of_floats(ids):
 
 def _check_classes(classes):
     """Give the position of each class among the submission's columns."""
-    names = [np.asarray(name).tolist() for name in classes]  # one-hot labels have lists of classes
+    # After a fit on one-hot labels, each of `classes` is an array of the classes of one column.
+    names = [np.asarray(name).tolist() for name in classes]
     positions = [_POSITIONS.get(name) if np.isscalar(name) else None for name in names]
     if sorted(names, key=str) in (list(CLASSES[:2]), [0, 1]):
         raise SubmissionError(

@@ -26,7 +26,8 @@ _MARKDOWN = (
     (re.compile(r"^[ \t]*(?:[-*+]|\d{1,3}[.)])[ \t]+", re.M), ""),
     (re.compile(r"^[ \t]*[-*_]{3,}[ \t]*$\n?", re.M), ""),
     (re.compile(r"!?\[([^\[\]\n]*)\]\([^)\n]{0,1000}\)"), r"\1"),
-    # In x**2 + y**2 the stars are no marks; ASCII, as bold Chinese has no blank before it.
+    # In x**2 + y**2 the stars do not mark bold text: marks touch no letter or digit outside.
+    # Only ASCII ones count, because bold text in Chinese has no space before it.
     (
         re.compile(r"(?<![A-Za-z0-9_*)\]])\*\*(?=\S)((?:(?!\*\*).)+)(?<=\S)\*\*(?![A-Za-z0-9_])"),
         r"\1",
@@ -169,7 +170,7 @@ class AugmentingClassifier(BattleClassifierMixin, BaseEstimator):
             )
 
     def _copies(self, X):
-        """Make the copies; give the position of the battle each was made from beside them."""
+        """Make the copies; return the position of each one's battle, and the copies."""
         rng = check_random_state(self.random_state)
         battles = list(zip(*(X[column] for column in COLUMNS), strict=True))
         rows, changed = [], []
@@ -215,7 +216,7 @@ def _strip_markdown(battle, rng):
 
 
 def strip_markdown(text):
-    """Take the marks of Markdown from a text and keep what they mark, and code as it is."""
+    """Remove the marks of Markdown from a text; what they mark stays, and fenced code as it is."""
     parts = _FENCE.split(text)
     for number in range(0, len(parts), 2):  # the others are between two fences
         for pattern, replacement in _MARKDOWN:

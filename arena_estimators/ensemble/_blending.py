@@ -309,7 +309,7 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
         return proba if needs_folds else None, fitted
 
     def _judge(self, names, proba, truth, weights, temperature):
-        """Fit what is to be fitted; give it, and the losses and what each member gains."""
+        """Fit the weights and temperature that are not given; return both, and losses and gains."""
 
         def blend(kept):
             given = None if weights is None else weights[kept]

@@ -1,4 +1,4 @@
-"""Boosting that stops when battles with other prompts stop getting better."""
+"""Boosting that stops when predictions for battles with other prompts stop getting better."""
 
 import inspect
 from numbers import Integral, Real
@@ -149,7 +149,7 @@ class EarlyStoppingClassifier(BattleClassifierMixin, BaseEstimator):
                 )
 
     def _choose_rounds(self, X, codes, classes, weight):
-        """Give the number of rounds, its loss, and the parameters that make as many rounds."""
+        """Return the best number of rounds, the loss after them, and the parameters to set it."""
         train, held_out = self._split(X, codes)
         if weight is not None and not (weight[train].any() and weight[held_out].any()):
             raise ArenaError(

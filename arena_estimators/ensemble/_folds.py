@@ -23,7 +23,7 @@ def make_splits(cv, X, y, *, partition=True):
     X : DataFrame of shape (n_battles, n_columns)
     y : ndarray of shape (n_battles,) or (n_battles, n_classes)
     partition : bool, default=True
-        Whether every battle must be in a test part. In two it may not be.
+        Whether every battle must be in a test part. None may ever be in two.
 
     Returns
     -------
@@ -52,7 +52,7 @@ def make_splits(cv, X, y, *, partition=True):
 def fit_and_predict_out_of_fold(
     named, X, y, weight, splits, classes, *, refit=True, n_jobs=None, verbose=False
 ):
-    """Predict each battle by members that were fitted without its fold, and fit them on all.
+    """Predict each battle with members fitted without its fold, and fit members on all battles.
 
     Parameters
     ----------

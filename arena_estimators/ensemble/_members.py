@@ -36,7 +36,7 @@ _KNOWN = (*_LABELS_ONLY, "arena_estimators.")
 
 
 class BattleClassifierMixin(ReadsBattles, ClassifierMixin, MetaEstimatorMixin):
-    """What every classifier of battles made of others has in common; `_proba` is its own."""
+    """What all classifiers of battles made of others have in common; each defines its `_proba`."""
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "classes_")  # set last; a fit that failed leaves other attributes
@@ -82,7 +82,7 @@ class BattleClassifierMixin(ReadsBattles, ClassifierMixin, MetaEstimatorMixin):
 
 
 def check_member(estimator, name, classes, *, prefit=False, soft=False):
-    """Refuse, before anything is fitted, a classifier that cannot be fitted or asked in the end.
+    """Refuse, before anything is fitted, a classifier that could not be fitted or asked to predict.
 
     Parameters
     ----------
@@ -99,14 +99,15 @@ def check_member(estimator, name, classes, *, prefit=False, soft=False):
     Raises
     ------
     LabelsError
-        If labels are soft and it takes none, as classifiers of scikit-learn and LightGBM.
+        If labels are soft and it does not take such, like the classifiers of scikit-learn and
+        LightGBM, or if it holds a classifier that is fitted already and has other classes.
     NotFittedError
         If it should be fitted and is not.
     ArenaError
-        If it, or a classifier it is made of, has no `predict_proba` or reads numbers in the place
-        of battles, if one that is fitted already has other classes, or if a part of it that belongs
-        to this library has settings that contradict each other or the machine, such as a folder
-        that cannot be written. The cache of a Pipeline counts as such.
+        If it, or a classifier it is made of, has no `predict_proba` or reads numbers instead of
+        battles, or if a part of it that belongs to this library has settings that contradict each
+        other or cannot work on this machine, such as a folder that cannot be written. The cache
+        folder of a Pipeline is checked likewise.
     """
     for one, holder, reads_battles in _walk(estimator):
         if holder is None:
@@ -114,7 +115,7 @@ def check_member(estimator, name, classes, *, prefit=False, soft=False):
             if prefit:
                 _check_prefit(one, name)
         elif _is_ours(holder) or getattr(holder, "voting", None) == "soft":
-            # CalibratedClassifierCV and the like ask for less than predict_proba.
+            # Other holders, such as CalibratedClassifierCV, make do with less than predict_proba.
             _check_methods(one, f"{name}: what {type(holder).__name__} holds")
         for fitted in _fitted_in(one):
             if hasattr(fitted, "classes_"):
@@ -172,7 +173,7 @@ def _check_prefit(estimator, name):
 
 
 def _ends_in_a_default_stack(estimator):
-    """Tell of what has `predict_proba` once it is fitted, because a stack's default has it."""
+    """Tell whether `fit` will give it `predict_proba`, by the default of a stack it ends in."""
     if isinstance(estimator, StackingClassifier):
         return estimator.final_estimator is None
     passes_on = isinstance(estimator, Pipeline | BaseSearchCV)
@@ -181,7 +182,7 @@ def _ends_in_a_default_stack(estimator):
 
 def _check_reads_battles(estimator, name):
     kind = type(estimator)
-    known = kind.__module__.startswith(_KNOWN)  # of others' classifiers nobody can know
+    known = kind.__module__.startswith(_KNOWN)  # else nobody can know what it reads
     if not known or isinstance(estimator, FrozenEstimator) or _held_by(estimator):
         return
     tags = get_tags(estimator)
@@ -211,7 +212,7 @@ def _parts(estimator):
 
 
 def _fitted_in(estimator):
-    """List the classifiers that a classifier asks and does not fit."""
+    """List the classifiers whose predictions a classifier uses without fitting them."""
     if isinstance(estimator, FrozenEstimator):
         return [estimator]
     if not (_is_ours(estimator) and getattr(estimator, "prefit", False)):
@@ -225,7 +226,7 @@ def _is_ours(estimator):
 
 
 def _held_by(estimator):
-    """List the classifiers that a classifier fits; a fitted one has none."""
+    """List the classifiers that a classifier fits itself: none if it is frozen, no prefit ones."""
     if isinstance(estimator, FrozenEstimator):
         return []
     if isinstance(estimator, Pipeline):
@@ -257,8 +258,8 @@ def weight_name(estimator, name):
     Raises
     ------
     ArenaError
-        If there is no such argument, or the weights would not reach a classifier it is made of or
-        not fit its rows.
+        If there is no such argument, if the weights would not reach a classifier it is made of, or
+        if a step resamples rows, which the weights would not fit.
     """
     for one, holder, _ in _walk(estimator):
         if step := drawing_step(one):
@@ -306,7 +307,7 @@ def _takes_weights(estimator, *, by_name):
 def fit_member(estimator, X, y, weight=None):
     """Fit a clone of an estimator, with sample weights if there are any.
 
-    They go to the last step of a Pipeline by its name, which metadata routing does not know.
+    They go to the last step of a Pipeline as `step__sample_weight`, which metadata routing refuses.
     """
     member = clone(estimator)
     if weight is None:
@@ -314,22 +315,22 @@ def fit_member(estimator, X, y, weight=None):
     else:
         with config_context(enable_metadata_routing=False):
             member.fit(X, y, **{weight_name(estimator, "estimator"): weight})
-    return member  # not what `fit` gave, which of somebody's classifier may be None
+    return member  # not what `fit` returned, which may be None from a user's own classifier
 
 
 def takes_soft_labels(estimator):
-    """Say whether a classifier takes probabilities for labels; None where nobody can know.
+    """Say whether a classifier takes soft labels; None where that cannot be known.
 
-    Those of this library do, those of scikit-learn and LightGBM do not. Of a Pipeline this is asked
-    of its last step, of a wrapper or a blend of what it fits on the labels it is given.
+    Those of this library do, those of scikit-learn and LightGBM do not. For a Pipeline, its last
+    step decides; for a wrapper or a blend, whatever it fits on the labels it is given.
     """
     if isinstance(estimator, FrozenEstimator | BaseSearchCV):
-        return None  # one is not fitted; the other is where its scorer takes soft labels
+        return None  # the first is not fitted; for the second, it depends on its scorer
     if not (_is_ours(estimator) or isinstance(estimator, Pipeline)):
         return False if type(estimator).__module__.startswith(_LABELS_ONLY) else None
     held = _held_by(estimator)
     if hasattr(estimator, "student"):
-        # Votes and the teacher's answers are mixed for the student, in a way that it takes.
+        # Only the teacher is fitted on the labels as given; the student gets a form that it takes.
         held = [held[-1]] if held and not estimator.prefit else []
     answers = [takes_soft_labels(one) for one in held]
     if False in answers:
@@ -345,7 +346,9 @@ def check_classes(estimator, classes, name):
     Raises
     ------
     LabelsError
-        If its classes are others.
+        If it has other classes.
+    ArenaError
+        If it has no `classes_`.
     """
     if not hasattr(estimator, "classes_"):
         raise ArenaError(f"{name} ({type(estimator).__name__}) has no classes_ after its fit.")

@@ -27,8 +27,8 @@ def mean_log_loss(Y, P, weight):
 def pool(members, weights, temperature, space):
     """Blend probabilities.
 
-    The members are added one after the other, each class for itself, so that members that exchange
-    two columns exactly give a blend that does so exactly.
+    The members are added one after the other, each class separately, so that the blend is exactly
+    symmetric if they are: what exchanges two columns of each exchanges those of the blend.
 
     Parameters
     ----------
@@ -55,10 +55,10 @@ def fit_pool(members, Y, weight, space, weights=None, temperature=None):
     """Find the weights and the temperature of least log loss.
 
     In log space both are found at once: the loss is convex in `weights / temperature`. In
-    probability space the loss is convex in the weights at a temperature of 1, and they are found
-    there unless another is given, where they are the best of the minima that searches from even
-    weights and from each member come to, and no member alone is better; a temperature that is to be
-    found comes after them.
+    probability space the weights are found first, at the temperature given or else at 1, where the
+    loss is convex in them. At other temperatures it may have several minima, so the weights are the
+    best of those that searches from even weights and from each member arrive at, and no member
+    alone is better. A temperature that is not given is found after the weights.
 
     Parameters
     ----------
@@ -84,11 +84,11 @@ def fit_pool(members, Y, weight, space, weights=None, temperature=None):
         loss = _MixtureLoss(members, Y, weight, temperature or 1)
         alone = np.eye(len(members))
         even = alone.mean(axis=0)
-        # At other temperatures there may be several minima, some of them one member alone, and
-        # members that are almost certain can stop a search short of any.
+        # At other temperatures there may be several minima, some of them at one member alone, and
+        # members with almost certain predictions can stop a search before it reaches any minimum.
         starts = [even, *(0.99 * alone + 0.01 * even)]
         found = [_minimise(loss, len(members), 1.0, start) for start in starts]
-        # Rounded, so that of equals it is the most even.
+        # Rounded, so that of equal losses the first wins: the one found from even weights.
         weights = min([*found, *alone], key=lambda w: round(loss(w / w.sum())[0], 10))
         weights = weights / weights.sum()
     if temperature is None:
@@ -126,9 +126,10 @@ class _MixtureLoss:
 
 
 def _minimise(loss, n_weights, temperature, start=None):
-    """Minimise over weights >= 0 whose sum is 1 / temperature, or free if that is None.
+    """Minimise over weights >= 0 whose sum is 1 / temperature; if that is None, the sum is free.
 
-    `start` holds shares of that sum, by default even ones.
+    A free sum has wide limits, `_COLDEST` and `_HOTTEST`. `start` holds shares of the sum (of 1 if
+    it is free), by default even ones.
     """
     if temperature is None:
         total, bounds = 1.0, (0, 1 / _COLDEST)

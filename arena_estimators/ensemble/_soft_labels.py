@@ -245,7 +245,7 @@ class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
         """
         classes, y, sample_weight = self._read(X, y, sample_weight)
         soft = y.ndim == 2
-        # Without a teacher the student is its own, and fitted on `y` as it is.
+        # Without a teacher the student is its own teacher, and as such is fitted on `y` as it is.
         check_member(self.student, "The student", classes, soft=soft and self.teacher is None)
         if self.teacher is not None:
             check_member(self.teacher, "The teacher", classes, prefit=self.prefit, soft=soft)
@@ -284,7 +284,7 @@ class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
         return proba_of(self.student_, X, self.classes_, "The student")
 
     def _ask_teacher(self, X, y, sample_weight, classes, *, refit):
-        """Give what a teacher that has not seen the battles predicts, and one that has, or None."""
+        """Return what teachers that had not seen the battles predict, and a fitted one or None."""
         if self.prefit:
             return proba_of(self.teacher, X, classes, "The teacher"), self.teacher
         teacher = self.student if self.teacher is None else self.teacher
@@ -333,7 +333,7 @@ def _as_soft_labels(proba, n_battles):
 
 
 def _keys(X):
-    """Give each battle a key that its exchanged twin shares, and say which is the exchanged one."""
+    """Return keys that are equal for both orders of a battle, and which battles are unsorted."""
     prompts, first, second = (
         [tuple(turn or "" for turn in turns_of(cell)) for cell in X[column]] for column in COLUMNS
     )

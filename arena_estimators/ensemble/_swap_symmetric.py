@@ -124,7 +124,7 @@ class SwapSymmetricClassifier(BattleClassifierMixin, BaseEstimator):
         rows = self._orders(len(X))
         weight = None if weight is None else weight[rows % len(X)]
         swapped = swap(X)
-        X_both = stack(swap(swapped), swapped)  # categories are the same
+        X_both = stack(swap(swapped), swapped)  # not X, which may have fewer categories
         y_both = np.concatenate([y, swap_labels(y)])
         self.estimator_ = fit_member(self.estimator, X_both.iloc[rows], y_both[rows], weight)
         check_classes(self.estimator_, classes, "estimator")

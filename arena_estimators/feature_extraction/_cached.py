@@ -24,7 +24,7 @@ from arena_estimators._validation import (
 from arena_estimators.battles import COLUMNS
 from arena_estimators.exceptions import ArenaError
 
-_CELLS = 100  # hashed at a time: of a whole column the JSON would be several times its text
+_CELLS = 100  # hashed at a time: the JSON of a whole column would take several times its memory
 
 
 class CachedTransformer(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
@@ -141,7 +141,7 @@ class CachedTransformer(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap
         transformer = clone(self.transformer)
         key = memory and _hash((this_version(), transformer, _digest(X), y))
         features, transformer = self._keep(memory, _fit_transform, transformer, X, y, key)
-        # All at once: a fit that fails must not have the old features kept under its key.
+        # All at once: after a failed fit, the new key must not be used with the old transformer.
         self._memory, self._key, self.transformer_ = memory, key, transformer
         return features
 
@@ -237,7 +237,7 @@ def _hash(made_of):
 
 
 def _digest(X):
-    """Hash all columns, the texts many times faster than joblib would, index and kind of output."""
+    """Hash all columns (texts many times faster than joblib would), index and kind of output."""
     output = get_config()["transform_output"]
     digest = hashlib.blake2b(f"{output} {joblib.hash(X.index)}".encode())
     for column, cells in X.items():
@@ -256,14 +256,14 @@ def _digest(X):
 def _text_key(cells):
     """Write cells of text or turns, and which of them are tuples, as bytes."""
     tuples = [place for place, cell in enumerate(cells) if isinstance(cell, tuple)]
-    # Neither text nor turns: no cell is a dict.
-    # Escaped, two lone surrogates would be the same as the character they could make.
+    # A cell that is neither text nor turns is written as a dict, which no cell is. Nothing is
+    # escaped: two lone surrogates would otherwise be the same as the character they could form.
     key = json.dumps((cells, tuples), default=lambda cell: {"": str(cell)}, ensure_ascii=False)
     return key.encode("utf-8", "surrogatepass")
 
 
 def _check_limit(limit):
-    """Refuse a limit that joblib would not understand, or only once the features are made."""
+    """Refuse a wrong limit now: joblib would do so only once the features are made, or never."""
     if isinstance(limit, str):
         known = re.fullmatch(r"(?=.*[1-9])\d+(\.\d+)?[KMG]", limit) is not None
     else:

@@ -42,13 +42,13 @@ def group(keys):
 
 
 class Walk:
-    """Some text on its way from n-grams of length n to those of length n + 1.
+    """The n-grams of some text, extended step by step from length n to length n + 1.
 
     Parameters
     ----------
     text : Units
     known : dict
-        Units to integers; a unit that is not in it ends every n-gram before it.
+        Units to integers; no n-gram contains a unit that is not in it.
     ngram_range : tuple of int
     count_short : bool
         Count a segment shorter than `ngram_range[0]` as one n-gram.

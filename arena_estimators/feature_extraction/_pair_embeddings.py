@@ -22,7 +22,7 @@ from arena_estimators.exceptions import ArenaError
 from arena_estimators.feature_extraction._vector_cache import VectorCache
 
 BLOCKS = ("difference", "absolute", "product", "similarity")
-_STORED_AT_ONCE = 4096  # an interrupted run keeps all but its last so many vectors
+_STORED_AT_ONCE = 4096  # vectors; an interrupted run loses at most that many
 
 
 class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
@@ -273,7 +273,7 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
         return vectors[tokenised.rows[:, 0]], vectors[tokenised.rows[:, 1]]
 
     def _find_again(self):
-        """Give the encoder seen in `fit`; until its weights are read, check that it still is it."""
+        """Return the encoder seen in `fit`; until its weights are read, check it is that one."""
         found = self.__dict__.get("_found") or _open_encoder(find_encoder(self.encoder))
         if not found.is_loaded and found.fingerprint != self.fingerprint_:
             raise ArenaError(

@@ -230,7 +230,7 @@ class PairStyleFeatures(ReadsBattles, TransformerMixin, BaseEstimator):
         return np.array(names, dtype=object)
 
     def _measure(self, X):
-        """Measure prompts and responses, each once in a chunk of rows sorted by prompt."""
+        """Measure each distinct text once per chunk; rows with the same prompt stand together."""
         cells = [list(map(_hashable, X[column])) for column in (PROMPT, RESPONSE_A, RESPONSE_B)]
         seen = {}
         order = np.argsort([seen.setdefault(key, len(seen)) for key in cells[0]], kind="stable")
@@ -275,7 +275,7 @@ def _hashable(cell):
 
 
 def _chunks(rows):
-    """Cut rows into chunks; give the distinct cells of each, and each row's numbers of cells."""
+    """Cut rows into chunks; yield each one's distinct cells, and each row's positions in them."""
     numbers, cells, size = [], {}, 0
     for row in rows:
         if size > _CHUNK or len(cells) > MAX_TEXTS - 3:
@@ -290,7 +290,7 @@ def _chunks(rows):
 
 
 def _measure(blocks, cells, numbers):
-    """Measure the cells of a chunk and give them, side by side, for its rows."""
+    """Measure the distinct cells of a chunk; return matrices, by name, with a row per battle."""
     values, words = measure_texts(cells)
     asked = measure_prompts(values, words)
     prompt, *responses = numbers.T

@@ -29,7 +29,7 @@ _BLOCKS = {
     "separate": COLUMNS,
     "joined": ("joined",),
 }
-# Battles analysed at a time. The more, the fewer names are met again, which are many for words.
+# Battles analysed at a time. Larger chunks meet fewer names again, and words have many names.
 _CHUNKS = {"word": 1000, "multilingual": 1000, "char": 500, "char_wb": 500}
 _SWITCHES = ("sublinear_tf", "use_idf", "smooth_idf", "lowercase", "binary")
 _NUMBER = Interval(Integral, 1, None, closed="left")
@@ -239,7 +239,7 @@ class PairTfidfVectorizer(
         counts = self._call(lambda walk: walk.matrix(*columns), _drain(walks))
         ngrams.prune()
         idf = self._idf(counts) if self.use_idf else None
-        # Together: who is interrupted keeps no n-grams with the frequencies of others.
+        # Together: an interrupted fit must not leave n-grams with the frequencies of others.
         self.ngrams_, self.idf_, self.fixed_vocabulary_ = ngrams, idf, given is not None
         return sp.vstack(self._call(self._combine, _drain(counts)), format="csr")
 
@@ -320,7 +320,7 @@ class PairTfidfVectorizer(
         return None if self.vocabulary is None else sorted(columns, key=columns.get)
 
     def _texts(self, X):
-        """List the texts of the responses a, then b, then of the prompts if they are used."""
+        """List responses a, then b, then prompts if "separate"; if "joined", whole battles."""
         if self.combine == "joined":
             columns = (texts(X[name].tolist()) for name in COLUMNS)
             return ["\n\n".join(battle) for battle in zip(*columns, strict=True)]
@@ -362,7 +362,7 @@ class PairTfidfVectorizer(
         return np.log(np.full_like(df, n_texts) / df) + df.dtype.type(1)
 
     def _combine(self, counts):
-        """Weigh the counts of texts, and make one row a battle of them."""
+        """Weight the counts of texts, and combine them into one row per battle."""
         rows = sp.csr_matrix(counts).astype(self.dtype, copy=False)
         if self.binary:
             rows.data.fill(1)

@@ -72,7 +72,7 @@ class Characters:
         self._codes = np.frombuffer(raw, dtype=np.uint8)
         sizes = np.array([len(text) + 1 for text in texts])
         self._bounds = np.concatenate([[0], np.cumsum(sizes)])
-        # Small letters and blanks, nine out of ten characters, are never counted alone.
+        # Lower-case letters and spaces, nine out of ten characters, are not counted themselves.
         rare = (self._codes - np.uint8(97) > 25) & (self._codes != _BLANK)
         at = np.flatnonzero(rare[: self._bounds[-1]])
         ends = np.searchsorted(at, self._bounds)
@@ -131,7 +131,7 @@ class Characters:
         return self._number_at(at[alone])
 
     def numbered(self):
-        r"""Count what ``\d\.(?=\s)`` finds, and more where digits are not ASCII."""
+        r"""Count what ``\d\.(?=\s)`` finds, as if each character beyond ASCII were a digit."""
         at = self._at[self._kind == _POINT]
         before = self._codes[at - 1]
         digit = (before - np.uint8(48) <= 9) | (before >= _FIRST_WIDE)

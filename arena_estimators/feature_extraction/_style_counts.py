@@ -8,8 +8,8 @@ number and a point or with one of `-*+`, bold is text between two `**` or two `_
 Unlike there, blank space around a turn is removed first and every line ends in a line feed alone.
 All other measures are this library's own. Counts enter as log(1 + count).
 
-Texts are measured many at once. What single characters, short patterns and words tell, NumPy
-counts; what few texts hold is counted in those that can hold it.
+Many texts are measured at once. NumPy counts single characters, short patterns and words; what only
+few texts hold is counted text by text, in those that can hold it.
 """
 
 import re
@@ -39,11 +39,11 @@ _INLINE_CODE = re.compile(r"`[^`\n]+`")
 _LINK = re.compile(r"https?://|\]\(\S")
 _TABLE_ROW = re.compile(r"\n *\|.*\| *(?=\n|$)")
 _OPENING = re.compile(rf"(?:{'|'.join(map(re.escape, OPENINGS))})\b")
-_LONGEST = 30  # a mean length of words: a text without spaces would be one of thousands
-# Marks that end a sentence with no blank behind them; the last four are Hindi, Urdu and Arabic.
+_LONGEST = 30  # cap on the mean length of words: a text without spaces is one of thousands
+# Marks that end a sentence even with no space after them; the last four: Hindi, Urdu and Arabic.
 _STOPS = "。！？।॥۔؟"
 _QUESTION_MARKS = frozenset("?？؟")
-_AS_EMOJI = "\ufe0f"  # a mark behind a character that may also be plain
+_AS_EMOJI = "\ufe0f"  # follows a character that is to be shown as an emoji, not as plain text
 _FINISHED = frozenset(f".!?…{_STOPS})]}}>\"'”’`*|~）］｝〉》」』】")
 
 
@@ -52,7 +52,7 @@ def measure_texts(cells):
 
     Parameters
     ----------
-    cells : sequence of n_cells times str, None, list or tuple of turns
+    cells : sequence of n_cells cells, each str, None, or a list or tuple of turns
         At most `MAX_TEXTS`.
 
     Returns
@@ -175,7 +175,7 @@ def _phrases(lower, words, name):
 
 
 def _repeated_lines(text):
-    """Give the share of the lines with text that came before: loops."""
+    """Return the share of lines, of those with text, that repeat an earlier one, as loops do."""
     lines = [line for line in text.split("\n") if line and not line.isspace()]
     return 1 - len(set(lines)) / len(lines)
 

@@ -40,7 +40,7 @@ NOT_ASCII = ""  # in place of stems: count in every text that is not plain ASCII
 PHRASES = {
     "refusals": (
         ("cannot", ("i cannot", "cannot assist", "cannot provide", "cannot help")),
-        # What stands behind an apostrophe is a word: the one that begins with t and ends there.
+        # What follows an apostrophe is a word of its own: here "t", which ends there (hence \0).
         ("t\0", ("i can't", "i won't", "can't assist", "can't provide", "can't help with")),
         ("unable able", ("i am unable", "i'm unable", "i am not able", "i'm not able")),
         ("access", ("i do not have access", "i don't have access")),

@@ -39,9 +39,9 @@ def spell(lower):
 class Words:
     """The words of up to `MAX_TEXTS` texts.
 
-    A word's code is 53 bits of a hash and one bit that says whether it is long. That two of a
-    hundred different words share a code is to be expected once in 10 ** 12 texts. A key is the
-    number of a text and, below it, a code; `keys` holds each word of each text once, sorted.
+    A word's code is 53 bits of a hash and one bit that says whether it is long. Among a hundred
+    different words, two share a code in one of some 10 ** 12 texts. A key has the number of a text
+    in its upper bits and a code below; `keys` holds each word of each text once, sorted.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ class Words:
 
 
 def _read(spelled):
-    """Find where words start, their characters, first 8 bytes, and codes."""
+    """Find where words start, their numbers of characters, their first 8 bytes and their codes."""
     raw = b" ".join([b"", *spelled, b" " * 8])
     data = np.frombuffer(raw, dtype=np.uint8)
     inside = data != 32
@@ -162,7 +162,7 @@ def _stem_bytes(stem):
 
 
 def _may_be_stem():
-    """Say of the first two bytes of a word, as a number, whether some stem begins so."""
+    """Make a table that says, for a word's first two bytes as a number, if a stem begins so."""
     table = np.zeros((256, 256), dtype=bool)
     for stems, _ in chain.from_iterable(PHRASES.values()):
         for stem in map(_stem_bytes, stems.split()):

@@ -15,7 +15,7 @@ _ALONE = (
 )
 # Accents, and the vowels of Arabic and of the scripts of India, but not their full stops.
 _MARKS = r"\u0300-\u036f\u064b-\u065f\u0900-\u0963\u0966-\u0dff"
-# Each character of those scripts, and runs of other word characters with the marks among them.
+# Each character of `_ALONE`, and runs of two or more other word characters, marks included.
 MULTILINGUAL = rf"[{_ALONE}]|(?:(?![{_ALONE}])[\w{_MARKS}]){{2,}}"
 # Token patterns that match whole runs of word characters, but for some runs of one character.
 WORD_PATTERNS = (
@@ -45,7 +45,7 @@ class Units:
 
 
 def vectorizer_of(estimator, vocabulary=None):
-    """Make the CountVectorizer with an estimator's parameters, whose parts and errors are used."""
+    """Make a CountVectorizer with an estimator's parameters; its parts and its errors are used."""
     names = CountVectorizer().get_params().keys() & estimator.get_params().keys()
     parameters = {name: getattr(estimator, name) for name in names} | {"vocabulary": vocabulary}
     if estimator.analyzer == "multilingual":
@@ -54,7 +54,7 @@ def vectorizer_of(estimator, vocabulary=None):
 
 
 def are_terms(vectorizer):
-    """Whether n-grams themselves must be the units: any token pattern may find spaces."""
+    """Tell whether the units must be whole n-grams: a pattern of the user's may match spaces."""
     return vectorizer.analyzer == "word" and vectorizer.token_pattern not in WORD_PATTERNS
 
 
@@ -80,7 +80,7 @@ def split_names(names, vectorizer):
 
 
 def listed(texts, analyze):
-    """Take what a function from text to a list of strings finds."""
+    """Take as units the strings that `analyze` lists for each text."""
     names, ids, lengths = {}, [], []
     for text in texts:
         found = [names.setdefault(name, len(names)) for name in analyze(text)]
@@ -91,7 +91,7 @@ def listed(texts, analyze):
 
 
 def words(texts, pattern, stop_words):
-    """Take the runs of word characters, but short ones and stop words."""
+    """Take the runs of word characters, except stop words and single characters `pattern` drops."""
     kind = r"\w"
     if pattern == MULTILINGUAL:
         kind += _ALONE + _MARKS
@@ -135,11 +135,11 @@ def _characters(texts):
 
 
 def _runs(texts, kind):
-    r"""Find the maximal runs of characters of a kind, such as `\w`, in brackets.
+    r"""Find the maximal runs of characters of `kind`, written as within a regex's brackets: `\w`.
 
-    In UTF-8 all bytes of a character beyond ASCII are beyond ASCII. So, when the characters beyond
-    ASCII that are not of the kind have become spaces, every byte says by itself whether it is in a
-    run, and the edges of all runs are found at once.
+    In UTF-8 all bytes of a character beyond ASCII are beyond ASCII. So, once all characters beyond
+    ASCII that are not of the kind are replaced by spaces, every byte says by itself whether it is
+    in a run, and the edges of all runs are found at once.
     """
     outside = re.compile(rf"[^{kind}\x00-\x7f]")
     texts = [text if text.isascii() else outside.sub(" ", text) for text in texts]

@@ -73,9 +73,9 @@ class VectorCache:
         return found
 
     def store(self, keys, vectors):
-        """Write vectors under their keys, in one file with those of many small files before.
+        """Write vectors under their keys, in one file with those of earlier small files, if many.
 
-        Joining files of a size leaves few, however many calls there are.
+        Joining files of similar sizes leaves few, however many calls there are.
         """
         width = vectors.shape[1]
         known, joined = self._small(len(keys) * _dtype(width).itemsize, width)
@@ -99,7 +99,7 @@ class VectorCache:
                 path.unlink()
 
     def _small(self, size, width):
-        """Give the vectors of files as small as one of some bytes, if they are many, and these."""
+        """Return the vectors of files about as small as `size` bytes, if many, and the files."""
         known, joined, small = {}, [], []
         for more, path in sorted((_size(path), path) for path in self.folder.glob("*.npy")):
             if more > min(2 * size, LARGEST_JOINED):
@@ -157,7 +157,8 @@ def _sound(records):
     return {key: vector for key, check, vector in rows if zlib.crc32(vector.tobytes()) == check}
 
 
-@functools.lru_cache(maxsize=2**12)  # files are read in turn: of more, none would be found again
+# Files are read in turn, so with more files than that, none would still be remembered.
+@functools.lru_cache(maxsize=2**12)
 def _rows_of(path, _, __):
-    """Give the row of each key in a file, read once for each state of it."""
+    """Return the row of each key in a file, read anew only if its time or size has changed."""
     return {key: row for row, key in enumerate(_keys(_open(path)))}

@@ -46,7 +46,7 @@ class Vocabulary:
         self.levels, self.columns, self.n_columns = [], [], 0
 
     def start(self, text):
-        """Stand before the n-grams of some text."""
+        """Begin a walk through the n-grams of some text."""
         return Walk(text, self.known, self.ngram_range, self.count_short)
 
     def walk(self, text):
@@ -117,7 +117,7 @@ class Vocabulary:
         self.n_columns = int(np.count_nonzero(kept))
 
     def assign(self, text):
-        """Give the n-grams that whole segments are the columns 0, 1, 2, ..."""
+        """Give the columns 0, 1, 2, ... to the n-grams that are whole segments, in their order."""
         longest = int(text.lengths.max(initial=0))
         walk = Walk(text, self.known, (longest + 1, longest), count_short=True)
         self.learn([walk])

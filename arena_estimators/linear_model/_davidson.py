@@ -166,7 +166,7 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
         _refuse_battles(X)
         soft = np.asarray(y).ndim == 2 and np.asarray(y).shape[1] > 1
         soft_labels = check_labels(y) if soft else None
-        if y is not None:  # scikit-learn has the message
+        if y is not None:  # if it is, check_X_y raises the error
             check_no_label_missing(y, "y")
         D, checked = check_X_y(
             X,
@@ -190,7 +190,7 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
         tie_alpha = 1000 / total if self.tie_alpha == "auto" else self.tie_alpha
         loss = _DavidsonLoss(D, Y, weight / total, alpha, tie_alpha, self.fit_intercept)
         start = self._start(D.shape[1], classes)
-        with np.errstate(over="ignore", invalid="ignore"):  # told below
+        with np.errstate(over="ignore", invalid="ignore"):  # an overflow is reported below
             solution, n_iter, converged = loss.minimise(start, self.max_iter, self.tol)
         if not np.isfinite(solution).all():
             raise ArenaError(
@@ -297,7 +297,7 @@ def _absolute(D):
     """Take absolute values; sparse ones share D's indices, and D stays as it is."""
     if not issparse(D):
         return abs(D)
-    if not D.has_canonical_format:  # an entry is the sum of those at its place
+    if not D.has_canonical_format:  # values stored for the same entry have to be added up first
         D = D.copy()
         D.sum_duplicates()
     return type(D)((abs(D.data), D.indices, D.indptr), shape=D.shape)
@@ -309,10 +309,10 @@ def _logits(d, t, n_classes):
 
 def _one_hot(y):
     if y.dtype == object and pd.api.types.infer_dtype(y) == "integer":
-        y = y.astype(np.int64)  # scikit-learn takes text alone for labels in an object array
+        y = y.astype(np.int64)  # in an object array, scikit-learn accepts only text as labels
     check_classification_targets(y)
     classes, codes = np.unique(y, return_inverse=True)
-    # Of the arena's own labels a misspelt one is named; the tie may be the last of three others.
+    # If a label is the arena's, a misspelt one is named; "tie" may also be the last of any three.
     own = CLASSES[:2] if classes[2:].tolist() == ["tie"] else CLASSES
     if classes.dtype.kind in "OU" and set(classes) & set(own):
         classes, codes = check_labels(y)
@@ -365,7 +365,7 @@ class _DavidsonLoss:
         return loss, np.where(self.free, gradient, 0.0)
 
     def scale(self):
-        """Bound the curvature at zero by its diagonal, so that all steps are of one size."""
+        """Return 1 / sqrt(diagonal of the curvature at zero), which makes steps of similar size."""
         squares = self.D.multiply(self.D) if issparse(self.D) else self.D**2
         moments = np.asarray(squares.T @ self.weight.astype(self.D.dtype), dtype=np.float64)
         curvature = np.concatenate([moments / 6, moments * 2 / 9, [2 / 9]]) + self.penalty

@@ -1,6 +1,6 @@
 """Cleaning of battles before features are read from them.
 
-A process that only cleans for another one starts without pandas and scikit-learn.
+A worker process that only cleans texts starts without importing pandas and scikit-learn.
 """
 
 from typing import TYPE_CHECKING

@@ -19,19 +19,19 @@ from arena_estimators.preprocessing._engine import (
     write_texts,
 )
 
-_WORTH_A_PROCESS = 5_000_000  # characters that another process gets at least
-# So many times as many this process cleans alone while others are started, most of all if they
-# import NLTK.
+_WORTH_A_PROCESS = 5_000_000  # characters; a process that would get fewer does not take part
+# This process cleans that many times as many alone while the others start, which takes longest if
+# they import NLTK.
 _BEHIND = {"treebank": 1.0, "punkt": 4.0, "tweet": 0.5}
-# How much more this process cleans than each of the others, which read and write files as well.
+# This process's share as a multiple of each of the others', which read and write files as well.
 _OWN_SHARE = 1.03
 
 
 def clean_columns(columns, settings, n_jobs=None):
-    """Clean the cells of columns, lists of one length, with `settings` as `engine` takes them.
+    """Clean the cells of columns, lists of equal length, with `settings` as `engine` takes them.
 
-    Texts of battles with one prompt stand beside each other: they share words, and what a process
-    learns of them stays in it.
+    Battles are sorted by the first column, by default the prompt, so that those with the same
+    prompt stay together: they share words, and a process remembers only what it has cleaned itself.
     """
     order = sorted(range(len(columns[0])), key=texts_of(columns[0]).__getitem__)
     battles = zip(*(map(cells.__getitem__, order) for cells in columns), strict=True)
@@ -45,14 +45,14 @@ def clean_columns(columns, settings, n_jobs=None):
 
 
 def _turns(cell):
-    """Give the texts of a cell, of a list of turns those that are not missing."""
+    """Give the texts of a cell: the cell itself, or those of its turns that are not missing."""
     if isinstance(cell, str):
         return (cell,)
     return [text for text in cell if text is not None] if isinstance(cell, list | tuple) else ()
 
 
 def _filled(cell, cleaned):
-    """Give a cell with the next of the cleaned texts in place of its own."""
+    """Give a cell whose texts are replaced by the next ones of `cleaned`."""
     if isinstance(cell, str):
         return next(cleaned)
     if isinstance(cell, list | tuple):
@@ -77,7 +77,7 @@ def _clean(texts, settings, n_jobs):
 
 
 def _must_start():
-    """Tell whether the other processes are joblib's and none is there; nothing public tells."""
+    """Tell whether joblib's own processes still have to start; nothing public says so."""
     executor = reusable_executor._executor
     return _uses_loky() and not (executor and executor._processes)
 
@@ -103,9 +103,9 @@ def _clean_by_files(shares, settings, folders):
         for path, share in zip(paths, others, strict=True):
             write_texts(path, share)
         tasks = [delayed(clean_file)(path, settings, folders) for path in paths]
-        # One process alone would make joblib do the work here, before the own share.
+        # With n_jobs=1, joblib would do the others' work in this process, before its own share.
         done = Parallel(n_jobs=max(2, len(tasks)), batch_size=1, return_as="generator")(tasks)
-        # joblib's threads hand the work out; while this one works, each of their steps waits 5 ms.
+        # Let joblib's threads hand out the work: once this one is busy, each step waits 5 ms.
         time.sleep(0.001)
         cleaned = [clean_texts(own, settings)]
         list(done)  # waits, and raises what went wrong there
@@ -115,8 +115,8 @@ def _clean_by_files(shares, settings, folders):
 def _shares(texts, ends, jobs, behind):
     """Cut texts into one share for each process, the first for this one.
 
-    `ends` are the characters up to the end of each text. The others begin when this one has cleaned
-    `behind` characters.
+    `ends` holds the number of characters up to the end of each text. The other processes are
+    expected to begin when this one has cleaned `behind` characters.
     """
     each = (ends[-1] - behind) / (_OWN_SHARE + jobs - 1)
     parts = np.cumsum([behind + _OWN_SHARE * each, *[each] * (jobs - 1)])

@@ -1,8 +1,8 @@
 """Texts in, cleaned texts out: tokens, stop words and lemmas, remembered chunk by chunk.
 
 An engine belongs to a process and is shared by its threads; estimators hold none, so that they
-stay small to pickle. What a chunk becomes is remembered until `_ROOM` is used up, then forgotten as
-a whole: a dictionary is only ever replaced, never emptied, so a thread keeps what it started with.
+stay small to pickle. What chunks become is remembered until `_ROOM` is used up, then forgotten all
+at once: the dictionary is replaced, never emptied, so a thread keeps the one it started with.
 """
 
 import functools
@@ -11,7 +11,7 @@ import pickle
 from arena_estimators.preprocessing import _punkt, _treebank, _words
 
 TOKENIZERS = ("treebank", "punkt", "tweet")
-# In bytes, counting what is remembered generously; looked at after so many chunks of a text.
+# The most bytes to remember, by a generous estimate, checked after every `_PART` chunks of a text.
 _ROOM = 100_000_000
 _PART = 10_000
 
@@ -30,10 +30,10 @@ def clean_texts(texts, settings, folders=None):
 
 
 def clean_file(path, settings, folders):
-    """Put what `clean_texts` makes of the texts in a file in their place.
+    """Replace the texts in a file by what `clean_texts` makes of them.
 
     Through a pipe they would come and go in small pieces, and the thread at its other end would
-    get its turns from one that cleans meanwhile.
+    have to wait for its turns while another thread there cleans.
     """
     write_texts(path, clean_texts(read_texts(path), settings, folders))
 
@@ -130,9 +130,10 @@ def _tokenizer(name):
 
 
 def _word_of(stop, lemmatize, keep_punctuation):
-    """Give the function from a token to what remains of it, with a space behind.
+    """Give the function from a token to what remains of it, with a space after it.
 
-    It knows nothing of its engine, so that an engine and its memory go when nobody needs them.
+    It holds no reference to its engine, so that an engine and all that it remembers are freed when
+    nobody needs them.
     """
 
     def word(token):
@@ -146,7 +147,7 @@ def _word_of(stop, lemmatize, keep_punctuation):
 
 
 class _Pieces(dict):
-    """Key to what it becomes, words with a space behind each, worked out when first asked for."""
+    """From a key to its words, with a space after each, worked out when first asked for."""
 
     def __init__(self, tokenize, word):
         self._tokenize = tokenize
@@ -165,7 +166,7 @@ class _Pieces(dict):
 
 
 class _Words(dict):
-    """Token to what remains of it and a space, worked out when first asked for."""
+    """From a token to what remains of it and a space, worked out when first asked for."""
 
     def __init__(self, work_out):
         self[""] = ""
@@ -179,5 +180,5 @@ class _Words(dict):
 
 
 def _bytes_of(key, value):
-    """Bound what an entry of two texts takes: its place, two heads, four bytes a character."""
+    """Bound the bytes of an entry of two strings: a slot, two headers, four bytes a character."""
     return 250 + 4 * (len(key) + len(value))

@@ -2,13 +2,13 @@
 
 Punkt looks at every `.`, `?` and `!` before white space or a closing mark, and decides by the word
 that ends there and the token that follows. `Sentences.spans` walks a text as
-`PunktSentenceTokenizer` does, with its own patterns, and asks NLTK only for what it has not met.
+`PunktSentenceTokenizer` does, with NLTK's patterns, and asks NLTK only about what is new to it.
 Three facts, tested against NLTK, keep the memory small:
 
 - `?`, `!`, and the period of a plain word (letters, digits, single hyphens) that is no
   abbreviation, initial, number or first half of a collocation, end a sentence whatever follows.
 - A number counts as any other number, because Punkt knows it as `##number##`.
-- What follows counts by its first token alone, if it holds no sentence end itself.
+- Only the first token of what follows counts, unless what follows holds a sentence end itself.
 """
 
 import functools
@@ -19,7 +19,7 @@ from arena_estimators.preprocessing._words import NOT_THERE, missing
 
 # The marks in front always end a word and never start one, so what follows them is a word anew.
 _PLAIN = re.compile(r"""(?:[^\s.?!]*[)";}\]*:@({\[])?((?:[^\W_]+(?:-[^\W_]+)*)?[.?!])""").fullmatch
-# Marks that Punkt's tokens never start with, so that each is a token of its own.
+# Marks that no longer token of Punkt's starts with, so that each is a token of its own.
 _ALONE = frozenset('("`{[:;&#*@)}],')
 _ENDS = re.compile("[.?!]").search
 _MOST = 100_000
@@ -66,7 +66,8 @@ class Sentences:
     Parameters
     ----------
     tokenizer : PunktSentenceTokenizer
-        Whose decisions to make. Not to be shared: its tables are replaced by read-only ones.
+        Whose decisions to make. Not to be shared: its orthographic contexts are replaced by
+        `_Flags`.
     """
 
     def __init__(self, tokenizer):
@@ -122,7 +123,7 @@ class Sentences:
         return always is True or self._ends_before(always, match.group("after_tok"))
 
     def _always_ends(self, word):
-        """Give True if a word ends a sentence whatever follows, else what Punkt reads of it."""
+        """Return True if a word ends a sentence whatever follows, else what to ask Punkt about."""
         plain = _PLAIN(word)
         if not plain or word == ".":
             return word

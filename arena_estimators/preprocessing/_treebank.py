@@ -3,15 +3,15 @@ r"""NLTKWordTokenizer by parts: which rules are local, and what each part of a t
 `NLTKWordTokenizer` rewrites a whole text with some thirty patterns and splits it at white space.
 Nearly all of them match inside one *chunk* (a run without white space), so the tokens of a chunk
 can be remembered. `keys_of` cuts a text into keys, `tokens_of` gives the tokens of keys. A key
-is a chunk, or a part with a mark where a rule looks further. The rules that do:
+is a chunk or, where a rule looks beyond it, a part of the text with a mark. The rules that do so:
 
 - `^"` reads the start of the text and `[ (\[{<]("|'{2})` the plain space before a chunk. Only a
   chunk that begins with a quote behind other white space (mark `_BREAK` in front), or with two
   quotes at the start of the text (`_START`), can tell.
 - `([^'])' ` reads the plain space behind a chunk: only a chunk that ends with `'` before other
   white space can tell (`_BREAK` behind).
-- The final period, `.` and closing marks before the end of the text, splits the period off and
-  leaves word and marks as if each stood alone, but for quotes, which are closing ones (`_CLOSE`).
+- The rule for the final period (`.` and closing marks before the end of the text) splits it off and
+  leaves word and marks as if each stood alone, except that quotes are closing ones (`_CLOSE`).
   Marks in chunks of their own carry the rule to earlier chunks, and a final `'` or doubled `:` or
   `,` meets the end of the text: there the whole tail meets all rules (`_TAIL`, `_WHOLE`).
 - Contractions (`gon|na`, `'t|is`) and `--` never cross white space.
@@ -21,9 +21,9 @@ opening double quotes are told from closing ones by the character before, openin
 set off and suffixes ("'s", "n't") taken off what stands before a space. Chunks with `''` or `'s'`,
 with both `'` and a mark, with a contraction like "gonna", and those in which `:` or `,` stands
 before another or before a character that is not ASCII meet all rules, between marks that no rule
-touches. A text that holds a mark or a separator U+001C to U+001F, which patterns and `str.split`
-see differently, meets them whole. If `rules_of` finds that NLTK's rules are no longer those proved
-here, every text is left to NLTK.
+touches. A text that holds a mark, or a separator U+001C to U+001F, which patterns and `str.split`
+see differently, meets all rules as a whole. If `rules_of` finds that NLTK's rules are no longer
+those proved here, every text is left to NLTK.
 """
 
 import functools
@@ -101,7 +101,7 @@ def known_rules():
 
 
 def tokenizer_of(rules):
-    """Give a function that does what `NLTKWordTokenizer().tokenize` does, from `rules_of` it."""
+    """Make, from what `rules_of` gave, a function like `NLTKWordTokenizer().tokenize`."""
     engines = {"re": re, "regex": regex}
     compiled = [(engines[name].compile(rule, flags), new) for name, rule, flags, new in rules]
     before, after = compiled[:_UNPADDED], compiled[_UNPADDED:]

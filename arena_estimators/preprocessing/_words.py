@@ -52,7 +52,7 @@ def stop_words(choice):
             f"stop_words={choice!r} is no language of NLTK's stop words. Choose one of "
             f"{', '.join(LANGUAGES)}, a list of words, or None."
         )
-    with _LOCK:  # NLTK's corpora are loaded when first asked for, by one thread at a time
+    with _LOCK:  # NLTK loads a corpus when first asked for it, and only one thread may do that
         return _nltk_stop_words(choice)
 
 

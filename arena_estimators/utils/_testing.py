@@ -20,7 +20,7 @@ def _pickled(tie_rate, seed):
 
 
 def sample_battles(tie_rate=0.3, seed=0):
-    return pickle.loads(_pickled(tie_rate, seed))  # a copy of pandas has the same lists of turns
+    return pickle.loads(_pickled(tie_rate, seed))  # a copy by pandas would share lists of turns
 
 
 def seeded(estimator):
@@ -30,7 +30,7 @@ def seeded(estimator):
 
 
 def shown(estimator):
-    """Give what is printed, without where in memory a parameter lies: its copy lies elsewhere."""
+    """Return the repr without the memory addresses of parameters, which a copy does not share."""
     return re.sub(r" at 0x[0-9A-Fa-f]+", "", repr(estimator))
 
 
@@ -74,7 +74,7 @@ def take(output, rows):
 
 
 def raises(errors, what, function, *arguments, match=(), **named):
-    """Fail unless a call raises; `what` says of what, as "fit with unknown labels"."""
+    """Fail unless a call raises; `what` describes the call, as "fit with unknown labels" does."""
     try:
         function(*arguments, **named)
     except errors as error:

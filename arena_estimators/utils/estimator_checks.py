@@ -1,7 +1,7 @@
 """Checks of an estimator of battles, beside scikit-learn's own.
 
-scikit-learn's `parametrize_with_checks` makes numeric data, so of an estimator that takes text it
-checks next to nothing. These checks make battles.
+scikit-learn's `parametrize_with_checks` makes numeric data, so it checks next to nothing of an
+estimator that takes text. These checks make battles.
 """
 
 import copy
@@ -143,7 +143,7 @@ def check_clone_and_set_params(estimator):
 
 
 def check_fit_returns_self(estimator):
-    """`fit` returns the estimator, does not touch its parameters, sets names ending in _."""
+    """`fit` returns the estimator, keeps its parameters, sets names that begin or end in _."""
     estimator = seeded(estimator)
     before = repr(estimator)
     parameters = set(estimator.get_params(deep=False))
@@ -225,7 +225,7 @@ def check_input_not_changed(estimator):
 
 
 def check_empty_and_null_text(estimator):
-    """Empty, null and missing texts and tuples of turns are like others, in fit and after."""
+    """Empty, null and missing texts work like any other, and tuples like lists of turns."""
     data = sample_battles()
     X = data.X.astype(object)
     for row, cell in enumerate(["", None, [], [None], [""], [None, "text"], float("nan")]):
@@ -271,7 +271,7 @@ def check_bad_input(estimator):
 
 
 def check_probabilities(estimator):
-    """Probabilities are finite float64 rows that sum to one; predict is the largest."""
+    """Probabilities are finite float64 rows that sum to one; predict gives the likeliest class."""
     for tie_rate, classes in [(0.3, ["model_a", "model_b", "tie"]), (0, ["model_a", "model_b"])]:
         data = sample_battles(tie_rate=tie_rate)
         model = fit_clone(estimator, data)
@@ -363,7 +363,7 @@ def check_fit_transform(estimator):
 
 
 def check_set_output(estimator):
-    """Dense features come as a DataFrame with the index of X where asked."""
+    """If asked for, dense features come as a DataFrame with the index of X."""
     data, X = sample_battles(), sample_battles().X[::-1]
     if issparse(fit_clone(estimator).transform(X)):
         return
