@@ -30,7 +30,7 @@ _LABELS = {
 _BITS = {"0": "0", "0.0": "0", "false": "0", "1": "1", "1.0": "1", "true": "1"}
 _ONE_HOT = {("1", "0", "0"): "model_a", ("0", "1", "0"): "model_b", ("0", "0", "1"): "tie"}
 SAMPLE_ROWS = 100
-_LISTS_BY_CHANCE = 10  # among the first cells; fewer than that may well be plain text
+_LISTS_TO_WARN_OF = 10  # among the first cells; fewer than that may well be plain text
 _DECODER = json.JSONDecoder(strict=False)
 
 
@@ -209,7 +209,7 @@ def guess_cells(columns):
     shapes = Counter(text[0] + text[-1] == "[]" for text in texts if text)
     if shapes[True] > shapes[False]:
         return "json"
-    if shapes[True] >= _LISTS_BY_CHANCE:
+    if shapes[True] >= _LISTS_TO_WARN_OF:
         warn(
             f"{shapes[True]} of the first {shapes.total()} cells look like lists of turns, the "
             "others do not: all are read as text. If they are turns, write every cell as a list "

@@ -154,8 +154,8 @@ class AugmentingClassifier(BattleClassifierMixin, BaseEstimator):
         weight = None if weight is None else weight[rows]
         self.estimator_ = fit_member(self.estimator, X, y[rows], weight)
         check_classes(self.estimator_, classes, "estimator")
-        self.classes_ = classes
         self.n_copies_ = len(copies)
+        self.classes_ = classes
         return self
 
     def _proba(self, X):

@@ -11,9 +11,9 @@ from arena_estimators._validation import HasMethods, Interval, fit_context
 from arena_estimators.ensemble._members import (
     BattleClassifierMixin,
     check_member,
-    drawing_step,
     fit_member,
     proba_of,
+    resampling_step,
 )
 from arena_estimators.exceptions import ArenaError, LabelsError
 from arena_estimators.model_selection import PromptGroupShuffleSplit, prompt_groups
@@ -133,7 +133,7 @@ class EarlyStoppingClassifier(BattleClassifierMixin, BaseEstimator):
                 "EarlyStoppingClassifier needs a Pipeline whose last step is a LGBMClassifier or a "
                 f"HistGradientBoostingClassifier, got {type(last).__name__}."
             )
-        if name := drawing_step(self.estimator):
+        if name := resampling_step(self.estimator):
             raise ArenaError(
                 f"The step {name!r} resamples rows, so EarlyStoppingClassifier would not know "
                 "their labels. Weight battles instead, by sample_weight in fit."
@@ -157,9 +157,9 @@ class EarlyStoppingClassifier(BattleClassifierMixin, BaseEstimator):
                 "more battles that count, or another validation_fraction."
             )
         steps, booster = clone(self.estimator[:-1]), clone(self.estimator[-1])
-        shares = booster.class_weight
-        if isinstance(shares, dict) and set(classes) & set(shares):
-            by_code = {code: shares[label] for code, label in enumerate(classes) if label in shares}
+        given = booster.class_weight
+        if isinstance(given, dict) and set(classes) & set(given):
+            by_code = {code: given[label] for code, label in enumerate(classes) if label in given}
             booster.set_params(class_weight=by_code)
         features = steps.fit_transform(X.iloc[train], classes[codes[train]])
         fitting = (features, codes[train], None if weight is None else weight[train])

@@ -262,7 +262,7 @@ def weight_name(estimator, name):
         if a step resamples rows, which the weights would not fit.
     """
     for one, holder, _ in _walk(estimator):
-        if step := drawing_step(one):
+        if step := resampling_step(one):
             raise ArenaError(
                 f"{name} needs sample weights in fit, but its step {step!r} resamples rows, which "
                 "the weights would not fit. Leave that step out, and weight battles instead."
@@ -288,7 +288,7 @@ def weight_name(estimator, name):
     return f"{prefix}sample_weight"
 
 
-def drawing_step(estimator):
+def resampling_step(estimator):
     """Name the step of a Pipeline that resamples rows in `fit`, as those of imbalanced-learn do."""
     steps = estimator.steps if isinstance(estimator, Pipeline) else ()
     return next((name for name, step in steps if hasattr(step, "fit_resample")), None)

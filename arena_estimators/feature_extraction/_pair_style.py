@@ -235,7 +235,7 @@ class PairStyleFeatures(ReadsBattles, TransformerMixin, BaseEstimator):
         seen = {}
         order = np.argsort([seen.setdefault(key, len(seen)) for key in cells[0]], kind="stable")
         rows = ([column[i] for column in cells] for i in order)
-        parts = [_measure(self.blocks_, *chunk) for chunk in _chunks(rows)]
+        parts = [_measure_chunk(self.blocks_, *chunk) for chunk in _chunks(rows)]
         back = np.argsort(order)
         return {name: np.concatenate([part[name] for part in parts])[back] for name in parts[0]}
 
@@ -289,7 +289,7 @@ def _chunks(rows):
     yield list(cells) or [None], np.array(numbers, dtype=np.intp).reshape(-1, 3)
 
 
-def _measure(blocks, cells, numbers):
+def _measure_chunk(blocks, cells, numbers):
     """Measure the distinct cells of a chunk; return matrices, by name, with a row per battle."""
     values, words = measure_texts(cells)
     asked = measure_prompts(values, words)

@@ -34,7 +34,7 @@ _ORDERED = re.compile(r"\n[^\S\n]*\d+\.(?=\s)")
 _BULLET = re.compile(r"\n[^\S\n]*[-*+](?=\s)")
 _BOLD = re.compile(r"\*\*[^*\n]+\*\*|__[^_\n]+__")  # style control
 _BOLD_STARS = re.compile(r"\*\*[^*\n]+\*\*")  # the same where there is but one kind: much faster
-_BOLD_LINES = re.compile(r"__[^_\n]+__")
+_BOLD_UNDERSCORES = re.compile(r"__[^_\n]+__")
 _INLINE_CODE = re.compile(r"`[^`\n]+`")
 _LINK = re.compile(r"https?://|\]\(\S")
 _TABLE_ROW = re.compile(r"\n *\|.*\| *(?=\n|$)")
@@ -115,7 +115,7 @@ def _markdown(texts, characters):
     def found(pattern, possible):
         return np.log1p(_count_where(possible, prose, _found(pattern)))
 
-    stars, lines = number("*") > 3, number("_") > 3
+    stars, underscores = number("*") > 3, number("_") > 3
     named = (number("]") > 0) & (number("(") > 0)
     bare = ~named & (number(":") > 0) & (number("/") > 1)
     links = _count_where(named, texts, _found(_LINK)) + _count_where(bare, texts, _schemes)
@@ -123,9 +123,9 @@ def _markdown(texts, characters):
         "headers": found(_HEADER, number("#") > 0),
         "ordered_items": found(_ORDERED, coded | (characters.numbered() > 0)),
         "bullet_items": found(_BULLET, coded | (characters.marks() > 0)),
-        "bold": found(_BOLD, stars & lines)
-        + found(_BOLD_STARS, stars & ~lines)
-        + found(_BOLD_LINES, lines & ~stars),
+        "bold": found(_BOLD, stars & underscores)
+        + found(_BOLD_STARS, stars & ~underscores)
+        + found(_BOLD_UNDERSCORES, underscores & ~stars),
         "table_rows": found(_TABLE_ROW, number("|") > 1),
         "code_blocks": np.log1p(blocks),
         "inline_code": found(_INLINE_CODE, number("`") > 1),

@@ -19,7 +19,9 @@ _CODE_BITS = 54
 _LONG = 8
 _BLOB = 512  # bytes of a word that are mixed 8 at a time: the rest of a longer one at once
 _ASCII = bytes(range(128))
-_NO_WORD = bytes(c if chr(c).isalnum() or c == 95 or c >= 128 else 32 for c in range(256))
+_BLANK_NON_WORD_BYTES = bytes(
+    c if chr(c).isalnum() or c == 95 or c >= 128 else 32 for c in range(256)
+)
 _FIRST_BYTES = np.array([(1 << 8 * n) - 1 for n in range(9)], dtype=np.uint64)
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd, without a pattern: 2 ** 64 / golden ratio
 
@@ -33,7 +35,7 @@ def spell(lower):
             if not character.isalnum():
                 lower = lower.replace(character, " ")
         raw = lower.encode("utf-8", "surrogatepass")
-    return raw.translate(_NO_WORD)
+    return raw.translate(_BLANK_NON_WORD_BYTES)
 
 
 class Words:

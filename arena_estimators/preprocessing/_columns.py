@@ -22,7 +22,7 @@ from arena_estimators.preprocessing._engine import (
 _WORTH_A_PROCESS = 5_000_000  # characters; a process that would get fewer does not take part
 # This process cleans that many times as many alone while the others start, which takes longest if
 # they import NLTK.
-_BEHIND = {"treebank": 1.0, "punkt": 4.0, "tweet": 0.5}
+_HEAD_START = {"treebank": 1.0, "punkt": 4.0, "tweet": 0.5}
 # This process's share as a multiple of each of the others', which read and write files as well.
 _OWN_SHARE = 1.03
 
@@ -69,11 +69,11 @@ def _clean(texts, settings, n_jobs):
     jobs = effective_n_jobs(n_jobs)
     if jobs > 1:
         ends = np.cumsum([0, *map(len, texts)])[1:]
-        behind = _BEHIND[settings[0]] * _WORTH_A_PROCESS * _must_start()
-        jobs = min(jobs, int((ends[-1:].sum() - behind) // _WORTH_A_PROCESS))
+        head_start = _HEAD_START[settings[0]] * _WORTH_A_PROCESS * _must_start()
+        jobs = min(jobs, int((ends[-1:].sum() - head_start) // _WORTH_A_PROCESS))
     if jobs < 2:
         return clean_texts(texts, settings)
-    return _clean_shares(_shares(texts, ends, jobs, behind), settings)
+    return _clean_shares(_shares(texts, ends, jobs, head_start), settings)
 
 
 def _must_start():
@@ -112,13 +112,13 @@ def _clean_by_files(shares, settings, folders):
         return [*cleaned, *map(read_texts, paths)]
 
 
-def _shares(texts, ends, jobs, behind):
+def _shares(texts, ends, jobs, head_start):
     """Cut texts into one share for each process, the first for this one.
 
     `ends` holds the number of characters up to the end of each text. The other processes are
-    expected to begin when this one has cleaned `behind` characters.
+    expected to begin when this one has cleaned `head_start` characters.
     """
-    each = (ends[-1] - behind) / (_OWN_SHARE + jobs - 1)
-    parts = np.cumsum([behind + _OWN_SHARE * each, *[each] * (jobs - 1)])
+    each = (ends[-1] - head_start) / (_OWN_SHARE + jobs - 1)
+    parts = np.cumsum([head_start + _OWN_SHARE * each, *[each] * (jobs - 1)])
     cuts = [0, *np.searchsorted(ends, parts[:-1]).tolist(), len(ends)]
     return [texts[start:stop] for start, stop in zip(cuts[:-1], cuts[1:], strict=True)]

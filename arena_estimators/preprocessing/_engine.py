@@ -78,8 +78,10 @@ class Engine:
     """
 
     def __init__(self, tokenizer, stop, pos, keep_punctuation, lowercase, rules):
-        self._local = rules is not None and tokenizer != "tweet"
-        self._tokenize = _treebank.tokenizer_of(rules) if self._local else _tokenizer(tokenizer)
+        self._rules_known = rules is not None and tokenizer != "tweet"
+        self._tokenize = (
+            _treebank.tokenizer_of(rules) if self._rules_known else _tokenizer(tokenizer)
+        )
         self._sentences = _punkt.sentences() if tokenizer == "punkt" else None
         self._word = _word_of(stop, _words.lemmatizer(pos), keep_punctuation)
         self._lowercase = lowercase
@@ -106,7 +108,7 @@ class Engine:
         return "".join(parts)[:-1]
 
     def _keys(self, text):
-        if not self._local or any(mark in text for mark in _treebank.RESERVED):
+        if not self._rules_known or any(mark in text for mark in _treebank.RESERVED):
             return [_treebank.TOKEN + token for token in self._tokens(text)]
         if self._sentences is None:
             return _treebank.keys_of(text)

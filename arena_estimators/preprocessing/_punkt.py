@@ -116,13 +116,13 @@ class Sentences:
 
     def _ends(self, word, match):
         """Decide whether `word`, which ends at a match, ends a sentence."""
-        always = self._words.get(word)
-        if always is None:
-            always = self._always_ends(word)
-            _remember(self._words, word, always)
-        return always is True or self._ends_before(always, match.group("after_tok"))
+        answer = self._words.get(word)
+        if answer is None:
+            answer = self._true_or_question(word)
+            _remember(self._words, word, answer)
+        return answer is True or self._ends_before(answer, match.group("after_tok"))
 
-    def _always_ends(self, word):
+    def _true_or_question(self, word):
         """Return True if a word ends a sentence whatever follows, else what to ask Punkt about."""
         plain = _PLAIN(word)
         if not plain or word == ".":

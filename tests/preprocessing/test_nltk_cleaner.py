@@ -304,7 +304,7 @@ def test_processes_leave_no_file_behind(monkeypatch):
 def test_processes_get_equal_shares_and_this_one_a_little_more():
     texts = [str(row) for row in range(1000)]
     ends = np.cumsum([100] * 1000)
-    shares = _columns._shares(texts, ends, 4, behind=0)
+    shares = _columns._shares(texts, ends, 4, head_start=0)
     own, *others = map(len, shares)
     assert max(others) - min(others) <= 1
     assert max(others) < own < 1.2 * min(others)
@@ -313,7 +313,7 @@ def test_processes_get_equal_shares_and_this_one_a_little_more():
 
 def test_processes_that_must_be_started_get_less():
     ends = np.cumsum([100] * 1000)
-    own, *others = map(len, _columns._shares(["x"] * 1000, ends, 3, behind=40_000))
+    own, *others = map(len, _columns._shares(["x"] * 1000, ends, 3, head_start=40_000))
     assert own + sum(others) == 1000
     assert 190 < min(others) <= max(others) < 200
     assert 400 < own - max(others) < 430

@@ -73,7 +73,7 @@ def test_spans_are_those_of_any_punkt(text):
 @pytest.mark.parametrize("word", ["word.", "well-known.", "(aside.", "**bold**.", "no?", "Yes!"])
 @pytest.mark.parametrize("after", [" the", " The", ")", '"', "\n\n- item", " 1. x", " ,"])
 def test_plain_words_end_a_sentence_whatever_follows(sentences, word, after):
-    assert sentences._always_ends(word) is True
+    assert sentences._true_or_question(word) is True
     assert sentences.nltk.text_contains_sentbreak(word + after)
 
 
@@ -81,7 +81,7 @@ def test_plain_words_end_a_sentence_whatever_follows(sentences, word, after):
     "word", ["dr.", "j.", "İ.", "12.", "e.g.", "a.k.a.", "co.", "ellipsis..", "."]
 )
 def test_other_words_are_asked_for_with_what_follows(sentences, word):
-    assert sentences._always_ends(word) is not True
+    assert sentences._true_or_question(word) is not True
 
 
 def test_looking_words_up_does_not_grow_punkts_tables(sentences):
