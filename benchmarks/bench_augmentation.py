@@ -119,8 +119,8 @@ def several_turns(folder):
     table("augmentation_turns", models, X, y, "hh_harmless_human")
 
 
-def main():
-    folder = data_folder()
+def main(argv=None):
+    folder = data_folder(argv)
     if folder is None:
         print("Skipped: set ARENA_DATA or pass --data to the folder with judge_unique.parquet.")
         return

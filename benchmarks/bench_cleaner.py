@@ -193,12 +193,12 @@ def memory(folder, rows, tokenizer, file):
     return *size, peak - before
 
 
-def main():
+def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_data(parser)
     parser.add_argument("--every-text", action="store_true", help="compare all, measure nothing")
     parser.add_argument("--rows", type=int, default=3000, help="battles to clean; 0: all")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     if options.data is None:
         print("Skipped: set ARENA_DATA or pass --data to the folder with judge_unique.parquet.")
         return

@@ -48,8 +48,8 @@ def measure(make, X, y):
         return search, time.perf_counter() - start, time.process_time() - cpu
 
 
-def main():
-    folder = data_folder()
+def main(argv=None):
+    folder = data_folder(argv)
     if folder is None:
         print("Skipped: set ARENA_DATA or pass --data to the folder with judge_unique.parquet.")
         return

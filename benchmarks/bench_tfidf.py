@@ -131,8 +131,8 @@ def measure(name, X, params):
         }
 
 
-def main():
-    folder = _harness.data_folder()
+def main(argv=None):
+    folder = _harness.data_folder(argv)
     if folder is None:
         print("Skipped: set ARENA_DATA or pass --data to the folder with judge_unique.parquet.")
         return
