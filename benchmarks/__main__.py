@@ -10,11 +10,11 @@ from benchmarks._harness import add_data
 WITH_ENCODERS = ("bench_learning_curve", "bench_quality", "bench_transfer")
 
 
-def main():
+def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_data(parser)
     parser.add_argument("--all", action="store_true", help="also what takes hours without a GPU")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     scripts = sorted(pathlib.Path(__file__).parent.glob("bench_*.py"))
     failed = []
     for script in scripts:

@@ -1,7 +1,7 @@
 """Rows of a table that are measured one at a time and kept, so that a long run can be cut short.
 
-The losses of every battle are kept in results/TABLE_ROW.npz. A table is made of all the rows
-that are there, whichever run measured them.
+What is measured, mostly the losses of every battle, is kept in results/TABLE_ROW.npz. A table is
+made of all the rows that are there, whichever run measured them.
 """
 
 import argparse

@@ -2,10 +2,10 @@
 
     python -m benchmarks.bench_cleaner --data FOLDER [--rows N | --every-text]
 
-Both clean the same battles of judge_unique in one process, taking turns after each tenth, so that
-noise affects both; CPU times are reported and outputs compared text by text. Two more tables give
-the wall times of one and two processes, and memory. `--rows 0` takes all battles (default: 3,000):
-the more there are, the more it pays to remember chunks. `--every-text` measures nothing and
+Both clean the same battles of judge_unique in one process, one tenth of them after the other, so
+that noise affects both; CPU times are reported and outputs compared text by text. Two more tables
+give the wall times of one and two processes, and memory. `--rows 0` takes all battles (default:
+3,000): the more there are, the more it pays to remember chunks. `--every-text` measures nothing and
 compares every text of every file of battles, which takes minutes. NLTK_DATA must hold stopwords,
 wordnet and punkt_tab.
 """

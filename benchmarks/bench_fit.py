@@ -1,9 +1,11 @@
 """How long does a fit on all battles of judge_unique take, and how much memory?
 
-    python -m benchmarks.bench_fit --data FOLDER [--only ensemble,linear]
+    python -m benchmarks.bench_fit --data FOLDER [--only ensemble,linear] [--missing]
 
 Each kind is fitted in a process of its own, with two jobs; its memory is that of the process and
-of joblib's workers together. Seconds are wall time: nothing else should be running.
+of joblib's workers together. Seconds are wall time: nothing else should be running. What is
+measured is kept, and the table is made of all the rows there are, whichever run measured them: on
+another machine, measure all of them again.
 """
 
 from arena_estimators import make_arena_pipeline

@@ -3,7 +3,7 @@
     python -m benchmarks.bench_transfer --data FOLDER --only linear,boosting
 
 Each kind, and the class prior, is fitted on all of judge_unique and predicts the votes of people.
-For comparison it is also trained on these votes themselves, by cross-validation over 5 folds
+For comparison each is also trained on these votes themselves, by cross-validation over 5 folds
 grouped by prompt. Where people could not vote for a tie, ties are left out of the predictions. The
 interval is of the difference to the class prior trained on the same votes: a paired bootstrap over
 prompts, 95 %.

@@ -1,4 +1,4 @@
-"""Seven families of encoders in BertPairClassifier: each tried offline, and its real command.
+"""Seven families of encoders in BertPairClassifier: each tried offline, and the real one's command.
 
     python examples/families.py                        # all of them, one after the other
     python examples/families.py --family roberta

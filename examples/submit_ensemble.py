@@ -53,7 +53,7 @@ def main(argv=None):
     parser.add_argument(
         "--folds", type=at_least(2), default=3, help="folds of the blend (default: 3)"
     )
-    parser.add_argument("--n-jobs", type=n_jobs, help="threads and processes of a step")
+    parser.add_argument("--n-jobs", type=n_jobs, help="threads or processes that a step may use")
     args = parse(parser, argv, N_TRAIN)
     folds = PromptGroupKFold(args.folds)
     train, test = read_train(args.train, N_TRAIN, folds), read_test(args.test)

@@ -74,7 +74,7 @@ def make_steps(n_jobs=None, encoder=None):
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--encoder", help="also fine-tune this one, a folder or a hub name")
-    parser.add_argument("--n-jobs", type=n_jobs, help="threads and processes of a step")
+    parser.add_argument("--n-jobs", type=n_jobs, help="threads or processes that a step may use")
     args = parse(parser, argv, N_TRAIN)
     train, test = read_train(args.train, N_TRAIN, CV, INNER), read_test(args.test)
 

@@ -133,7 +133,7 @@ def test_a_kind_reads_chinese(kind):
     assert log_loss(y[100:], model.predict_proba(X[100:])) < 0.8
 
 
-def test_style_that_is_far_off_is_cut_at_two_and_a_half_spreads(data, parts, fitted):
+def test_style_that_is_far_off_is_clipped_at_two_and_a_half_spreads(data, parts, fitted):
     features = fitted("linear")[:-1]
     style = np.char.find(features.get_feature_names_out().astype(str), "style__") == 0
     X = data.X.iloc[parts[1]]

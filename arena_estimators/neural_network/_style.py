@@ -19,7 +19,7 @@ class StyleInputs:
     """PairStyleFeatures, scaled for a network without breaking their symmetry.
 
     Odd columns are divided by their root mean square and never shifted; symmetric ones are
-    standardised. Both are cut at +-2.5.
+    standardised. Both are clipped at +-2.5.
     """
 
     def fit_transform(self, X):

@@ -254,7 +254,7 @@ def test_gradients_in_half_precision_on_a_cpu(tiny, sequences, family, monkeypat
 
 @pytest.mark.parametrize("kind", sorted({*_attention._PACKING} - {*FAMILIES}))
 def test_families_without_a_tiny_encoder_give_packed_what_they_give_padded(sequences, kind):
-    """Their positions may not begin at 0."""
+    """Their positions may begin elsewhere than at 0."""
     sizes = {"hidden_size": 32, "num_attention_heads": 2, "num_hidden_layers": 1}
     sizes |= {"vocab_size": 99, "intermediate_size": 64, "num_key_value_heads": 2, "head_dim": 16}
     config = AutoConfig.for_model(kind, **sizes)

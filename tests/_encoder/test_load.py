@@ -364,7 +364,7 @@ def test_attention_packed_where_it_is_impossible(tiny):
 
 
 def test_reading_does_not_change_an_rwkv(tmp_path, sequences):
-    """transformers' divides its weights in place, and once more each time it was saved divided."""
+    """transformers' RWKV divides its weights in place, and again each time it was saved divided."""
     sizes = {"vocab_size": 90, "hidden_size": 32, "attention_hidden_size": 32}
     sizes |= {"intermediate_size": 64, "num_hidden_layers": 3, "rescale_every": 1}
     AutoModel.from_config(RwkvConfig(**sizes, pad_token_id=0)).save_pretrained(tmp_path / "first")

@@ -672,7 +672,7 @@ def test_a_sparse_gradient_changes_nothing_but_the_time(small, learnable, monkey
 
 
 class Hook(Callback):
-    """Clamps each gradient where it is made, as hooks of torch may, but leaves it as it was."""
+    """Looks at each gradient where it is made, as hooks of torch may, and leaves it as it is."""
 
     def __init__(self, register):
         self.register = register
