@@ -202,7 +202,7 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
         self.blocks_, folder = self._check_settings()
         found = _open_encoder(folder)
         self.fingerprint_, self.width_ = found.fingerprint, found.width
-        self._found = found
+        self._found, self._own_pooling = found, found.pooling  # a copy's folder may not say it
         return self
 
     def transform(self, X):
@@ -289,7 +289,7 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
         from arena_estimators._encoder import _placement, _run
 
         device = _run.resolve_device(self.device)
-        pooling = found.pooling if self.pooling == "auto" else self.pooling
+        pooling = self._own_pooling if self.pooling == "auto" else self.pooling
         computed_in = _run.resolve_precision(self.precision, device)
         keys = _run.digests(sequences, f"2 {self.fingerprint_} {pooling} {computed_in}")
         cache = VectorCache(self.cache_dir) if self.cache_dir is not None else None

@@ -171,6 +171,19 @@ class TestPickle:
         again = PairEmbeddings(folder, cache_dir=tmp_path / "cache").fit_transform(battles)
         np.testing.assert_allclose(again, expected, atol=1e-6)
 
+    def test_a_copy_whose_folder_does_not_say_the_pooling_has_the_same(
+        self, folder, battles, tmp_path
+    ):
+        """`save_pretrained` of a model and its tokenizer leaves 1_Pooling out."""
+        mine = pathlib.Path(shutil.copytree(folder, tmp_path / "encoder"))
+        (mine / "1_Pooling").mkdir()
+        (mine / "1_Pooling" / "config.json").write_text('{"pooling_mode": "cls"}')
+        model = PairEmbeddings(str(mine)).fit(battles)
+        expected = model.transform(battles)
+        copy = pickle.loads(pickle.dumps(model)).set_params(encoder=folder)
+        np.testing.assert_array_equal(copy.transform(battles), expected)
+        assert np.abs(PairEmbeddings(folder).fit_transform(battles) - expected).max() > 1e-3
+
     def test_another_configuration_is_another_encoder(self, folder, battles, tmp_path):
         mine = shutil.copytree(folder, tmp_path / "encoder")
         model = PairEmbeddings(str(mine), cache_dir=str(tmp_path / "cache")).fit(battles)
