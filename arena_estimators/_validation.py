@@ -89,14 +89,14 @@ def validate_battles(estimator, X, y=None, *, columns=COLUMNS, reset=True):
 
 
 def look_like_json(column):
-    """Tell whether the first texts of a column all look like JSON lists, at least one of text."""
+    """Tell whether the first texts all look like JSON lists, one at least like a list of text."""
     head = [cell.strip() for cell in column.iloc[:10] if isinstance(cell, str)]
     lists = all(cell[:1] == "[" and cell[-1:] == "]" for cell in head)
     return lists and any(cell[:2] == '["' and cell[-2:] == '"]' for cell in head)
 
 
 def this_version():
-    """Return the version of this library, looked up late: no module may import the package."""
+    """Return the library's version, read only when called: modules load before the package does."""
     return importlib.import_module("arena_estimators").__version__
 
 
@@ -106,8 +106,8 @@ class ReadsBattles:
     Paths among their parameters are pickled as text, because a pathlib path that was pickled on
     Linux or macOS cannot be loaded on Windows, nor the other way round. The attributes named in
     `_of_pandas` are pickled as dicts, because pandas 2 cannot load what pandas 3 has made, and
-    skops knows neither. A pickle names the version of this library that wrote it, since what counts
-    as a word or a measure of style may change from one version to the next.
+    skops knows no pandas objects. A pickle names the version of this library that wrote it, since
+    what counts as a word or a measure of style may change from one version to the next.
     """
 
     _of_pandas = ()  # fitted attributes that are a Series or a DataFrame

@@ -153,8 +153,8 @@ def check_labels(y, *, n_battles=None):
     y : array-like of shape (n_battles,), (n_battles, 3) or (n_battles, 2)
         `"model_a"`, `"model_b"`, `"tie"`, or the integers 0, 1, 2 that mean the same; or, in two
         dimensions, the probabilities of the classes in that order (soft labels). Labels without
-        any tie are a task of two classes. A DataFrame of soft labels must name its columns after
-        the classes, with or without the prefix `winner_`.
+        any tie, or soft labels in two columns, are a task of two classes. A DataFrame of soft
+        labels must name its columns after the classes, with or without the prefix `winner_`.
     n_battles : int, optional
         The number of labels expected.
 
@@ -372,7 +372,7 @@ def _named_soft_labels(y):
     values = columns_of(y, CLASSES[: max(y.shape[1], 2)])
     if values is None:
         raise LabelsError(
-            f"The DataFrame passed as labels has the columns {names_of(y)}. Expected soft "
+            f"The frame of labels or probabilities has the columns {names_of(y)}. Expected soft "
             f"labels in the columns {list(CLASSES)} (or the first two), with or without the prefix "
             "'winner_'; if one column holds the labels, pass that column, as in y['winner']."
         )

@@ -43,7 +43,7 @@ class ArenaWarning(UserWarning):
 
 
 def warn(message, category=ArenaWarning):
-    """Warn at the line of the user's own code that led here, whatever libraries lie between."""
+    """Warn at the line of the user's own code that led here, past the libraries in `_BETWEEN`."""
     frame, level = sys._getframe(1), 2
     while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in _BETWEEN:
         frame, level = frame.f_back, level + 1

@@ -197,7 +197,7 @@ def make_arena_pipeline(kind="linear", *, n_jobs=None, random_state=None):
 def same_names(transformer, names):
     """Keep the names of the columns: what a FunctionTransformer takes for `feature_names_out`.
 
-    Unlike its "one-to-one", this raises an error before `fit`, without which scikit-learn cannot
+    Unlike its "one-to-one", this raises an error before `fit`: scikit-learn needs that error to
     draw the diagram of a fitted ensemble.
 
     Parameters

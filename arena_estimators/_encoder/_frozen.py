@@ -40,7 +40,7 @@ class FrozenEncoder:
 
     @property
     def is_loaded(self):
-        """Whether the model is in memory, so that changes to its files no longer matter."""
+        """Whether the weights are in memory, so that changes to their files no longer matter."""
         return "model" in vars(self)
 
     @property

@@ -156,7 +156,7 @@ def _pool_packed(hidden, ends, pooling):
         pooled = pooled.scatter_reduce(0, index, hidden, "amax", include_self=True)
         return pooled.masked_fill((lengths == 0).unsqueeze(1), 0).float()
     # This adds in the order of the tokens on every device, as adding by index does not; `unsafe`
-    # skips a check of the lengths, for which the GPU would have to be waited for.
+    # skips a check of the lengths, which would make the CPU wait for the GPU.
     return torch.segment_reduce(hidden.float(), "mean", lengths=lengths, initial=0.0, unsafe=True)
 
 

@@ -218,7 +218,7 @@ def _bunch(battles, index, filename):
 
 
 def _ids(values):
-    """Make ids an array: of integers if each is written just as one is, which "007" is not."""
+    """Make ids an array, of integers if all are written as integers are, which "007" is not."""
     try:
         numbers = list(map(int, values))
         if list(map(str, numbers)) == list(map(str, values)):

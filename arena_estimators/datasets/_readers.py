@@ -46,9 +46,10 @@ def name_of(source):
 
 
 def read_batches(path, wanted, batch_rows, *, json_cells):
-    """Yield the batches of a file or a frame; if a file cannot be read, raise a FileFormatError.
+    """Yield the batches of a file or a frame; damage or no battles raise a FileFormatError.
 
-    `path` is a path or a frame. `json_cells` says that the long cells of a file may be JSON.
+    An OSError of the system's own, such as for a missing file, is passed on. `path` is a path or a
+    frame. `json_cells` says that the long cells of a file may be JSON.
     """
     if isinstance(path, pd.DataFrame):
         reader = _read_frame

@@ -100,7 +100,7 @@ def check_member(estimator, name, classes, *, prefit=False, soft=False):
     ------
     LabelsError
         If labels are soft and it does not take such, like the classifiers of scikit-learn and
-        LightGBM, or if it holds a classifier that is fitted already and has other classes.
+        LightGBM, or if it is, or holds, a classifier that is fitted already and has other classes.
     NotFittedError
         If it should be fitted and is not.
     ArenaError

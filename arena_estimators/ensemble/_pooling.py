@@ -28,7 +28,7 @@ def pool(members, weights, temperature, space):
     """Blend probabilities.
 
     The members are added one after the other, each class separately, so that the blend is exactly
-    symmetric if they are: what exchanges two columns of each exchanges those of the blend.
+    symmetric if they all are: exchanging two columns of every member exchanges those of the blend.
 
     Parameters
     ----------
@@ -128,8 +128,8 @@ class _MixtureLoss:
 def _minimise(loss, n_weights, temperature, start=None):
     """Minimise over weights >= 0 whose sum is 1 / temperature; if that is None, the sum is free.
 
-    A free sum has wide limits, `_COLDEST` and `_HOTTEST`. `start` holds shares of the sum (of 1 if
-    it is free), by default even ones.
+    A free sum is at least 1 / _HOTTEST, and each weight at most 1 / _COLDEST. `start` holds shares
+    of the sum (of 1 if it is free), by default even ones.
     """
     if temperature is None:
         total, bounds = 1.0, (0, 1 / _COLDEST)

@@ -114,12 +114,12 @@ def soften_labels(X, y, proba, *, hard_weight=0.5, temperature=1.0, sample_weigh
 class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
     """Train a student on a teacher's probabilities mixed with the votes.
 
-    The teacher that labels a battle of `X` was fitted without its prompt, the one that labels those
-    of `X_unlabelled` on all of `X`. With the student as its own teacher (the default) this is
-    self-distillation. It helps a student that fits the votes too closely, but not one whose penalty
-    is right (`docs/estimators.rst` has figures). A student that takes no soft labels is fitted on
-    one weighted row for each class, and so are its transformers: whatever they count, as for
-    `min_df`, is counted up to three times.
+    Each battle of `X` is labelled by a teacher that was fitted without the battles of its prompt,
+    those of `X_unlabelled` by one that was fitted on all of `X`. With the student as its own
+    teacher (the default) this is self-distillation. It helps a student that fits the votes too
+    closely, but not one whose penalty is right (`docs/estimators.rst` has figures). A student that
+    takes no soft labels is fitted on one weighted row for each class, and so are its transformers:
+    whatever they count, as for `min_df`, is counted up to three times.
 
     Parameters
     ----------

@@ -256,8 +256,8 @@ def _digest(X):
 def _text_key(cells):
     """Write cells of text or turns, and which of them are tuples, as bytes."""
     tuples = [place for place, cell in enumerate(cells) if isinstance(cell, tuple)]
-    # A cell that is neither text nor turns is written as a dict, which no cell is. Nothing is
-    # escaped: two lone surrogates would otherwise be the same as the character they could form.
+    # What JSON cannot write, such as pd.NA, becomes a dict, which no cell is. Characters beyond
+    # ASCII stay as they are: escaped, two lone surrogates would equal the character they could be.
     key = json.dumps((cells, tuples), default=lambda cell: {"": str(cell)}, ensure_ascii=False)
     return key.encode("utf-8", "surrogatepass")
 

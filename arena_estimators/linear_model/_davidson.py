@@ -365,7 +365,7 @@ class _DavidsonLoss:
         return loss, np.where(self.free, gradient, 0.0)
 
     def scale(self):
-        """Return 1 / sqrt(diagonal of the curvature at zero), which makes steps of similar size."""
+        """Return 1 / sqrt(curvature's diagonal at zero, with ties), for steps of similar size."""
         squares = self.D.multiply(self.D) if issparse(self.D) else self.D**2
         moments = np.asarray(squares.T @ self.weight.astype(self.D.dtype), dtype=np.float64)
         curvature = np.concatenate([moments / 6, moments * 2 / 9, [2 / 9]]) + self.penalty

@@ -34,8 +34,8 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
     logits off the two vectors: g(a, b), g(b, a) and a symmetric one for ties. Swapping the
     responses swaps the probabilities, bit for bit, and a response that meets many others is encoded
     once. "cross" reads prompt, a and b at once, in both orders within each optimizer step. Three
-    predictors are averaged: on the text, on the style of the responses (`PairStyleFeatures`, learnt
-    first), and on both. Held-out battles decide how much each counts; with few battles, style most.
+    predictors are averaged: of the text, of the style of the responses (`PairStyleFeatures`, learnt
+    first), and of both. Held-out battles decide how much each counts; with few battles, style most.
 
     The encoder is loaded in `fit` and learns without dropout. Half precision is used, on float32
     weights, on a GPU and for training on a CPU that has it. `fit` and predictions leave GPUs empty.

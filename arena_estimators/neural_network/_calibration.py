@@ -55,7 +55,7 @@ def learnt_share(n_battles):
 
 
 def usual_weights(n_predictors, share=1.0):
-    """Give the predictors' weights for a fit that held no battles out.
+    """Give the predictors' weights where there are no held-out battles' logits to fit them on.
 
     Those that read the text count less if only a share of what it tells is learnt.
     """

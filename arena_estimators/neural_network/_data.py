@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from arena_estimators._encoder._batches import batches
 from arena_estimators._encoder._run import pack, pad
 
-_SIMILAR = 0.75  # sequences at least this share of the longest one's length are padded together
+_SIMILAR = 0.75  # sequences padded together are at least this share of the longest one's length
 
 
 @dataclasses.dataclass(eq=False)

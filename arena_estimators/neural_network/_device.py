@@ -17,7 +17,7 @@ _STEPS, _FEWEST = 200, 8  # steps an epoch should have, and battles a step shoul
 _SMALL = 1024  # an embedding of so many rows or fewer is a product on a GPU, and dense on a CPU
 _RANDOMNESS = threading.RLock()
 
-# cuBLAS reads this before its first product, and only if it is set adds up in a fixed order.
+# cuBLAS reads this before its first product, and adds up in a fixed order only if it is set then.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 

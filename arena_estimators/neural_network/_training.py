@@ -304,7 +304,8 @@ def _conclude(net, p, train_data, valid_data):
 def _calibrate(net, p, logits, valid_data):
     """Give the weights, the temperature, `sure_from` and the held-out battles' probabilities.
 
-    Without logits of held-out battles, the first three are the usual ones and the last is None.
+    Without logits of held-out battles, the weights are the usual ones, the temperature is the one
+    given or 1, `sure_from` is 1, and there are no probabilities (None).
     """
     temperature = 1.0 if p.temperature == "fit" else float(p.temperature)
     share = net.run_.learnt_share

@@ -20,8 +20,8 @@ from arena_estimators.preprocessing._engine import (
 )
 
 _WORTH_A_PROCESS = 5_000_000  # characters; a process that would get fewer does not take part
-# This process cleans that many times as many alone while the others start, which takes longest if
-# they import NLTK.
+# While the others start, this process cleans that many times `_WORTH_A_PROCESS` characters alone;
+# starting takes longest if they import NLTK.
 _HEAD_START = {"treebank": 1.0, "punkt": 4.0, "tweet": 0.5}
 # This process's share as a multiple of each of the others', which read and write files as well.
 _OWN_SHARE = 1.03
@@ -105,7 +105,8 @@ def _clean_by_files(shares, settings, folders):
         tasks = [delayed(clean_file)(path, settings, folders) for path in paths]
         # With n_jobs=1, joblib would do the others' work in this process, before its own share.
         done = Parallel(n_jobs=max(2, len(tasks)), batch_size=1, return_as="generator")(tasks)
-        # Let joblib's threads hand out the work: once this one is busy, each step waits 5 ms.
+        # Let joblib's threads hand out the work: once this one is busy, each of their steps waits
+        # 5 ms.
         time.sleep(0.001)
         cleaned = [clean_texts(own, settings)]
         list(done)  # waits, and raises what went wrong there

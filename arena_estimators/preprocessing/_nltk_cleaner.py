@@ -47,7 +47,8 @@ class NLTKCleaner(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap_outpu
         capitals, which it would use to find sentence ends.
     tokenizer : {"treebank", "punkt", "tweet"}, default="treebank"
         `"treebank"` is `NLTKWordTokenizer` on the whole text and needs no data. `"punkt"` is
-        `word_tokenize`, which splits English sentences first and needs NLTK's data `punkt_tab`.
+        `word_tokenize`, which first splits the text into English sentences, for which NLTK's data
+        must hold `punkt_tab`.
         `"tweet"` is `TweetTokenizer`; it needs no data, is not accelerated, and takes quadratic
         time on long runs of digits.
     stop_words : str, list of str or None, default="english"

@@ -19,7 +19,7 @@ from arena_estimators.preprocessing._words import NOT_THERE, missing
 
 # The marks in front always end a word and never start one, so what follows them is a word anew.
 _PLAIN = re.compile(r"""(?:[^\s.?!]*[)";}\]*:@({\[])?((?:[^\W_]+(?:-[^\W_]+)*)?[.?!])""").fullmatch
-# Marks that no longer token of Punkt's starts with, so that each is a token of its own.
+# Marks with which no token of two or more characters starts, so that each is a token of its own.
 _ALONE = frozenset('("`{[:;&#*@)}],')
 _ENDS = re.compile("[.?!]").search
 _MOST = 100_000
