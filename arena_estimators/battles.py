@@ -65,7 +65,7 @@ def swap_proba(P):
     ----------
     P : array-like of shape (n_battles, 3) or (n_battles, 2)
         Columns in the order of the sorted classes: model_a, model_b and, if present, tie. A
-        DataFrame must name its columns after them, with or without the prefix `winner_`.
+        DataFrame names its columns after them, with or without `winner_`, or numbers them from 0.
 
     Returns
     -------
@@ -153,8 +153,8 @@ def check_labels(y, *, n_battles=None):
     y : array-like of shape (n_battles,), (n_battles, 3) or (n_battles, 2)
         `"model_a"`, `"model_b"`, `"tie"`, or the integers 0, 1, 2 that mean the same; or, in two
         dimensions, the probabilities of the classes in that order (soft labels). Labels without
-        any tie, or soft labels in two columns, are a task of two classes. A DataFrame of soft
-        labels must name its columns after the classes, with or without the prefix `winner_`.
+        any tie, or soft labels in two columns, are a task of two classes. A frame of soft labels
+        names its columns after the classes, with or without `winner_`, or numbers them from 0.
     n_battles : int, optional
         The number of labels expected.
 
@@ -169,7 +169,7 @@ def check_labels(y, *, n_battles=None):
     ------
     LabelsError
         If `y` is None, has an unknown or missing label, lacks model_a or model_b, holds soft labels
-        that are not probabilities, or has the wrong number of labels.
+        that are not probabilities, or has the wrong shape or number of labels.
 
     Examples
     --------

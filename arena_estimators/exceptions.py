@@ -11,19 +11,19 @@ _BETWEEN = {"arena_estimators", "contextlib", "joblib", "pickle", "sklearn", "sk
 
 
 class ArenaError(ValueError):
-    """Base of all errors of this library; invalid parameters raise scikit-learn's own error."""
+    """Base of this library's errors; a parameter's wrong type or range raises scikit-learn's."""
 
 
 class BattlesError(ArenaError):
-    """The battles `X` break the data contract: type, column or cell."""
+    """The battles `X` break the data contract (type, column or cell), or cannot be split."""
 
 
 class LabelsError(ArenaError):
-    """The labels `y` are not the arena's, or do not fit `X`."""
+    """The labels `y` are not the arena's, do not fit `X`, or are not those of a classifier."""
 
 
 class FileFormatError(ArenaError):
-    """A file of battles cannot be read; the message names file, row and column."""
+    """A file of battles cannot be read; the message names it and, of a wrong cell, the place."""
 
 
 class SubmissionError(ArenaError):

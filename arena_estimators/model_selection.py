@@ -31,8 +31,8 @@ def prompt_groups(X):
     Raises
     ------
     BattlesError
-        If there is no column `prompt`, or if `prompt_group` is there twice, lacks the group of a
-        battle, or mixes kinds of values that cannot be sorted.
+        If there is no column `prompt`, or a cell of it is not text, or if `prompt_group` is there
+        twice, lacks the group of a battle, or mixes kinds of values that cannot be sorted.
 
     Examples
     --------

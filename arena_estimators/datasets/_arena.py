@@ -157,7 +157,8 @@ def iter_arena(path, chunk_rows=10_000, *, cells="auto", non_text="raise"):
     Raises
     ------
     FileFormatError
-        As in :func:`load_arena`, when the part with the fault is reached.
+        As in :func:`load_arena`: a wrong name at once, a wrong cell when its part is reached, a CSV
+        row that is too short perhaps earlier.
     FileNotFoundError
         If there is no such file; raised at once, before any part is asked for.
 

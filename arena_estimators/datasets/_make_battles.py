@@ -38,7 +38,7 @@ def make_battles(
 ):
     """Generate believable battles whose true preference model is known.
 
-    Prompts cover many subjects, code and several languages, about one in six comes up again, and
+    Prompts cover many subjects, code and several languages, about one in seven comes up again, and
     some battles have several turns; responses differ in length, Markdown, refusals, and in how
     much they keep to the subject. A few turns are null, as in the arena's own files. Nothing is
     read from disk or network.

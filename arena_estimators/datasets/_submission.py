@@ -36,8 +36,9 @@ def make_submission(estimator, X, ids):
     Raises
     ------
     SubmissionError
-        If the ids do not fit X, if a probability is not finite or a row does not sum to one, and
-        if the estimator knows no ties: a tie predicted as impossible costs more than any gain.
+        If the ids do not fit X, if a probability is negative or not finite, or a row does not sum
+        to one, if the estimator has no `predict_proba` or other classes than the arena's, and if
+        it knows no ties: a tie predicted as impossible costs more than any gain.
 
     See Also
     --------

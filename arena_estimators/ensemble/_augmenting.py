@@ -83,10 +83,11 @@ class AugmentingClassifier(BattleClassifierMixin, BaseEstimator):
     Raises
     ------
     BattlesError, LabelsError
-        If `X` or `y` break the data contract.
+        If `X` or `y` break the data contract, or `y` holds soft labels the classifier cannot take.
     ArenaError
-        If an augmentation is not one of those above, or there is none, or if the classifier has no
-        `predict_proba`, or reads numbers, not battles.
+        If an augmentation is not one of those above, or there is none, if the classifier has no
+        `predict_proba` or reads numbers, not battles, or if there are sample weights and it takes
+        none.
 
     See Also
     --------

@@ -87,10 +87,12 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
     Raises
     ------
     BattlesError, LabelsError
-        If `X` or `y` break the data contract, or a member's classes are not those of `y`.
+        If `X` or `y` break the data contract, a member has other classes than `y` or cannot take
+        its soft labels, prompts are too few for `cv`, or a fold's training part lacks a class.
     ArenaError
-        If names are not unique, if a member or a classifier inside it has no `predict_proba` or
-        reads numbers, if the weights are not valid, or if `cv` tests no battle, or one twice.
+        If names are not unique or one is "blend", if no member is left, if a member or a classifier
+        inside it has no `predict_proba`, reads numbers or cannot take the sample weights given, if
+        `weights` are not valid, or if `cv` tests no battle, or one twice.
     NotFittedError
         If `prefit=True` and a member is not fitted.
 

@@ -57,10 +57,12 @@ class EarlyStoppingClassifier(BattleClassifierMixin, BaseEstimator):
     ------
     ArenaError
         If `estimator` is not a Pipeline that ends in one of the two boosters, or LightGBM's has a
-        setting that would overrule the search, such as `boosting_type="dart"`; if all battles have
-        one prompt, or those that are not held out lack a class.
+        setting that would overrule the search, such as `boosting_type="dart"`; if a step resamples
+        rows; if all battles have one prompt, or those that are not held out lack a class; or if all
+        weights of the battles that are held out, or of the others, are zero.
     BattlesError, LabelsError
-        If `X` or `y` break the data contract.
+        If `X` or `y` break the data contract, if `y` holds soft labels, or if `validation_fraction`
+        leaves no prompt to fit on.
 
     See Also
     --------

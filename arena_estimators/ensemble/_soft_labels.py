@@ -160,11 +160,12 @@ class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
     Raises
     ------
     BattlesError, LabelsError
-        If `X` or `y` break the data contract, or the teacher's classes are not those of `y`.
+        If `X` or `y` break the data contract, the teacher has other classes than `y` or cannot take
+        its soft labels, or the training part of a fold lacks a class.
     ArenaError
-        If the student takes neither soft labels nor sample weights, if student or teacher holds a
-        classifier without `predict_proba` or reads numbers, or if `cv` does not test each battle
-        once.
+        If the student takes neither soft labels nor sample weights, if there are sample weights and
+        student or teacher takes none, if student or teacher holds a classifier without
+        `predict_proba` or reads numbers, or if `cv` does not test each battle once.
     NotFittedError
         If `prefit=True` and the teacher is not fitted.
 

@@ -58,9 +58,10 @@ class SwapSymmetricClassifier(BattleClassifierMixin, BaseEstimator):
     Raises
     ------
     BattlesError, LabelsError
-        If `X` or `y` break the data contract.
+        If `X` or `y` break the data contract, or `y` holds soft labels the classifier cannot take.
     ArenaError
-        If the classifier has no `predict_proba`, or reads numbers, not battles.
+        If the classifier has no `predict_proba` or reads numbers, not battles, or if there are
+        sample weights and it takes none.
 
     See Also
     --------

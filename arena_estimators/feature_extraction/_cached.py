@@ -68,9 +68,9 @@ class CachedTransformer(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap
 
     Notes
     -----
-    A matrix is looked up by the battles (all columns of `X`), `y`, the transformer's parameters and
-    the version of this library. A transformer's code does not count, nor do files that a parameter
-    names, such as an encoder's: after a change to either, clear the folder.
+    A matrix is looked up by the battles (all columns of `X` and its index), `y`, the transformer's
+    parameters and the version of this library. A transformer's code does not count, nor do files
+    that a parameter names, such as an encoder's: after a change to either, clear the folder.
 
     A pickle does not keep the cache: a fitted pipeline that is loaded again writes no files when it
     predicts.

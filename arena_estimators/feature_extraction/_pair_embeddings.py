@@ -61,7 +61,7 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
         What is kept of a text that is too long: three quarters from its beginning and one from its
         end, two equal halves, the beginning, or the end. The place is marked.
     batch_tokens : int, default=None
-        Tokens of a batch; None means 1,024 on a CPU and 65,536 on a GPU.
+        Tokens of a batch; None means 65,536 on a CUDA GPU and 1,024 elsewhere.
     precision : {"auto", "fp32", "bf16", "fp16"}, default="auto"
         What to compute in. "auto" is float32 on a CPU and on Apple's GPUs, else bfloat16 or, on
         GPUs without it, float16.
@@ -96,12 +96,14 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
     ArenaError
         If `blocks` is empty, repeats a block or names an unknown one; if the encoder is of a
         family that is refused; if `cache_dir` cannot be written. In `transform` if the encoder is
-        no longer the same, if `max_length` is too short for it, or if memory runs out.
+        no longer the same or its files are damaged, if `device` is not there, if `max_length` is
+        too short, if memory runs out, or if vectors are not finite.
 
     Warns
     -----
     ArenaWarning
-        If over a quarter of the tokens are unknown to the encoder's tokenizer.
+        If over a quarter of the tokens are unknown to the encoder's tokenizer, or if cells look
+        like JSON.
 
     See Also
     --------
@@ -231,7 +233,7 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
         return np.hstack([make[block]() for block in self.blocks_])
 
     def get_feature_names_out(self, input_features=None):
-        """Name the columns: block, two underscores, number; such as `difference__17`.
+        """Name the columns: block, underscores, number, as `difference__17`; `similarity__cosine`.
 
         Parameters
         ----------

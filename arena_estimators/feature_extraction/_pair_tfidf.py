@@ -84,8 +84,8 @@ class PairTfidfVectorizer(
     strip_accents : {"ascii", "unicode"} or None, default=None
         Remove accents.
     token_pattern : str, default=r"(?u)\\b\\w\\w+\\b"
-        The regular expression of a word. The default and ``r"(?u)\b\w+\b"``, which keeps words of
-        one character, are fast; others are as slow as scikit-learn.
+        The regular expression of a word. The default, ``r"(?u)\b\w+\b"``, which keeps words of one
+        character, and ``r"\w+"`` are fast; most others are as slow as scikit-learn.
     stop_words : {"english"}, list of str or None, default=None
         Words to drop.
     vocabulary : mapping or iterable of str, default=None
@@ -115,7 +115,7 @@ class PairTfidfVectorizer(
     BattlesError, LabelsError
         If `X` or `y` break the data contract.
     ArenaError
-        If the texts have no n-grams, or `min_df` and `max_df` leave none.
+        If the texts have no n-grams, `ngram_range` starts below 1, or the limits leave no n-grams.
 
     See Also
     --------

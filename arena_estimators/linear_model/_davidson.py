@@ -51,9 +51,9 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
     max_iter : int, default=500
         The maximum number of iterations of L-BFGS.
     tol : float, default=3e-4
-        Stop when no component of the gradient, scaled by the square root of the curvature it meets,
-        is larger than this. Rounding may end the search earlier: float32 features seldom reach
-        1e-5.
+        Stop when no component of the gradient, divided by the square root of the curvature it meets
+        at zero, is larger than this. Rounding may end the search earlier: float32 features seldom
+        reach 1e-5.
     warm_start : bool, default=False
         Start from the solution of the last call of `fit`.
 
@@ -79,8 +79,8 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
     BattlesError
         If `X` is a frame of battles, not of features of them.
     LabelsError
-        If a label is missing, if the labels are those of the arena but lack model_a or model_b, or
-        if soft labels are no probabilities.
+        If a label is missing, if labels of the arena lack model_a or model_b or stand beside others
+        ("tie" may be the last of any three in sorted order), or if soft labels are not valid.
     ArenaError
         If there are fewer than two or more than three classes, if features are so large that the
         fit overflows, or if `warm_start` meets other features or classes than the last fit.

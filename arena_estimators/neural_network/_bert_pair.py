@@ -38,7 +38,7 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
     first), and of both. Held-out battles decide how much each counts; with few battles, style most.
 
     The encoder is loaded in `fit` and learns without dropout. Half precision is used, on float32
-    weights, on a GPU and for training on a CPU that has it. `fit` and predictions leave GPUs empty.
+    weights, on CUDA GPUs and in training on a CPU that has it. `fit` and predictions empty GPUs.
 
     Parameters
     ----------
@@ -123,15 +123,15 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
     device : str, default="auto"
         "auto" takes a GPU if there is one, or all GPUs in a script started by `accelerate launch`.
     checkpoint_dir : str, path-like or None, default=None
-        Folder for the state of the training, one file per fit, so that the fits of a search can
-        share it. A fit with the same battles, parameters and encoder as one that was killed
-        continues it, and may repeat its last steps; any other begins anew. The file is deleted when
-        its fit is complete. Several machines need one folder that all of them see. Identical fits,
-        such as members with `random_state=None`, must not use it at the same time.
+        Folder for one file per fit with the state of its training. A fit with the same battles,
+        encoder and parameters (but any `device`, `callbacks`, `verbose`, `compile`, `temperature`,
+        `predict_order`) as one that was killed continues it, and may repeat its last steps; others
+        begin anew. A complete fit deletes its file. Several machines need one folder that all see.
+        Identical fits, such as members with `random_state=None`, must not use it at the same time.
     callbacks : list of skorch callbacks or None, default=None
         Called as in any skorch net. A batch is an optimizer step, which has no predictions, so what
         scores them (`EpochScoring`, `BatchScoring`) is refused, and so is `f_pickle`. Monitor
-        "valid_loss". Checkpoints do not hold callbacks' state: a continued fit starts them anew.
+        "valid_loss", or "train_loss" if nothing is held out. A continued fit starts callbacks anew.
     random_state : int, RandomState instance or None, default=None
         Determines the initial heads, their dropout, the split and the order of battles.
     verbose : int, default=0
@@ -150,7 +150,7 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
     temperature_ : float
         What logits are divided by.
     sure_from_ : float
-        The probability from which "uncertain" needs no second reading.
+        Above this probability, "uncertain" reads once; 1 (all read twice) if nothing was held out.
     history_ : DataFrame
         One row per epoch: `epoch`, `train_loss` (without style's), `valid_loss` and `seconds`.
     loss_curve_ : ndarray of shape (n_steps,)
@@ -169,14 +169,14 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
     ResourceNotFoundError, MissingExtraError
         If the encoder, or peft or accelerate where needed, is not here and cannot be fetched.
     ArenaError
-        If parameters contradict each other or do not suit the machine, if memory runs out, if the
-        loss is not finite, or if a checkpoint is from other batches or another number of processes.
+        If the encoder is refused, parameters do not suit it, the machine or each other, memory runs
+        out, numbers are not finite, or a checkpoint is damaged or was computed otherwise.
 
     Warns
     -----
     ArenaWarning
-        If the fit is no better than predicting the class shares, was interrupted, has no room for
-        a checkpoint, or continues from one with `LRScheduler`, or if many tokens are unknown.
+        If the fit learns nothing, is interrupted, cannot write a checkpoint or takes up one with
+        `LRScheduler`; if cells look like JSON, many tokens are unknown, or a GPU may not repeat it.
 
     Notes
     -----

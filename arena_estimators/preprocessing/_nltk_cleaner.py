@@ -40,7 +40,7 @@ class NLTKCleaner(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap_outpu
 
     Parameters
     ----------
-    columns : sequence of str, default=("prompt", "response_a", "response_b")
+    columns : list or tuple of str, default=("prompt", "response_a", "response_b")
         The columns to clean. All others are passed on untouched.
     lowercase : bool, default=True
         Lower-case a text before it is tokenised, as the usual line does. Punkt then sees no
@@ -76,7 +76,8 @@ class NLTKCleaner(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap_outpu
     Raises
     ------
     ArenaError
-        If no columns are named, or if the language is unknown.
+        If no columns are named, if `columns` or `stop_words` hold something other than text, or if
+        the language is unknown.
     BattlesError, LabelsError
         If a column to clean, or `y`, breaks the data contract.
     ResourceNotFoundError
@@ -212,6 +213,11 @@ class NLTKCleaner(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap_outpu
         Returns
         -------
         NLTKCleaner
+
+        Raises
+        ------
+        ArenaError
+            On "polars".
         """
         if transform not in ("default", "pandas", None):
             raise ArenaError(f"NLTKCleaner gives pandas DataFrames, not {transform!r}.")

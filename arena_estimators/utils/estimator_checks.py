@@ -42,7 +42,7 @@ from arena_estimators.utils._testing import (
 
 
 def parametrize_with_battle_checks(estimators, *, expected_failed_checks=None):
-    """Make a pytest decorator that runs every check on every estimator.
+    """Make a pytest decorator that runs on each estimator the checks that apply to it.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def parametrize_with_battle_checks(estimators, *, expected_failed_checks=None):
     Raises
     ------
     ArenaError
-        If a check that is expected to fail is not one of the estimator's checks.
+        If an estimator is neither of these, or a check expected to fail is not one of its checks.
 
     Examples
     --------
