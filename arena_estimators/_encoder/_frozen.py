@@ -61,10 +61,16 @@ class FrozenEncoder:
     @property
     def fingerprint(self):
         """A digest of its weights and configuration, as text."""
-        files = sorted(pathlib.Path(self.folder).glob("*.safetensors"))
-        files = files or sorted(pathlib.Path(self.folder).glob("*.bin"))
+        folder = pathlib.Path(self.folder)
+        older = _has(folder, "pytorch_model.bin") and not _has(folder, "model.safetensors")
+        files = [] if older else sorted(folder.glob("*.safetensors"))  # as transformers chooses
+        files = files or sorted(folder.glob("*.bin"))
         stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
         return _hash_files(_configuration(self.folder), tuple(stats))
+
+
+def _has(folder, weights):
+    return any((folder / f"{weights}{end}").is_file() for end in ("", ".index.json"))
 
 
 def _configuration(folder):

@@ -364,8 +364,7 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
         """Give the checkpoint file, if one is wanted, and what it holds, if anything."""
         if self.checkpoint_dir is None:
             return None, None
-        fingerprint = FrozenEncoder(folder).fingerprint
-        identity = _checkpoint.identify(self.get_params(), data, fingerprint)
+        identity = _checkpoint.identify(self.get_params(), data, FrozenEncoder(folder))
         checkpoint = _checkpoint.Checkpoint(self.checkpoint_dir, identity)
         resume = checkpoint.load()
         _checkpoint.check_shared(checkpoint, resume, workers)

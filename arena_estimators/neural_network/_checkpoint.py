@@ -12,6 +12,7 @@ from numbers import Integral
 import numpy as np
 import torch
 
+from arena_estimators._validation import this_version
 from arena_estimators.exceptions import ArenaError, warn
 
 NAME = "bert_pair-{}.checkpoint"
@@ -92,8 +93,8 @@ class Checkpoint:
                 path.unlink()
 
 
-def identify(parameters, data, fingerprint):
-    """Describe a fit by its parameters, its encoder's weights and a digest of its data.
+def identify(parameters, data, encoder):
+    """Describe a fit by its parameters, its encoder, a digest of its data and this library.
 
     Parameters
     ----------
@@ -101,8 +102,7 @@ def identify(parameters, data, fingerprint):
         The estimator's.
     data : PairData
         All battles of the fit; their prompts decide what is held out.
-    fingerprint : str
-        The encoder's.
+    encoder : FrozenEncoder
 
     Returns
     -------
@@ -112,13 +112,17 @@ def identify(parameters, data, fingerprint):
     digest = hashlib.blake2b(digest_size=16)
     arrays = (data.sequences.ids, data.sequences.offsets, data.rows)
     arrays += (data.odd, data.even, data.target, data.weight, data.prompts)
+    arrays += () if data.sequences.types is None else (data.sequences.types,)
     for array in arrays:
         digest.update(str(array.shape).encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     kept = {name: _text(value) for name, value in parameters.items() if name not in _FREE}
     if not isinstance(parameters["random_state"], Integral):
         kept["random_state"] = "any"  # the checkpoint's seed decides
-    return {"data": digest.hexdigest(), "weights": fingerprint, **kept}
+    if parameters["pooling"] == "auto":
+        kept["pooling"] = _text(encoder.pooling)  # what its folder says may change
+    about = {"version": this_version(), "weights": encoder.fingerprint}
+    return {"data": digest.hexdigest(), **about, **kept}
 
 
 def make_folder(folder):

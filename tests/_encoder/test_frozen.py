@@ -43,6 +43,13 @@ def test_weights_that_nobody_loads_do_not_matter(fingerprint):
     assert fingerprint(files) == fingerprint(files | other) != fingerprint(other)
 
 
+def test_safetensors_of_something_else_do_not_hide_older_weights(fingerprint):
+    """transformers reads pytorch_model.bin where model.safetensors is not there."""
+    head = {"head.safetensors": b"1"}
+    found = [fingerprint(head | {"pytorch_model.bin": weights}) for weights in (b"123", b"456")]
+    assert found[0] != found[1]
+
+
 def test_what_saving_says_anew_is_no_other_configuration(fingerprint):
     expected = fingerprint({}, layers=2, heads=4)
     names = ("transformers_version", "_name_or_path", "architectures", "dtype", "torch_dtype")

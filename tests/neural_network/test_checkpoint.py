@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import zipfile
+from types import SimpleNamespace
 from unittest.mock import MagicMock, Mock
 
 import joblib
@@ -460,12 +461,15 @@ def described():
     arrays |= {"odd": np.ones((2, 3), np.float32), "even": np.ones((2, 2), np.float32)}
     arrays |= {"weight": np.ones(2), "prompts": np.arange(2)}
     arrays |= {"ids": np.arange(5, dtype=np.int32), "offsets": np.array([0, 2, 5])}
+    arrays |= {"types": np.zeros(5, dtype=np.uint8)}
 
     def describe(name=None, value=None):
         held = arrays | ({name: value} if name in arrays else {})
         told = parameters | ({name: value} if name in parameters else {})
-        sequences = Sequences(held.pop("ids"), held.pop("offsets"), None)
-        return identify(told, PairData(sequences, **held), "fingerprint")
+        encoder = {"fingerprint": "its weights", "pooling": "mean"}
+        encoder |= {name: value} if name == "fingerprint" else {}
+        sequences = Sequences(held.pop("ids"), held.pop("offsets"), held.pop("types"))
+        return identify(told, PairData(sequences, **held), SimpleNamespace(**encoder))
 
     return describe, parameters, arrays
 
@@ -477,12 +481,22 @@ def test_all_that_training_reads_tells_fits_apart(described):
         other.flat[-1] += 1
         assert describe(name, other) != describe(), name
     assert describe("odd", arrays["odd"].reshape(3, 2)) != describe()
+    assert describe("fingerprint", "others") != describe()
     assert describe("max_grad_norm", 1) == describe("max_grad_norm", 1.0) == describe()
     free = {name for name in parameters if describe(name, "another") == describe()}
     assert free == {
         *("callbacks", "checkpoint_dir", "compile", "device", "verbose"),
         *("predict_order", "temperature"),
     }
+
+
+def test_a_checkpoint_is_of_a_pooling_and_a_version(described, monkeypatch):
+    """What "auto" means is said by the encoder's folder, and may change there."""
+    describe, *_ = described
+    assert describe("pooling", "mean") == describe("pooling", "auto") != describe("pooling", "cls")
+    before = describe()
+    monkeypatch.setattr("arena_estimators.__version__", "0.0.9")
+    assert describe() != before
 
 
 def test_a_folder_below_home(tmp_path, monkeypatch):
