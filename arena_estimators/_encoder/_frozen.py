@@ -3,12 +3,22 @@
 import functools
 import hashlib
 import json
+import os
 import pathlib
 
+import numpy as np
+
 from arena_estimators._encoder import _load
+from arena_estimators._encoder._layout import special_tokens
+from arena_estimators._encoder._texts import raw_ids
 
 _READ_AT_ONCE = 2**24
 _NOT_CONTENT = ("transformers_version", "_name_or_path", "architectures", "dtype", "torch_dtype")
+# What tokenizers treat differently: case, accents, scripts, contractions, numbers, blanks, code.
+_PROBE = (
+    "Don't PANIC: naïve ÉCOLE, Straße, Ångström ﬁnd ½ 漢字かな 한국어 हिन्दी العربية ไทย 😀 "
+    "1,234.5e-6  \t\n\nclass HTTPServer2: return {'a_b': [x**2 != 0]}  # well-known; <b>bold</b>"
+)
 
 
 class FrozenEncoder:
@@ -21,7 +31,7 @@ class FrozenEncoder:
     """
 
     def __init__(self, folder):
-        self.folder = folder
+        self.folder = os.path.abspath(folder)  # the process may go elsewhere
 
     @functools.cached_property
     def config(self):
@@ -32,6 +42,13 @@ class FrozenEncoder:
     def tokenizer(self):
         """Its tokenizer."""
         return _load.load_tokenizer(self.folder)
+
+    @functools.cached_property
+    def reading(self):
+        """A digest of the tokens that its tokenizer makes of a text of many kinds, as text."""
+        before, after = special_tokens(self.tokenizer)
+        ids = np.concatenate([before, *raw_ids([_PROBE], self.tokenizer), after])
+        return hashlib.blake2b(ids.tobytes(), digest_size=16).hexdigest()
 
     @functools.cached_property
     def model(self):

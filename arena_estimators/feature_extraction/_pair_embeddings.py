@@ -39,7 +39,8 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
     pooling : {"auto", "mean", "cls", "last", "max"}, default="auto"
         How the vectors of the tokens become one. "auto" takes what the encoder was made for: the
         pooling named in the folder of a sentence encoder, else the last token for one that reads
-        from left to right, else the mean.
+        from left to right, else the mean. Where transformers alone has fetched the encoder, the
+        cache lacks `1_Pooling`, which names it: pass the pooling then, such as "cls" for BGE.
     blocks : str, or list or tuple of str, default="difference"
         Which of these to give, one or more; the columns are in the order of `blocks`:
 
@@ -79,7 +80,7 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
         The blocks of columns, in their order.
     fingerprint_ : str
         Of the encoder's weights and configuration. `transform` refuses another encoder under the
-        same name.
+        same name, and another tokenizer beside it.
     width_ : int
         Number of columns of one vector.
     n_features_in_ : int
@@ -114,6 +115,7 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
     -----
     A pickle holds the name of the encoder and the settings, not its weights: where it is loaded,
     `encoder` must be found as in `fit`, with the same files, or be set to a folder that holds them.
+    It keeps `cache_dir`, too: set that to None where the folder is not to be made.
     The weights are read when they are first needed; between calls they stay in memory on the CPU,
     and the GPU holds nothing. Up to 256 MiB of texts and their tokens are kept as well, shared by
     all estimators of the process.
@@ -204,7 +206,8 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
         self.blocks_, folder = self._check_settings()
         found = _open_encoder(folder)
         self.fingerprint_, self.width_ = found.fingerprint, found.width
-        self._found, self._own_pooling = found, found.pooling  # a copy's folder may not say it
+        self._reading, self._own_pooling = found.reading, found.pooling  # a copy may lack files
+        self._found, self._found_as = found, self.encoder
         return self
 
     def transform(self, X):
@@ -276,14 +279,24 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
 
     def _find_again(self):
         """Return the encoder seen in `fit`; until its weights are read, check it is that one."""
-        found = self.__dict__.get("_found") or _open_encoder(find_encoder(self.encoder))
+        if self.__dict__.get("_found_as") == self.encoder:
+            found = self._found
+        else:  # loaded from a pickle, or set after `fit`
+            found = _open_encoder(find_encoder(self.encoder))
         if not found.is_loaded and found.fingerprint != self.fingerprint_:
             raise ArenaError(
                 f"The encoder found as {self.encoder!r} ({found.folder}) has other weights, or "
                 "another configuration, than the one this estimator was fitted with. Fit it again, "
                 "or put the same encoder there."
             )
-        self._found = found
+        if not found.is_loaded and found.reading != self._reading:
+            raise ArenaError(
+                f"The tokenizer of the encoder found as {self.encoder!r} ({found.folder}) makes "
+                "other tokens of a text than the one this estimator was fitted with. Put all of "
+                "that tokenizer's files there, tokenizer_config.json among them, or fit the "
+                "estimator again."
+            )
+        self._found, self._found_as = found, self.encoder
         return found
 
     def _vectors(self, found, sequences):
@@ -323,7 +336,7 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
 
     def __getstate__(self):
         state = super().__getstate__()
-        return {name: value for name, value in state.items() if name != "_found"}
+        return {name: value for name, value in state.items() if not name.startswith("_found")}
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

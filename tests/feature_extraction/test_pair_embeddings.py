@@ -184,6 +184,33 @@ class TestPickle:
         np.testing.assert_array_equal(copy.transform(battles), expected)
         assert np.abs(PairEmbeddings(folder).fit_transform(battles) - expected).max() > 1e-3
 
+    def test_another_tokenizer_is_refused(self, folder, battles, tmp_path):
+        mine = pathlib.Path(shutil.copytree(folder, tmp_path / "encoder"))
+        pickled = pickle.dumps(PairEmbeddings(str(mine)).fit(battles))
+        rules = json.loads((mine / "tokenizer.json").read_text())
+        rules["normalizer"] = None if rules["normalizer"] else {"type": "Lowercase"}
+        (mine / "tokenizer.json").write_text(json.dumps(rules))
+        with pytest.raises(ArenaError, match=r"The tokenizer of .*other tokens.*tokenizer_config"):
+            pickle.loads(pickled).transform(battles)
+
+    def test_an_encoder_set_after_fit_is_looked_for(self, folder, battles, tmp_path):
+        mine = shutil.copytree(folder, tmp_path / "mine")
+        model = PairEmbeddings(str(mine)).fit(battles)
+        shutil.rmtree(mine)
+        expected = PairEmbeddings(folder).fit_transform(battles)
+        found = model.set_params(encoder=folder).transform(battles)
+        np.testing.assert_array_equal(found, expected)
+        other = make_tiny_encoder("bert", tmp_path / "other", seed=1)
+        with pytest.raises(ArenaError, match="other weights"):
+            model.set_params(encoder=other).transform(battles)
+
+    def test_the_process_may_go_elsewhere(self, folder, battles, tmp_path, monkeypatch):
+        shutil.copytree(folder, tmp_path / "mine")
+        monkeypatch.chdir(tmp_path)
+        model = PairEmbeddings("mine").fit(battles)
+        monkeypatch.chdir("/")
+        assert model.transform(battles).shape == (6, 32)
+
     def test_another_configuration_is_another_encoder(self, folder, battles, tmp_path):
         mine = shutil.copytree(folder, tmp_path / "encoder")
         model = PairEmbeddings(str(mine), cache_dir=str(tmp_path / "cache")).fit(battles)
