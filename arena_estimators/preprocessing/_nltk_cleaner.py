@@ -53,8 +53,8 @@ class NLTKCleaner(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap_outpu
         time on long runs of digits.
     stop_words : str, list of str or None, default="english"
         Tokens to drop. English comes with the package, any other language of NLTK's stop words
-        from the user's NLTK data. Words are compared with tokens, which are lower-case if
-        `lowercase`; all tokenizers but `"tweet"` split "don't" into "do" and "n't".
+        from the user's NLTK data, read in `fit`. Words are compared with tokens, which are
+        lower-case if `lowercase`; all tokenizers but `"tweet"` split "don't" into "do" and "n't".
     lemmatize : {"n", "v", "a", "r", "any"} or None, default="n"
         The part of speech for `WordNetLemmatizer`: noun, verb, adjective or adverb. `"any"` takes
         the shortest of the four lemmas or, of equally short ones, the first in that order.
@@ -156,6 +156,9 @@ class NLTKCleaner(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap_outpu
         """
         _engine.engine(*self._settings())
         validate_battles(self, X, y, columns=tuple(self.columns))
+        # Where the estimator is loaded, NLTK may lack this language's words, or have others.
+        other = isinstance(self.stop_words, str) and self.stop_words != "english"
+        self._found = (self.stop_words, _words.stop_words(self.stop_words)) if other else None
         self._names_out = X.columns.to_numpy(dtype=object)
         return self
 
@@ -224,6 +227,7 @@ class NLTKCleaner(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap_outpu
         return self
 
     def _settings(self):
+        """Return what `engine` takes."""
         for name in ("columns", "stop_words"):
             words = getattr(self, name)
             if not isinstance(words, str | None) and not all(isinstance(w, str) for w in words):
@@ -232,9 +236,15 @@ class NLTKCleaner(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap_outpu
             raise ArenaError(f"columns is empty; name what to clean, by default {COLUMNS}.")
         return (
             self.tokenizer,
-            _words.stop_words(self.stop_words),
+            self._stop_words(),
             self.lemmatize,
             self.keep_punctuation,
             self.lowercase,
             _treebank.known_rules(),
         )
+
+    def _stop_words(self):
+        found = self.__dict__.get("_found")
+        if found and found[0] == self.stop_words:
+            return found[1]
+        return _words.stop_words(self.stop_words)

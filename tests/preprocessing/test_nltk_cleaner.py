@@ -31,7 +31,7 @@ from arena_estimators import NLTKCleaner
 from arena_estimators.battles import texts
 from arena_estimators.datasets import load_arena
 from arena_estimators.exceptions import ArenaError, BattlesError
-from arena_estimators.preprocessing import _columns, _engine, _treebank
+from arena_estimators.preprocessing import _columns, _engine, _treebank, _words
 
 CASES = json.loads(EXPECTED.read_text(encoding="ascii"))
 NAMES = ["-".join(map(str, case["settings"].values())) for case in CASES]
@@ -459,6 +459,20 @@ def test_the_memory_of_settings_no_longer_used_is_given_back(tokenizer):
         assert engine() is None and memory() is None
     finally:
         gc.enable()
+
+
+def test_words_of_another_language_are_those_of_the_fit(monkeypatch):
+    """NLTK's data may be other ones, or none, where a fitted estimator is loaded."""
+    words = {"danish": frozenset(["og"]), "german": frozenset(["und"])}
+    monkeypatch.setattr(_words, "_nltk_stop_words", words.__getitem__)
+    X = pd.DataFrame({"prompt": ["og und the"]})
+    cleaner = NLTKCleaner(columns=["prompt"], stop_words="danish").fit(X)
+    words["danish"] = frozenset(["og", "the"])
+    loaded = pickle.loads(pickle.dumps(cleaner))
+    assert loaded.transform(X).prompt.tolist() == ["und the"]
+    assert loaded.set_params(stop_words="german").transform(X).prompt.tolist() == ["og the"]
+    loaded.set_params(stop_words="danish").fit(X)
+    assert loaded.transform(X).prompt.tolist() == ["und"]
 
 
 @pytest.mark.parametrize(
