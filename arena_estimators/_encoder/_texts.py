@@ -75,7 +75,8 @@ def fingerprint(tokenizer):
         return known[1]
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
-        content = repr(sorted(tokenizer.get_vocab().items()))
+        rules = type(tokenizer).__name__, sorted(map(repr, tokenizer.init_kwargs.items()))
+        content = repr((rules, sorted(tokenizer.get_vocab().items())))
     else:
         backend.no_truncation()  # both are set anew by each call
         backend.no_padding()

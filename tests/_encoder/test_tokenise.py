@@ -1,3 +1,4 @@
+import functools
 import os
 import pathlib
 import pickle
@@ -9,6 +10,7 @@ from unittest.mock import Mock
 import numpy as np
 import pandas as pd
 import pytest
+import transformers
 from tiny_encoders import FAMILIES
 from tqdm.auto import tqdm
 
@@ -568,6 +570,7 @@ def test_how_a_tokenizer_was_called_does_not_make_it_another(tiny):
 def test_tokenizers_in_python_differ_by_their_vocabulary():
     class InPython:
         all_special_tokens = ("[UNK]",)
+        init_kwargs = {"do_lower_case": True}
 
         def __init__(self, *words):
             self.words = words
@@ -581,6 +584,18 @@ def test_tokenizers_in_python_differ_by_their_vocabulary():
     one, other = InPython("[UNK]", "yes"), InPython("[UNK]", "no")
     assert _texts.fingerprint(one) != _texts.fingerprint(other)
     assert _texts.fingerprint(one) == _texts.fingerprint(InPython("[UNK]", "yes"))
+
+
+def test_tokenizers_in_python_differ_by_their_rules_too(tmp_path):
+    """They have no backend that would tell its rules."""
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "Paris", "paris"]
+    (tmp_path / "vocab.txt").write_text("\n".join(words))
+    make = functools.partial(
+        transformers.BertJapaneseTokenizer, tmp_path / "vocab.txt", word_tokenizer_type="basic"
+    )
+    lower, cased = make(do_lower_case=True), make(do_lower_case=False)
+    assert _texts.tokenise_texts(["Paris"], lower)["Paris"].tolist() == [6]
+    assert _texts.tokenise_texts(["Paris"], cased)["Paris"].tolist() == [5]
 
 
 @pytest.mark.parametrize("family", ["llama", "t5"])
