@@ -38,7 +38,7 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
     first), and of both. Held-out battles decide how much each counts; with few battles, style most.
 
     The encoder is loaded in `fit` and learns without dropout. Half precision is used, on float32
-    weights, on CUDA GPUs and in training on a CPU that has it. `fit` and predictions empty GPUs.
+    weights, on CUDA GPUs and to train on CPUs that have it. `fit` and predictions leave GPUs empty.
 
     Parameters
     ----------
