@@ -89,10 +89,11 @@ def validate_battles(estimator, X, y=None, *, columns=COLUMNS, reset=True):
 
 
 def look_like_json(column):
-    """Tell whether the first texts all look like JSON lists, one at least like a list of text."""
+    """Tell whether the first texts all look like lists, one at least like a list of text."""
     head = [cell.strip() for cell in column.iloc[:10] if isinstance(cell, str)]
     lists = all(cell[:1] == "[" and cell[-1:] == "]" for cell in head)
-    return lists and any(cell[:2] == '["' and cell[-2:] == '"]' for cell in head)
+    quotes = {'"', "'"}  # JSON's, and those of a list that Python wrote into a .csv file
+    return lists and any({cell[1:2], cell[-2:-1]} <= quotes for cell in head)
 
 
 def this_version():

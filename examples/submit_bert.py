@@ -70,6 +70,8 @@ def read_model(path, train, asked):
     found, trained_on = digest(train), getattr(model, "trained_on_", None)
     if train and not found:
         say(f"{train} is no file that can be read, so the model is not compared with it.")
+    if found and not trained_on:
+        say(f"{path} does not say which battles its model was trained on.")
     if trained_on and found not in (None, trained_on):
         raise SystemExit(
             f"{path} holds a model that was trained on other battles than {train} holds. Name "
@@ -106,7 +108,7 @@ def train_model(path, train, battles, asked):
     finally:
         with suppress(OSError):  # it is not there, or holds what the next run continues
             checkpoints.rmdir()
-    model.trained_on_ = digest(train)
+    model.trained_on_ = digest(train) if train else "made battles"
     if model.net_.interrupted_:
         raise SystemExit("Interrupted. The same command continues from its checkpoint, if any.")
     took = time.perf_counter() - begin

@@ -475,6 +475,12 @@ def test_the_first_ten_cells_say_whether_they_are_json():
     assert not look_like_json(pd.Series(json_like * 9 + text))
 
 
+@pytest.mark.parametrize("turns", [["Hi"], ["It's", "so"], ["so", "It's"]])
+def test_lists_that_python_wrote_are_known_too(turns):
+    """As after to_csv and read_csv of a frame of turns."""
+    assert look_like_json(pd.Series([str(turns), "[None]"]))
+
+
 @pytest.mark.parametrize("cell", ["[laughs", '["one" laughs]', '[laughs "two"]'])
 def test_brackets_and_quotes_alone_are_no_json(cell):
     assert not look_like_json(pd.Series([cell]))

@@ -26,7 +26,8 @@ class SwapSymmetricClassifier(BattleClassifierMixin, BaseEstimator):
     """Train a classifier on both orders of the responses and average its predictions over both.
 
     Wrap the whole text pipeline, not its last step: the responses are exchanged, along with your
-    own columns that come in pairs, as `swap` does it.
+    own columns that come in pairs, as `swap` does it. Give a search or a calibration inside it
+    folds grouped by prompt, or the two orders of a battle are on both sides of a split.
 
     Parameters
     ----------

@@ -90,7 +90,7 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
     ConvergenceWarning
         If `max_iter` ends the search.
     ArenaWarning
-        If "auto" meets sample weights whose mean is far below one.
+        If "auto" meets sample weights whose mean is far below one, or a tie does not sort last.
 
     See Also
     --------
@@ -320,6 +320,13 @@ def _one_hot(y):
         raise ArenaError(
             f"A battle has two classes (a, b) or three (a, b, tie); y contains {len(classes)} "
             f"class{'' if len(classes) == 1 else 'es'}."
+        )
+    early = classes[:2].tolist() if len(classes) == 3 else []
+    ties = ("tie", "draw", "equal", "same", "both", "neither")
+    if early == [-1, 0] or any(str(name).casefold().startswith(ties) for name in early):
+        warn(
+            f"The labels {classes.tolist()}, in this order, are taken for a, b and tie. If the tie "
+            "is not the last of them, name them so that it is: 0, 1 and 2, or as the arena does."
         )
     return classes, np.eye(len(classes))[codes]
 

@@ -138,6 +138,24 @@ def test_labels_that_are_no_battle_are_refused(y, match):
         DavidsonClassifier().fit(np.ones((len(y), 1)), y)
 
 
+@pytest.mark.parametrize(
+    "labels", [[-1, 0, 1], ["left", "right", "draw"], ["win", "lose", "Tie (bad)"]]
+)
+def test_a_tie_that_does_not_sort_last_is_warned_of(labels):
+    D = np.linspace(-1, 1, 30)[:, None]
+    with pytest.warns(ArenaWarning, match=r"\], in this order, are taken for a, b and tie\. If"):
+        DavidsonClassifier().fit(D, np.array(labels * 10))
+
+
+@pytest.mark.parametrize(
+    "labels", [[0, 1, 2], [-3, 7, 17], ["left", "right", "tie"], ["draw", "x"]]
+)
+def test_no_other_labels_are_warned_of(labels):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ArenaWarning)
+        DavidsonClassifier().fit(np.linspace(-1, 1, 30)[:, None], np.resize(labels, 30))
+
+
 def test_two_classes_have_no_tie():
     D, y = draw(ties=False)
     model = DavidsonClassifier().fit(D, y)

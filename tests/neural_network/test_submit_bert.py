@@ -76,6 +76,20 @@ def test_a_made_run_needs_no_files_and_leaves_the_place_of_the_real_model(main, 
     assert not pathlib.Path("models/bert.joblib").exists()
 
 
+def test_a_model_of_made_battles_is_not_taken_for_one_of_real_ones(main, tiny, capsys):
+    """Whoever tries the script out may name the file that the real run names."""
+    made = ["--encoder", tiny(), "--batch-tokens", "auto", "--model", "m.joblib"]
+    main(made)
+    real = [*made, *write_competition_files(pathlib.Path.cwd(), 60, 7)]
+    with pytest.raises(SystemExit, match=r"trained on other battles than .*train\.csv holds"):
+        main(real)
+    model = joblib.load("m.joblib")
+    del model.trained_on_  # as of one that was saved by hand
+    joblib.dump(model, "m.joblib")
+    main(real)
+    assert "m.joblib does not say which battles its model was trained on" in capsys.readouterr().out
+
+
 def test_errors_of_the_encoder_and_of_another_model_take_one_line(main, tmp_path):
     with pytest.raises(SystemExit, match="made_encoder"):
         main(["--encoder", str(tmp_path / "made_encoder")])
