@@ -103,15 +103,18 @@ def _in_cache(name):
 
 
 def _is_whole(folder):
-    return (pathlib.Path(folder) / "config.json").is_file() and _has_weights(folder)
+    return (pathlib.Path(folder) / "config.json").is_file() and bool(weights_in(folder))
 
 
-def _has_weights(folder):
-    """Tell whether all weights are there; of a download that was killed, some parts may not be."""
-    return any(
-        pathlib.Path(folder, kind).is_file() or _has_parts(folder, f"{kind}.index.json")
-        for kind in ("model.safetensors", "pytorch_model.bin")
-    )
+def weights_in(folder):
+    """Name the weights that transformers reads from a folder; None if they are not whole.
+
+    Of a download that was killed, some parts may not be there.
+    """
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        if pathlib.Path(folder, name).is_file() or _has_parts(folder, f"{name}.index.json"):
+            return name
+    return None
 
 
 def _has_parts(folder, index):
@@ -137,7 +140,7 @@ def _fetch(name):
         HfApi().model_info(name, timeout=_PATIENCE)  # a dead network is known after seconds
         options = {"ignore_patterns": _COPIES, "etag_timeout": _PATIENCE}
         folder = snapshot_download(name, allow_patterns=_WANTED, **options)
-        if not _has_weights(folder):
+        if not weights_in(folder):
             folder = snapshot_download(name, allow_patterns=[*_WANTED, "*.bin"], **options)
     except Exception as error:  # each of the hub's network libraries has errors of its own
         first_line = (str(error).splitlines() or [""])[0]

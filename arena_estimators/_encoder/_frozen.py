@@ -9,6 +9,7 @@ import pathlib
 import numpy as np
 
 from arena_estimators._encoder import _load
+from arena_estimators._encoder._find import weights_in
 from arena_estimators._encoder._layout import special_tokens
 from arena_estimators._encoder._texts import raw_ids
 
@@ -79,15 +80,11 @@ class FrozenEncoder:
     def fingerprint(self):
         """A digest of its weights and configuration, as text."""
         folder = pathlib.Path(self.folder)
-        older = _has(folder, "pytorch_model.bin") and not _has(folder, "model.safetensors")
-        files = [] if older else sorted(folder.glob("*.safetensors"))  # as transformers chooses
+        older = weights_in(folder) == "pytorch_model.bin"  # whatever else is in .safetensors
+        files = [] if older else sorted(folder.glob("*.safetensors"))
         files = files or sorted(folder.glob("*.bin"))
         stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
         return _hash_files(_configuration(self.folder), tuple(stats))
-
-
-def _has(folder, weights):
-    return any((folder / f"{weights}{end}").is_file() for end in ("", ".index.json"))
 
 
 def _configuration(folder):

@@ -158,7 +158,7 @@ class NLTKCleaner(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap_outpu
         validate_battles(self, X, y, columns=tuple(self.columns))
         # Where the estimator is loaded, NLTK may lack this language's words, or have others.
         other = isinstance(self.stop_words, str) and self.stop_words != "english"
-        self._found = (self.stop_words, _words.stop_words(self.stop_words)) if other else None
+        self._of_fit = (self.stop_words, _words.stop_words(self.stop_words)) if other else None
         self._names_out = X.columns.to_numpy(dtype=object)
         return self
 
@@ -244,7 +244,8 @@ class NLTKCleaner(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap_outpu
         )
 
     def _stop_words(self):
-        found = self.__dict__.get("_found")
-        if found and found[0] == self.stop_words:
-            return found[1]
+        """Return the stop words, of a language those of the fit."""
+        of_fit = self.__dict__.get("_of_fit")
+        if of_fit and of_fit[0] == self.stop_words:
+            return of_fit[1]
         return _words.stop_words(self.stop_words)
