@@ -17,7 +17,7 @@ from arena_estimators.ensemble._members import (
     fit_member,
     proba_of,
 )
-from arena_estimators.exceptions import ArenaError
+from arena_estimators.exceptions import ArenaError, warn
 from arena_estimators.model_selection import prompt_groups
 
 _MARKDOWN = (
@@ -89,6 +89,11 @@ class AugmentingClassifier(BattleClassifierMixin, BaseEstimator):
         `predict_proba` or reads numbers, not battles, or if there are sample weights and it takes
         none.
 
+    Warns
+    -----
+    ArenaWarning
+        If the augmentations change no battle, so that there are no copies.
+
     See Also
     --------
     SwapSymmetricClassifier : Trains on both orders of the responses.
@@ -147,6 +152,11 @@ class AugmentingClassifier(BattleClassifierMixin, BaseEstimator):
         classes, y, weight = self._read(X, y, sample_weight)
         check_member(self.estimator, "estimator", classes, soft=y.ndim == 2)
         rows, copies = self._copies(X)
+        if self.n_copies and copies.empty:
+            warn(
+                f"None of the augmentations {list(self.augmentations)} changes any of these "
+                "battles, so the classifier is fitted without copies."
+            )
         rows = np.concatenate([np.arange(len(X)), rows])
         groups = prompt_groups(X)[rows]
         X = stack(X, copies)

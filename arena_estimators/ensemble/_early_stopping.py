@@ -30,7 +30,7 @@ class EarlyStoppingClassifier(BattleClassifierMixin, BaseEstimator):
     ----------
     estimator : Pipeline
         Its last step is an `LGBMClassifier` or a `HistGradientBoostingClassifier`, whose number of
-        rounds is the maximum.
+        rounds is the maximum. The latter's own settings of early stopping are not used.
     validation_fraction : float, default=0.15
         The share of the prompts that are held out to choose the number of rounds.
     patience : int, default=50

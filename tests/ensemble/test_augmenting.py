@@ -25,6 +25,7 @@ from arena_estimators import (
 )
 from arena_estimators.battles import text_of
 from arena_estimators.ensemble._augmenting import strip_markdown
+from arena_estimators.exceptions import ArenaWarning
 from arena_estimators.model_selection import _PromptSplitter
 
 
@@ -57,6 +58,12 @@ def data():
 def fit(X, y, **options):
     model = AugmentingClassifier(Recorder(), random_state=0, **options).fit(X, y)
     return model.estimator_.X_[len(X) :], model
+
+
+def check_no_copies(X, augmentation):
+    with pytest.warns(ArenaWarning, match=rf"\['{augmentation}'\] changes any of these battles"):
+        copies, model = fit(X, Y, augmentations=(augmentation,))
+    assert len(copies) == model.n_copies_ == 0
 
 
 def frame(prompt, response_a, response_b):
@@ -99,9 +106,7 @@ def test_drop_turns_drops_as_many_from_all_three_and_never_all():
     [(["1", "2"], ["1", "2"], ["1"]), (["1", "2"], "1", "2"), (["1"], ["2"], ["3"])],
 )
 def test_turns_that_do_not_match_are_left_alone(prompt, response_a, response_b):
-    X = frame(prompt, response_a, response_b)
-    copies, model = fit(X, Y, augmentations=("drop_turns",))
-    assert len(copies) == model.n_copies_ == 0
+    check_no_copies(frame(prompt, response_a, response_b), "drop_turns")
 
 
 @pytest.mark.parametrize(
@@ -331,15 +336,13 @@ def test_a_copy_may_have_fewer_turns_than_arrows_type_of_its_battle_says():
 
 
 def test_trim_leaves_a_text_of_one_character():
-    copies, model = fit(frame("p", "a", ["b", ""]), Y, augmentations=("trim",))
-    assert len(copies) == model.n_copies_ == 0
+    check_no_copies(frame("p", "a", ["b", ""]), "trim")
 
 
 def test_tuples_of_turns_stay_tuples_and_are_no_change_by_themselves():
     copies, _ = fit(frame("p", ("**a**", None), ["b"]), Y, augmentations=("strip_markdown",))
     assert copies.iloc[0].tolist() == ["p", ("a", None), ["b"]]
-    copies, model = fit(frame("p", ("a", None), ("b",)), Y, augmentations=("strip_markdown",))
-    assert len(copies) == model.n_copies_ == 0
+    check_no_copies(frame("p", ("a", None), ("b",)), "strip_markdown")
 
 
 @pytest.mark.parametrize(
