@@ -14,11 +14,11 @@ from huggingface_hub.utils import (
 )
 from transformers import AutoConfig, AutoTokenizer
 from transformers.models.auto import modeling_auto
-from transformers.utils import logging
+from transformers.utils import is_protobuf_available, is_sentencepiece_available, logging
 
 from arena_estimators._encoder import _attention
 from arena_estimators._encoder._modes import own_modes
-from arena_estimators.exceptions import ArenaError, ResourceNotFoundError
+from arena_estimators.exceptions import ArenaError, MissingExtraError, ResourceNotFoundError
 
 _SILENCE = threading.Lock()
 # With trust_remote_code=None transformers might stop in the middle of a fit to ask the user.
@@ -42,14 +42,17 @@ def load_tokenizer(folder):
     ------
     ResourceNotFoundError
         If the folder holds no tokenizer; transformers would make up one without a vocabulary.
+    MissingExtraError
+        If it is a SentencePiece file, as DeBERTa-v3's, and what reads those is not installed.
     ArenaError
         If the tokenizer knows more tokens than the encoder of the folder.
     """
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, **_LOCAL)
-    except ImportError:  # its message names the package to install
-        raise
     except Exception as error:  # the libraries behind it have errors of their own
+        _require_sentencepiece(folder, error)
+        if isinstance(error, ImportError):  # its message names the package to install
+            raise
         raise _no_tokenizer(folder, f" ({(str(error).splitlines() or [''])[0]})") from error
     if not _has_vocabulary(folder, tokenizer):
         raise _no_tokenizer(folder)
@@ -219,6 +222,17 @@ def _has_vocabulary(folder, tokenizer):
     found = {path.name for path in pathlib.Path(folder).iterdir()}
     other = any(name.endswith((".model", ".tiktoken")) for name in found)
     return not wanted or other or not found.isdisjoint({*wanted, "tokenizer.json", "tekken.json"})
+
+
+def _require_sentencepiece(folder, error):
+    """Name what reads a SentencePiece file; without it transformers would ask for tiktoken."""
+    files = sorted(path.name for path in pathlib.Path(folder).glob("*.model"))
+    alone = files and not pathlib.Path(folder, "tokenizer.json").is_file()
+    if alone and not (is_sentencepiece_available() and is_protobuf_available()):
+        raise MissingExtraError(
+            f"Reading the tokenizer in {str(folder)!r}, {files[0]}, needs two packages: pip "
+            "install sentencepiece protobuf"
+        ) from error
 
 
 def _no_tokenizer(folder, why=""):

@@ -92,8 +92,8 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
     ------
     BattlesError, LabelsError
         If `X` or `y` break the data contract.
-    ResourceNotFoundError
-        If the encoder is not on this machine and cannot be fetched.
+    ResourceNotFoundError, MissingExtraError
+        If the encoder is not here and cannot be fetched, or a package that it needs is missing.
     ArenaError
         If `blocks` is empty, repeats a block or names an unknown one; if the encoder is of a
         family that is refused; if `cache_dir` cannot be written. In `transform` if the encoder is

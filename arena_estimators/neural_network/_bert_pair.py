@@ -167,7 +167,7 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
     BattlesError, LabelsError
         If `X` or `y` break the data contract.
     ResourceNotFoundError, MissingExtraError
-        If the encoder, or peft or accelerate where needed, is not here and cannot be fetched.
+        If the encoder is not here and cannot be fetched, or a package that is needed is missing.
     ArenaError
         If the encoder is refused, parameters do not suit it, the machine or each other, memory runs
         out, numbers are not finite, or a checkpoint is damaged or was computed otherwise.

@@ -1,7 +1,9 @@
 import functools
+import io
 import json
 import pathlib
 import shutil
+import sys
 from unittest.mock import Mock
 
 import numpy as np
@@ -52,6 +54,7 @@ from transformers import (
     YosoConfig,
 )
 
+from arena_estimators._encoder import _load
 from arena_estimators._encoder._attention import require
 from arena_estimators._encoder._frozen import FrozenEncoder
 from arena_estimators._encoder._load import (
@@ -65,7 +68,7 @@ from arena_estimators._encoder._load import (
 )
 from arena_estimators._encoder._run import encode, forward, pad
 from arena_estimators._encoder._tokenise import Sequences
-from arena_estimators.exceptions import ArenaError, ResourceNotFoundError
+from arena_estimators.exceptions import ArenaError, MissingExtraError, ResourceNotFoundError
 
 DECODERS = {"gpt2", "qwen2", "llama", "gemma"}
 
@@ -419,6 +422,58 @@ def test_a_folder_without_a_tokenizer_is_refused(tiny, tmp_path, family, setting
             path.unlink()
     with pytest.raises(ResourceNotFoundError, match=r"tokenizer\.save_pretrained"):
         load_tokenizer(str(folder))
+
+
+@pytest.fixture
+def deberta_v3(tiny, tmp_path):
+    """Save DeBERTa as version 3 ships: its tokenizer is a SentencePiece file and nothing else."""
+    trainer = pytest.importorskip("sentencepiece").SentencePieceTrainer
+    folder = pathlib.Path(shutil.copytree(tiny("deberta-v2"), tmp_path / "v3"))
+    for path in folder.glob("tokenizer*.json"):
+        path.unlink()
+    config = json.loads((folder / "config.json").read_text())
+    pieces = ("[PAD]", "[CLS]", "[SEP]", "[UNK]")
+    specials = {}
+    for number, (name, piece) in enumerate(zip(("pad", "bos", "eos", "unk"), pieces, strict=True)):
+        specials |= {f"{name}_id": number, f"{name}_piece": piece}
+    file = io.BytesIO()
+    trainer.train(
+        sentence_iterator=iter(["the cat sat on the mat", "a hat is on the cat"] * 9),
+        model_writer=file,
+        vocab_size=config["vocab_size"] - 1,  # the mask comes after it
+        hard_vocab_limit=False,
+        minloglevel=2,
+        **specials,
+    )
+    (folder / "spm.model").write_bytes(file.getvalue())
+    return folder
+
+
+def test_a_sentencepiece_file_is_read(deberta_v3):
+    from sentencepiece import SentencePieceProcessor
+
+    text = "the cat is on a mat"
+    numbers = SentencePieceProcessor(str(deberta_v3 / "spm.model")).encode(text)
+    tokenizer = load_tokenizer(str(deberta_v3))
+    assert tokenizer(text)["input_ids"] == [1, *numbers, 2]
+    assert len(numbers) > 3
+    assert tokenizer.pad_token_id == 0
+
+
+@pytest.mark.parametrize("package", ["sentencepiece", "protobuf"])
+def test_what_reads_a_sentencepiece_file_is_named_where_it_is_missing(
+    deberta_v3, package, monkeypatch
+):
+    monkeypatch.setattr(_load, f"is_{package}_available", lambda: False)
+    monkeypatch.setitem(sys.modules, "sentencepiece", None)  # so that reading the file fails
+    with pytest.raises(MissingExtraError, match=r"spm\.model.*pip install sentencepiece protobuf"):
+        load_tokenizer(str(deberta_v3))
+
+
+def test_a_damaged_sentencepiece_file_is_no_missing_package(deberta_v3):
+    (deberta_v3 / "spm.model").write_bytes(b"damaged")
+    with pytest.raises(ResourceNotFoundError, match=r"tokenizer\.save_pretrained"):
+        load_tokenizer(str(deberta_v3))
 
 
 def test_tokens_without_an_embedding_are_refused(tiny, tmp_path):
