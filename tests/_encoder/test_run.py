@@ -204,17 +204,19 @@ def test_half_precision_is_used(tiny, sequences):
     assert np.abs(half - full).max() > 1e-5
 
 
-def test_a_batch_keeps_to_the_budget(tiny, sequences, monkeypatch):
-    model, sizes = load_encoder(tiny("bert")), []
+def test_a_batch_keeps_to_the_budget_and_holds_similar_lengths(tiny, sequences, monkeypatch):
+    model, shapes = load_encoder(tiny("bert")), []
 
     def spy(model, inputs, **options):
-        sizes.append(inputs["input_ids"].numel())
+        shapes.append(inputs["input_ids"].shape)
         return forward(model, inputs, **options)
 
     monkeypatch.setattr(_run, "forward", spy)
     encode(model, sequences, batch_tokens=80)
-    assert len(sizes) > 2
-    assert max(sizes) <= 80
+    assert len(shapes) > 2
+    assert max(n_sequences * longest for n_sequences, longest in shapes) <= 80
+    longest = [longest for _, longest in shapes]
+    assert longest == sorted(longest, reverse=True)
 
 
 def test_auto_takes_the_gpu_and_any_may_be_named(monkeypatch):

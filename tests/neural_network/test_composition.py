@@ -80,7 +80,9 @@ def test_parallel_jobs_on_a_gpu_are_refused_with_advice():
 
 
 @pytest.mark.parametrize("ties", [True, False])
-@pytest.mark.parametrize("kind", ["voting", "stacking", "calibrated", "pipeline", "blend"])
+@pytest.mark.parametrize(
+    "kind", ["voting", "stacking", "calibrated", "pipeline", "cleaned", "blend"]
+)
 def test_meta_estimators_take_it(small, learnable, kind, ties):
     X, y = learnable
     if not ties:
@@ -91,7 +93,8 @@ def test_meta_estimators_take_it(small, learnable, kind, ties):
         "stacking": lambda: StackingClassifier(members, LogisticRegression(), cv=3),
         "calibrated": lambda: CalibratedClassifierCV(small(**QUICK), cv=2, ensemble=False),
         "blend": lambda: BlendingClassifier(members, cv=PromptGroupShuffleSplit(random_state=0)),
-        "pipeline": lambda: make_pipeline(NLTKCleaner(stop_words=None), small(**QUICK)),
+        "pipeline": lambda: make_pipeline(small(**QUICK)),
+        "cleaned": lambda: make_pipeline(NLTKCleaner(stop_words=None), small(**QUICK)),
     }[kind]()
     model.fit(X, np.asarray(y))
     assert list(model.classes_) == ["model_a", "model_b", "tie"][: 3 if ties else 2]

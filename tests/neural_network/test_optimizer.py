@@ -5,7 +5,7 @@ import torch
 from transformers import AlbertConfig, AutoModel, OPTConfig, XLMConfig, XLMRobertaXLConfig
 
 from arena_estimators.neural_network._module import build_module, depths, freeze
-from arena_estimators.neural_network._optimizer import parameter_groups, rate_at
+from arena_estimators.neural_network._optimizer import make_optimizer, parameter_groups, rate_at
 
 SHAPE = {"architecture": "siamese", "pooling": "auto", "attention": "auto"}
 SHAPE |= {"n_odd": 3, "n_even": 2, "n_classes": 3}
@@ -103,6 +103,12 @@ def test_freeze_fixes_the_lowest_layers(tiny, what, fixed):
     assert learning == set(range(fixed, 3))
     grouped = [p for group in parameter_groups(module, **RATES) for p in group["params"]]
     assert set(grouped) == {p for p in module.parameters() if p.requires_grad}
+
+
+@pytest.mark.parametrize(("kind", "fused"), [("cpu", True), ("cuda", True), ("mps", False)])
+def test_a_step_is_one_kernel_where_a_device_surely_has_it(tiny, kind, fused):
+    module = build_module(tiny(), **SHAPE)
+    assert make_optimizer(module, torch.device(kind), **RATES).defaults["fused"] == fused
 
 
 @pytest.mark.parametrize("schedule", ["linear", "cosine", "constant"])

@@ -10,6 +10,8 @@ from scipy.special import softmax
 from sklearn.metrics import log_loss
 from skorch.callbacks import Callback, Checkpoint, EarlyStopping, LRScheduler
 
+from arena_estimators import BertPairClassifier
+from arena_estimators._encoder._tokenise import tokenise
 from arena_estimators.exceptions import ArenaError, ArenaWarning
 from arena_estimators.model_selection import prompt_groups
 from arena_estimators.neural_network import _calibration, _device, _net, _prediction, _training
@@ -271,6 +273,20 @@ def test_every_parameter_reaches_the_training(fit_cut, plain, cut, other):
     changed = fit_cut(**other)
     assert not np.array_equal(plain.encode(cut[0]), changed.encode(cut[0]))
     assert not np.array_equal(plain.loss_curve_, changed.loss_curve_)
+
+
+def test_what_was_cut_is_reported(plain, cut):
+    expected = tokenise(cut[0], plain.tokenizer_, max_length=24).report
+    pd.testing.assert_frame_equal(plain.truncation_report_, expected)
+    assert expected.loc["prompt", "cut"] == len(cut[0])
+
+
+@pytest.mark.parametrize("kind", ["cpu", "cuda", "mps"])
+def test_batches_wait_in_pinned_memory_for_cuda_alone(kind):
+    layout = {"packed": False, "static": False, "pad_id": 0, "seed": 0}
+    workers = Workers(torch.device(kind))
+    dealing = _training._deal(BertPairClassifier(), np.array([9, 9]), workers, **layout)
+    assert dealing.pin == (kind == "cuda")
 
 
 def test_the_scale_of_adapters_reaches_the_training(small, fitted, learnable):
