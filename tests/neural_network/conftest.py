@@ -116,14 +116,17 @@ def without_dropout(monkeypatch):
 
 @pytest.fixture(scope="session")
 def in_two():
-    """Give a function that runs a script in two processes, in a folder, and gives their output."""
+    """Give a function that runs a script in two processes, in a folder, and gives their output.
+
+    They see no GPU unless `devices` names some.
+    """
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
 
-    def run(folder, *arguments):
+    def run(folder, *arguments, devices=""):
         process = subprocess.Popen(
             [*launch, *arguments],
             cwd=folder,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+            env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": devices},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -104,6 +104,18 @@ def test_a_killed_fit_ends_with_the_same_weights(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.parametrize("given", [{}, {"compile": True}, {"precision": "fp16"}], ids=str)
+def test_a_fit_killed_on_a_gpu_ends_with_the_same_weights(
+    tiny, learnable, tmp_path, always_due, given
+):
+    parameters = {"precision": "bf16"} | given
+    whole = _make(tiny, **parameters).fit(*learnable)
+    _kill(tiny, learnable, tmp_path, len(whole.loss_curve_) // 2, **parameters)
+    _assert_same(_make(tiny, checkpoint_dir=tmp_path, **parameters).fit(*learnable), whole)
+
+
 KILLED = """
 import os, signal, sys
 import joblib

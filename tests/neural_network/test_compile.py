@@ -160,11 +160,13 @@ def test_linear_layers_of_all_forms_give_what_they_gave():
         torch.testing.assert_close(one, expected)
 
 
-def test_what_inductor_compiles_is_merged(trained, monkeypatch):
-    counts = []
+@pytest.fixture
+def compiled(monkeypatch):
+    """Give the graphs that Inductor is asked to compile; here they run as they are."""
+    graphs = []
 
     def inductor(graph_module, inputs):
-        counts.append(products(graph_module))
+        graphs.append(graph_module)
         return graph_module
 
     usual = torch._dynamo.lookup_backend
@@ -172,8 +174,24 @@ def test_what_inductor_compiles_is_merged(trained, monkeypatch):
     monkeypatch.setattr(
         torch._dynamo, "lookup_backend", lambda name: backends.get(name) or usual(name)
     )
+    return graphs
+
+
+def test_what_inductor_compiles_is_merged(trained, compiled):
     trained("bert", compile_for_training)
-    assert counts == [8]  # four in each layer, of six
+    assert [products(graph) for graph in compiled] == [8]  # four in each layer, of six
+
+
+@pytest.mark.parametrize("given", [{}, {"gradient_checkpointing": True}, {"lora_rank": 2}], ids=str)
+@pytest.mark.parametrize("architecture", ["siamese", "cross"])
+def test_a_whole_fit_compiles_once(small, learnable, compiled, monkeypatch, architecture, given):
+    monkeypatch.setattr(_attention, "can_pack", lambda *_: True)
+    monkeypatch.setattr(_attention, "reference_varlen", mixing)
+    torch.compiler.reset()
+    model = small(architecture=architecture, compile=True, **given).fit(*learnable)
+    torch.compiler.reset()
+    assert len(model.loss_curve_) > 5
+    assert len(compiled) == 1
 
 
 def test_more_shapes_are_compiled_than_torch_would():

@@ -152,6 +152,32 @@ def test_two_processes_equal_one(two, learnable, parameters):
         np.testing.assert_allclose(curve, alone.loss_curve_, atol=1e-3)
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there are not two CUDA devices")
+def test_two_gpus_train_one_model(in_two, tmp_path, learnable, parameters):
+    script = """
+        import json, os, pathlib, pickle, sys
+        from arena_estimators import BertPairClassifier
+
+        folder = pathlib.Path(sys.argv[1])
+        X, y = pickle.loads((folder / "battles.pkl").read_bytes())
+        parameters = json.loads((folder / "parameters.json").read_text())
+        model = BertPairClassifier(**parameters).fit(X, y)
+        found = [model.loss_curve_.tolist(), model.predict_proba(X).tolist()]
+        (folder / f"found{os.environ['RANK']}.json").write_text(json.dumps(found))
+    """
+    X, y = learnable
+    (tmp_path / "script.py").write_text(textwrap.dedent(script))
+    (tmp_path / "battles.pkl").write_bytes(pickle.dumps(learnable))
+    (tmp_path / "parameters.json").write_text(json.dumps(parameters))
+    in_two(tmp_path, "script.py", tmp_path, devices="0,1")
+    first, second = (json.loads((tmp_path / f"found{rank}.json").read_text()) for rank in (0, 1))
+    assert first == second
+    alone = BertPairClassifier(**parameters, accumulate=2).fit(X, y)
+    np.testing.assert_allclose(first[0], alone.loss_curve_, atol=1e-4)
+    np.testing.assert_allclose(first[1], alone.predict_proba(X), atol=1e-3)
+
+
 @pytest.mark.slow
 def test_who_predicts_alone_is_told_what_the_others_must_do(two):
     folder, _ = two

@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from arena_estimators import BertPairClassifier, swap, swap_proba
+from arena_estimators._encoder._attention import can_pack
+from arena_estimators.neural_network import _compile
 
 pytestmark = [
     pytest.mark.gpu,
@@ -25,6 +27,7 @@ def fitted(tiny, learnable):
 
 def test_packed_and_padded_predictions_agree(fitted, learnable):
     X, _ = learnable
+    assert can_pack(fitted.net_.module_.encoder, "cuda", torch.bfloat16)
     read = {}
     for name, parameters in {
         "packed": {},
@@ -54,6 +57,38 @@ def test_ways_of_training_agree(small, learnable, without_dropout, capsys, other
     np.testing.assert_allclose(*curves, atol=0.01)
 
 
+@pytest.mark.parametrize(
+    "given",
+    [{}, {"attention": "sdpa"}, {"architecture": "cross", "max_length": 96}, {"compile": True}],
+    ids=str,
+)
+def test_a_seed_gives_the_same_weights(small, learnable, given):
+    first, second = (small(precision="auto", **given).fit(*learnable) for _ in range(2))
+    np.testing.assert_array_equal(first.loss_curve_, second.loss_curve_)
+    others = second.net_.module_.state_dict()
+    for name, value in first.net_.module_.state_dict().items():
+        assert torch.equal(value, others[name]), name
+
+
+def test_a_training_is_compiled_once(small, learnable, monkeypatch):
+    compile_graph, compiled = _compile._inductor_after_merging, []
+
+    def count(graph_module, inputs):
+        compiled.append(graph_module)
+        return compile_graph(graph_module, inputs)
+
+    monkeypatch.setattr(_compile, "_inductor_after_merging", count)
+    model = small(precision="bf16", compile=True).fit(*learnable)
+    assert len(model.loss_curve_) > 2
+    assert len(compiled) == 1
+
+
+@pytest.mark.parametrize("given", [{"compile": True}, {"lora_rank": 2}], ids=str)
+def test_a_fit_leaves_nothing_on_the_device(small, learnable, given):
+    small(precision="bf16", **given).fit(*learnable)
+    assert torch.cuda.memory_allocated() < 2**20
+
+
 def test_swaps_exactly_and_frees_the_device(fitted, learnable):
     X, _ = learnable
     proba = fitted.predict_proba(X)
@@ -69,3 +104,11 @@ def test_pickles_move_between_devices(fitted, learnable):
     np.testing.assert_allclose(on_cpu.predict_proba(X), expected, atol=0.03)
     back = pickle.loads(pickle.dumps(on_cpu)).set_params(device="cuda")
     np.testing.assert_array_equal(back.predict_proba(X), expected)
+
+
+def test_a_model_fitted_without_a_gpu_predicts_on_one(small, learnable):
+    X, _ = learnable
+    model = small(device="cpu").fit(*learnable)
+    expected = model.predict_proba(X)
+    loaded = pickle.loads(pickle.dumps(model)).set_params(device="cuda")
+    np.testing.assert_allclose(loaded.predict_proba(X), expected, atol=1e-3)  # small is in fp32
