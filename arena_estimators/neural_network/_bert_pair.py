@@ -185,7 +185,8 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
     a blend it ends one fit, which then counts like the others.
 
     Predictions also follow changes made after `fit` to `precision`, `device`, `batch_tokens`,
-    `attention`, `predict_order`, `max_length`, `prompt_share`, `truncation` and `verbose`.
+    `attention`, `predict_order`, `max_length`, `prompt_share`, `truncation` and `verbose`. Up to
+    256 MiB of texts and their tokens are kept, per process, for whatever reads them next.
 
     See Also
     --------
