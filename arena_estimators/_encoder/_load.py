@@ -50,10 +50,17 @@ def load_tokenizer(folder):
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, **_LOCAL)
     except Exception as error:  # the libraries behind it have errors of their own
-        _require_sentencepiece(folder, error)
+        file, why = _sentencepiece_file(folder), (str(error).splitlines() or [""])[0]
+        if file and not (is_sentencepiece_available() and is_protobuf_available()):
+            raise MissingExtraError(
+                f"Reading the tokenizer in {str(folder)!r}, {file}, needs two packages: pip "
+                "install sentencepiece protobuf"
+            ) from error
         if isinstance(error, ImportError):  # its message names the package to install
             raise
-        raise _no_tokenizer(folder, f" ({(str(error).splitlines() or [''])[0]})") from error
+        if file and "tiktoken" in why:  # which transformers tries last
+            why = f"{file} is damaged"
+        raise _no_tokenizer(folder, f" ({why})") from error
     if not _has_vocabulary(folder, tokenizer):
         raise _no_tokenizer(folder)
     if tokenizer.pad_token_id is None:
@@ -224,15 +231,15 @@ def _has_vocabulary(folder, tokenizer):
     return not wanted or other or not found.isdisjoint({*wanted, "tokenizer.json", "tekken.json"})
 
 
-def _require_sentencepiece(folder, error):
-    """Name what reads a SentencePiece file; without it transformers would ask for tiktoken."""
-    files = sorted(path.name for path in pathlib.Path(folder).glob("*.model"))
-    alone = files and not pathlib.Path(folder, "tokenizer.json").is_file()
-    if alone and not (is_sentencepiece_available() and is_protobuf_available()):
-        raise MissingExtraError(
-            f"Reading the tokenizer in {str(folder)!r}, {files[0]}, needs two packages: pip "
-            "install sentencepiece protobuf"
-        ) from error
+def _sentencepiece_file(folder):
+    """Name the SentencePiece file that is a folder's only tokenizer, or give None."""
+    if pathlib.Path(folder, "tokenizer.json").is_file():
+        return None
+    for path in sorted(pathlib.Path(folder).glob("*.model")):
+        with path.open("rb") as file:
+            if file.read(1) == b"\n":  # protobuf's mark of the first field; tiktoken's are text
+                return path.name
+    return None
 
 
 def _no_tokenizer(folder, why=""):

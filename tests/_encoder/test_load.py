@@ -427,7 +427,9 @@ def test_a_folder_without_a_tokenizer_is_refused(tiny, tmp_path, family, setting
 @pytest.fixture
 def deberta_v3(tiny, tmp_path):
     """Save DeBERTa as version 3 ships: its tokenizer is a SentencePiece file and nothing else."""
-    trainer = pytest.importorskip("sentencepiece").SentencePieceTrainer
+    missing = {"reason": "the extra `sentencepiece`", "exc_type": ImportError}
+    pytest.importorskip("google.protobuf", **missing)
+    trainer = pytest.importorskip("sentencepiece", **missing).SentencePieceTrainer
     folder = pathlib.Path(shutil.copytree(tiny("deberta-v2"), tmp_path / "v3"))
     for path in folder.glob("tokenizer*.json"):
         path.unlink()
@@ -465,15 +467,25 @@ def test_what_reads_a_sentencepiece_file_is_named_where_it_is_missing(
     deberta_v3, package, monkeypatch
 ):
     monkeypatch.setattr(_load, f"is_{package}_available", lambda: False)
-    monkeypatch.setitem(sys.modules, "sentencepiece", None)  # so that reading the file fails
+    monkeypatch.setitem(sys.modules, "sentencepiece", None)  # so that reading fails in both cases
     with pytest.raises(MissingExtraError, match=r"spm\.model.*pip install sentencepiece protobuf"):
         load_tokenizer(str(deberta_v3))
 
 
-def test_a_damaged_sentencepiece_file_is_no_missing_package(deberta_v3):
-    (deberta_v3 / "spm.model").write_bytes(b"damaged")
-    with pytest.raises(ResourceNotFoundError, match=r"tokenizer\.save_pretrained"):
+def test_a_sentencepiece_file_that_was_cut_short_is_no_missing_package(deberta_v3):
+    file = deberta_v3 / "spm.model"
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(ResourceNotFoundError, match=r"spm\.model is damaged.*save_pretrained"):
         load_tokenizer(str(deberta_v3))
+
+
+def test_a_file_of_tiktoken_needs_other_packages(deberta_v3, monkeypatch):
+    (deberta_v3 / "spm.model").write_text("IQ== 0\nIg== 1\n")
+    monkeypatch.setattr(_load, "is_sentencepiece_available", lambda: False)
+    monkeypatch.setitem(sys.modules, "tiktoken", None)
+    with pytest.raises(ResourceNotFoundError, match="tiktoken") as refused:
+        load_tokenizer(str(deberta_v3))
+    assert "damaged" not in str(refused.value)
 
 
 def test_tokens_without_an_embedding_are_refused(tiny, tmp_path):

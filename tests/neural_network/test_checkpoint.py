@@ -15,6 +15,7 @@ import joblib
 import numpy as np
 import pytest
 import torch
+from marks import needs_compiler, needs_cuda
 from sklearn.model_selection import cross_val_score
 from skorch.callbacks import Callback, Freezer, LRScheduler
 from tiny_encoders import make_tiny_encoder
@@ -105,15 +106,19 @@ def test_a_killed_fit_ends_with_the_same_weights(
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
-@pytest.mark.parametrize("given", [{}, {"compile": True}, {"precision": "fp16"}], ids=str)
+@needs_cuda
+@pytest.mark.parametrize(
+    "given", [{}, pytest.param({"compile": True}, marks=needs_compiler), {"precision": "fp16"}]
+)
 def test_a_fit_killed_on_a_gpu_ends_with_the_same_weights(
-    tiny, learnable, tmp_path, always_due, given
+    tiny, learnable, tmp_path, always_due, capsys, given
 ):
     parameters = {"precision": "bf16"} | given
     whole = _make(tiny, **parameters).fit(*learnable)
     _kill(tiny, learnable, tmp_path, len(whole.loss_curve_) // 2, **parameters)
-    _assert_same(_make(tiny, checkpoint_dir=tmp_path, **parameters).fit(*learnable), whole)
+    resumed = _make(tiny, checkpoint_dir=tmp_path, verbose=1, **parameters).fit(*learnable)
+    assert "continues after step" in capsys.readouterr().out
+    _assert_same(resumed, whole)
 
 
 KILLED = """

@@ -2,6 +2,7 @@
 
 import atexit
 import json
+import os
 import pathlib
 import pickle
 import re
@@ -170,7 +171,7 @@ def test_two_gpus_train_one_model(in_two, tmp_path, learnable, parameters):
     (tmp_path / "script.py").write_text(textwrap.dedent(script))
     (tmp_path / "battles.pkl").write_bytes(pickle.dumps(learnable))
     (tmp_path / "parameters.json").write_text(json.dumps(parameters))
-    in_two(tmp_path, "script.py", tmp_path, devices="0,1")
+    in_two(tmp_path, "script.py", tmp_path, devices=os.environ.get("CUDA_VISIBLE_DEVICES", "0,1"))
     first, second = (json.loads((tmp_path / f"found{rank}.json").read_text()) for rank in (0, 1))
     assert first == second
     alone = BertPairClassifier(**parameters, accumulate=2).fit(X, y)

@@ -5,15 +5,23 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from marks import needs_compiler, needs_cuda
 
 from arena_estimators import BertPairClassifier, swap, swap_proba
 from arena_estimators._encoder._attention import can_pack
+from arena_estimators._encoder._load import load_encoder
 from arena_estimators.neural_network import _compile
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device"),
-]
+pytestmark = [pytest.mark.gpu, needs_cuda]
+
+COMPILED = pytest.param({"compile": True}, marks=needs_compiler)
+
+
+@pytest.fixture
+def packing(tiny):
+    """Skip where this GPU, or this torch, has no packed kernel."""
+    if not can_pack(load_encoder(tiny()), "cuda", torch.bfloat16):
+        pytest.skip("this GPU, or torch here, has no kernel for packed sequences")
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +33,8 @@ def fitted(tiny, learnable):
     return model.fit(X, y)
 
 
-def test_packed_and_padded_predictions_agree(fitted, learnable):
+def test_packed_and_padded_predictions_agree(packing, fitted, learnable):
     X, _ = learnable
-    assert can_pack(fitted.net_.module_.encoder, "cuda", torch.bfloat16)
     read = {}
     for name, parameters in {
         "packed": {},
@@ -42,8 +49,8 @@ def test_packed_and_padded_predictions_agree(fitted, learnable):
 
 
 # The first loss is that of the class shares, whatever the encoder does; only later ones tell.
-@pytest.mark.parametrize("other", [{"attention": "sdpa"}, {"compile": True}])
-def test_ways_of_training_agree(small, learnable, without_dropout, capsys, other):
+@pytest.mark.parametrize("other", [{"attention": "sdpa"}, COMPILED])
+def test_ways_of_training_agree(packing, small, learnable, without_dropout, capsys, other):
     whole = {"batch_tokens": 16384, "n_epochs": 10, "warmup": 0.0, "validation_fraction": 0.0}
     whole |= {"head_learning_rate": 3e-3, "style_features": False}
     whole |= {"precision": "bf16", "verbose": 1}
@@ -59,8 +66,7 @@ def test_ways_of_training_agree(small, learnable, without_dropout, capsys, other
 
 @pytest.mark.parametrize(
     "given",
-    [{}, {"attention": "sdpa"}, {"architecture": "cross", "max_length": 96}, {"compile": True}],
-    ids=str,
+    [{}, {"attention": "sdpa"}, {"architecture": "cross", "max_length": 96}, COMPILED],
 )
 def test_a_seed_gives_the_same_weights(small, learnable, given):
     first, second = (small(precision="auto", **given).fit(*learnable) for _ in range(2))
@@ -70,7 +76,8 @@ def test_a_seed_gives_the_same_weights(small, learnable, given):
         assert torch.equal(value, others[name]), name
 
 
-def test_a_training_is_compiled_once(small, learnable, monkeypatch):
+@needs_compiler
+def test_a_training_is_compiled_once(packing, small, learnable, monkeypatch):
     compile_graph, compiled = _compile._inductor_after_merging, []
 
     def count(graph_module, inputs):
@@ -83,7 +90,7 @@ def test_a_training_is_compiled_once(small, learnable, monkeypatch):
     assert len(compiled) == 1
 
 
-@pytest.mark.parametrize("given", [{"compile": True}, {"lora_rank": 2}], ids=str)
+@pytest.mark.parametrize("given", [COMPILED, {"lora_rank": 2}])
 def test_a_fit_leaves_nothing_on_the_device(small, learnable, given):
     small(precision="bf16", **given).fit(*learnable)
     assert torch.cuda.memory_allocated() < 2**20
