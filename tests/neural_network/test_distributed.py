@@ -94,13 +94,17 @@ def parameters(tiny):
 HALF = {"precision": "fp16", "batch_tokens": 2**16, "validation_fraction": 0.0}
 
 
+def _write(folder, script, battles, parameters):
+    (folder / "script.py").write_text(textwrap.dedent(script))
+    (folder / "battles.pkl").write_bytes(pickle.dumps(battles))
+    (folder / "parameters.json").write_text(json.dumps(parameters))
+
+
 @pytest.fixture(scope="module")
 def two(in_two, tiny, learnable, parameters, tmp_path_factory):
     """Run the example and the script in the same two processes; give their folder and output."""
     folder = tmp_path_factory.mktemp("two")
-    (folder / "script.py").write_text(textwrap.dedent(SCRIPT))
-    (folder / "battles.pkl").write_bytes(pickle.dumps(learnable))
-    (folder / "parameters.json").write_text(json.dumps(parameters))
+    _write(folder, SCRIPT, learnable, parameters)
     (folder / "half.json").write_text(json.dumps(HALF))
     example = [EXAMPLES / "submit_bert.py", "--encoder", tiny(), "--learning-rate", "1e-3"]
     return folder, in_two(folder, "script.py", folder, *example)
@@ -167,16 +171,13 @@ def test_two_gpus_train_one_model(in_two, tmp_path, learnable, parameters):
         found = [model.loss_curve_.tolist(), model.predict_proba(X).tolist()]
         (folder / f"found{os.environ['RANK']}.json").write_text(json.dumps(found))
     """
-    X, y = learnable
-    (tmp_path / "script.py").write_text(textwrap.dedent(script))
-    (tmp_path / "battles.pkl").write_bytes(pickle.dumps(learnable))
-    (tmp_path / "parameters.json").write_text(json.dumps(parameters))
+    _write(tmp_path, script, learnable, parameters)
     in_two(tmp_path, "script.py", tmp_path, devices=os.environ.get("CUDA_VISIBLE_DEVICES", "0,1"))
     first, second = (json.loads((tmp_path / f"found{rank}.json").read_text()) for rank in (0, 1))
     assert first == second
-    alone = BertPairClassifier(**parameters, accumulate=2).fit(X, y)
+    alone = BertPairClassifier(**parameters, accumulate=2).fit(*learnable)
     np.testing.assert_allclose(first[0], alone.loss_curve_, atol=1e-4)
-    np.testing.assert_allclose(first[1], alone.predict_proba(X), atol=1e-3)
+    np.testing.assert_allclose(first[1], alone.predict_proba(learnable[0]), atol=1e-3)
 
 
 @pytest.mark.slow

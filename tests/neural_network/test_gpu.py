@@ -5,23 +5,15 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from marks import needs_compiler, needs_cuda
+from marks import needs_compiler, needs_cuda, needs_kernel
 
 from arena_estimators import BertPairClassifier, swap, swap_proba
 from arena_estimators._encoder._attention import can_pack
-from arena_estimators._encoder._load import load_encoder
 from arena_estimators.neural_network import _compile
 
 pytestmark = [pytest.mark.gpu, needs_cuda]
 
 COMPILED = pytest.param({"compile": True}, marks=needs_compiler)
-
-
-@pytest.fixture
-def packing(tiny):
-    """Skip where this GPU, or this torch, has no packed kernel."""
-    if not can_pack(load_encoder(tiny()), "cuda", torch.bfloat16):
-        pytest.skip("this GPU, or torch here, has no kernel for packed sequences")
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +25,10 @@ def fitted(tiny, learnable):
     return model.fit(X, y)
 
 
-def test_packed_and_padded_predictions_agree(packing, fitted, learnable):
+@needs_kernel
+def test_packed_and_padded_predictions_agree(fitted, learnable):
     X, _ = learnable
+    assert can_pack(fitted.net_.module_.encoder, "cuda", torch.bfloat16)
     read = {}
     for name, parameters in {
         "packed": {},
@@ -49,8 +43,9 @@ def test_packed_and_padded_predictions_agree(packing, fitted, learnable):
 
 
 # The first loss is that of the class shares, whatever the encoder does; only later ones tell.
+@needs_kernel
 @pytest.mark.parametrize("other", [{"attention": "sdpa"}, COMPILED])
-def test_ways_of_training_agree(packing, small, learnable, without_dropout, capsys, other):
+def test_ways_of_training_agree(small, learnable, without_dropout, capsys, other):
     whole = {"batch_tokens": 16384, "n_epochs": 10, "warmup": 0.0, "validation_fraction": 0.0}
     whole |= {"head_learning_rate": 3e-3, "style_features": False}
     whole |= {"precision": "bf16", "verbose": 1}
@@ -76,8 +71,9 @@ def test_a_seed_gives_the_same_weights(small, learnable, given):
         assert torch.equal(value, others[name]), name
 
 
+@needs_kernel
 @needs_compiler
-def test_a_training_is_compiled_once(packing, small, learnable, monkeypatch):
+def test_a_training_is_compiled_once(small, learnable, monkeypatch):
     compile_graph, compiled = _compile._inductor_after_merging, []
 
     def count(graph_module, inputs):
