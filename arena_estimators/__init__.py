@@ -33,6 +33,7 @@ _MODULE_OF = {
     "ResourceNotFoundError": "exceptions",
     "SubmissionError": "exceptions",
     "SwapSymmetricClassifier": "ensemble",
+    "TrainingOptions": "neural_network",
     "check_battles": "battles",
     "check_labels": "battles",
     "expected_calibration_error": "metrics",
@@ -104,7 +105,7 @@ if TYPE_CHECKING:  # what editors and type checkers see; a test compares it with
         PromptGroupShuffleSplit,
         prompt_groups,
     )
-    from arena_estimators.neural_network import BertPairClassifier
+    from arena_estimators.neural_network import BertPairClassifier, TrainingOptions
     from arena_estimators.pipelines import make_arena_pipeline
     from arena_estimators.preprocessing import NLTKCleaner
     from arena_estimators.utils.estimator_checks import parametrize_with_battle_checks

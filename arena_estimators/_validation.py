@@ -2,6 +2,7 @@
 
 import importlib
 import os
+from numbers import Integral, Real
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,8 @@ from arena_estimators.battles import COLUMNS, check_battles, check_labels
 from arena_estimators.exceptions import ArenaError, LabelsError, warn
 
 __all__ = [
+    "COUNT",
+    "POSITIVE",
     "HasMethods",
     "Interval",
     "Options",
@@ -32,6 +35,17 @@ __all__ = [
     "validate_battles",
     "validate_params",
 ]
+
+
+class _Count(Interval):
+    """A positive integer. True is none, though Python and scikit-learn take it for 1."""
+
+    def is_satisfied_by(self, val):
+        return not isinstance(val, bool) and super().is_satisfied_by(val)
+
+
+COUNT = _Count(Integral, 1, None, closed="left")
+POSITIVE = Interval(Real, 0, None, closed="neither")
 
 
 def check_no_label_missing(y, name):

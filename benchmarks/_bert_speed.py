@@ -7,10 +7,10 @@ import torch
 import transformers
 from skorch.callbacks import Callback
 
-from arena_estimators import BertPairClassifier
+from arena_estimators import BertPairClassifier, TrainingOptions
 from arena_estimators._encoder._find import find_encoder
 from arena_estimators._encoder._load import load_encoder, load_tokenizer
-from arena_estimators._encoder._placement import visiting
+from arena_estimators._encoder._placement import on_device
 from arena_estimators._encoder._run import encode, forward, pad, resolve_precision
 from arena_estimators._encoder._tokenise import tokenise
 from benchmarks._harness import forget_peak, peak_memory
@@ -135,7 +135,7 @@ def _lengths(part):
     return every[part["rows"].flatten().unique()].numpy()
 
 
-def train_ours(folder, X, y, *, profile=False, **parameters):
+def train_ours(folder, X, y, *, profile=False, compile="auto", **parameters):
     """Train in both orders with the estimator; give pairs, tokens, operations and seconds."""
     clock = Clock(profile)
     model = BertPairClassifier(
@@ -144,7 +144,7 @@ def train_ours(folder, X, y, *, profile=False, **parameters):
         max_length=MAX_LENGTH,
         style_features=False,
         validation_fraction=0.0,
-        callbacks=[clock],
+        training=TrainingOptions(callbacks=[clock], compile=compile),
         **parameters,
     )
     model.fit(X, y)
@@ -240,8 +240,8 @@ def encode_in_given_order(encoder, X, layout, *, rounds, batch_size=32):
     def by_budget(precision):
         options = {"device": device, "batch_tokens": 65536 if GPU else 2048}
         dtype = resolve_precision(precision, device)
-        with visiting(model, device, dtype, len(sequences)) as guest:
-            return encode(guest, sequences, precision=precision, **options)[given]
+        with on_device(model, device, dtype, len(sequences)) as placed:
+            return encode(placed, sequences, precision=precision, **options)[given]
 
     def padded(precision):
         made, dtype = [], resolve_precision(precision, device)

@@ -55,7 +55,7 @@ def quality(folder, encoder, variants, seeds):
     for name, parameters in variants.items():
         losses, fits, predicts, temperatures, probas = [], [], [], [], []
         for seed in range(seeds):
-            model = BertPairClassifier(encoder, random_state=seed, **parameters)
+            model = BertPairClassifier(encoder, random_state=seed).set_params(**parameters)
             start = time.perf_counter()
             model.fit(X, y)
             fitted = time.perf_counter()
@@ -63,7 +63,7 @@ def quality(folder, encoder, variants, seeds):
             predicts.append(time.perf_counter() - fitted)
             fits.append(fitted - start)
             losses.append(_rows.losses_of(proba, model.classes_, y_test).mean())
-            temperatures.append(model.temperature_)
+            temperatures.append(model.network_.temperature)
             probas.append(proba)
         averaged = _rows.losses_of(np.mean(probas, axis=0), model.classes_, y_test)
         rows.append(

@@ -109,7 +109,7 @@ def train_model(path, train, battles, asked):
         with suppress(OSError):  # it is not there, or holds what the next run continues
             checkpoints.rmdir()
     model.trained_on_ = digest(train) if train else "made battles"
-    if model.net_.interrupted_:
+    if model.interrupted_:
         raise SystemExit("Interrupted. The same command continues from its checkpoint, if any.")
     took = time.perf_counter() - begin
     unsaved = save(model, path) if is_main() else None  # first: the output may be closed by now

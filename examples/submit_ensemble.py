@@ -68,7 +68,7 @@ def main(argv=None):
         model.fit(train.X, train.y)
     if args.minilm:
         ensemble = model.named_estimators_["ensemble"]
-        if model.named_estimators_["minilm"].net_.interrupted_:
+        if model.named_estimators_["minilm"].interrupted_:
             raise SystemExit("Interrupted. The same command continues from its checkpoint, if any.")
     unsaved = save(model, args.model)
     if args.minilm:

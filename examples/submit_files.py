@@ -288,7 +288,7 @@ def say(text):
 def check_whole(model):
     """Stop if Ctrl-C ended a fine-tuning within a fitted model, which is then half trained."""
     parts = [model, *getattr(model, "estimators_", [])]
-    if any(part.net_.interrupted_ for part in parts if hasattr(part, "net_")):
+    if any(getattr(part, "interrupted_", False) for part in parts):
         raise KeyboardInterrupt
 
 

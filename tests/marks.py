@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from arena_estimators._encoder import _attention
-from arena_estimators.neural_network._compile import can_compile
+from arena_estimators.neural_network.training._compile import can_compile
 
 _CUDA = torch.cuda.is_available()
 needs_cuda = pytest.mark.skipif(not _CUDA, reason="there is no CUDA device")

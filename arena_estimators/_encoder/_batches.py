@@ -7,7 +7,7 @@ _WINDOW = 50  # when shuffling, items are sorted by length within this many batc
 
 
 def batches(lengths, *, batch_tokens, shuffle=False, random_state=None, packed=False):
-    """Deal items into batches that hold at most `batch_tokens` tokens each.
+    """Group items into batches that hold at most `batch_tokens` tokens each.
 
     Parameters
     ----------
@@ -38,10 +38,10 @@ def batches(lengths, *, batch_tokens, shuffle=False, random_state=None, packed=F
             windows = [order[at : at + size] for at in range(0, len(order), size)]
             order = np.concatenate([w[np.argsort(-lengths[w], kind="stable")] for w in windows])
     cut = _cuts(lengths[order], batch_tokens, packed)
-    dealt = np.split(order, cut)
+    made = np.split(order, cut)
     if shuffle:
-        dealt = [dealt[i] for i in rng.permutation(len(dealt))]
-    return [batch for batch in dealt if len(batch)]
+        made = [made[i] for i in rng.permutation(len(made))]
+    return [batch for batch in made if len(batch)]
 
 
 def _cuts(lengths, batch_tokens, packed):

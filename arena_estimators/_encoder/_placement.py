@@ -19,12 +19,12 @@ _TURN = threading.RLock()
 
 
 @contextlib.contextmanager
-def visiting(model, device, dtype, n_sequences):
-    """Give a model to predict with: `model` itself, or a twin on `device`, freed at the end.
+def on_device(model, device, dtype, n_sequences):
+    """Give a model to predict with: `model` itself, or a copy on `device`, freed at the end.
 
-    In half precision the twin's matrices are of that type. The vectors equal those of autocast over
+    In half precision the copy's matrices are of that type. The vectors equal those of autocast over
     float32 to the bit, but on a GPU the matrices take half the memory, and no batch casts them
-    anew. On a GPU threads take turns, so that it need not hold several twins.
+    anew. On a GPU threads take turns, so that it need not hold several copies.
 
     Parameters
     ----------
@@ -42,23 +42,23 @@ def visiting(model, device, dtype, n_sequences):
         return
     other = "precision='fp32'" if on_cpu else "device='cpu'"
     with contextlib.nullcontext() if on_cpu else _TURN:
-        twins = {}
+        copies = {}
         try:
             with explaining_memory(f"for the weights. Take a smaller encoder, or {other}."):
-                guest = _twin(model, twins, _weights_on(model, device, dtype))
-            yield guest
+                copied = _copy(model, copies, _weights_on(model, device, dtype))
+            yield copied
         finally:
-            for twin in twins.values():  # so that a reference kept to one keeps no memory
-                twin._parameters.clear()
-                twin._buffers.clear()
+            for module in copies.values():  # so that a reference kept to one keeps no memory
+                module._parameters.clear()
+                module._buffers.clear()
             free(device)
 
 
 @contextlib.contextmanager
-def placing_fixed(model, device, dtype):
+def frozen_on_device(model, device, dtype):
     """Put the matrices that training does not change on a device, in the type it computes in.
 
-    As with `visiting`, results stay the same. Afterwards the model has its own matrices back.
+    As with `on_device`, results stay the same. Afterwards the model has its own matrices back.
     """
     fixed = [part for part in _products(model) if not part.weight.requires_grad]
     own = [part.weight for part in fixed]
@@ -93,18 +93,18 @@ def _weights_on(model, device, dtype):
     return moved | {id(None): None}
 
 
-def _twin(module, twins, weights):
+def _copy(module, copies, weights):
     """Copy a module and its submodules with all their attributes, but with these `weights`."""
-    if id(module) not in twins:
-        twin = twins[id(module)] = copy.copy(module)
+    if id(module) not in copies:
+        copied = copies[id(module)] = copy.copy(module)
         for kind in ("_parameters", "_buffers"):
             own = vars(module)[kind]
-            vars(twin)[kind] = {name: weights[id(tensor)] for name, tensor in own.items()}
-        twin._modules = {
-            name: child if child is None else _twin(child, twins, weights)
+            vars(copied)[kind] = {name: weights[id(tensor)] for name, tensor in own.items()}
+        copied._modules = {
+            name: child if child is None else _copy(child, copies, weights)
             for name, child in module._modules.items()
         }
-    return twins[id(module)]
+    return copies[id(module)]
 
 
 def _products(model):

@@ -265,14 +265,14 @@ def encode(
     batch_tokens = batch_tokens or (_CUDA_TOKENS if device.type == "cuda" else _CPU_TOKENS)
     keys = digests(sequences)
     order = np.array(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.int64)
-    dealt = batches(sequences.lengths[order], batch_tokens=batch_tokens, packed=packed)
+    grouped = batches(sequences.lengths[order], batch_tokens=batch_tokens, packed=packed)
     make, pad_id = (pack if packed else pad), model.config.pad_token_id or 0
     was_training = model.training
     model.to(device).eval()
     vectors = []  # on the device, so that it never waits for the next batch to be made
     advice = f"at batch_tokens={batch_tokens}. Halve batch_tokens, or take a smaller encoder."
     with explaining_memory(advice), torch.inference_mode(), computing_in(dtype, device):
-        for batch in dealt:
+        for batch in grouped:
             inputs = _moved(make(sequences, order[batch], pad_id=pad_id), device)
             vectors.append(forward(model, inputs, pooling=pooling))
             if progress is not None:
@@ -285,7 +285,7 @@ def encode(
         advice = "its weights are damaged" if dtype == torch.float32 else "pass precision='fp32'"
         raise ArenaError(f"The encoder's vectors are not finite in {dtype}: {advice}.")
     result = np.empty_like(pooled)
-    result[order[np.concatenate(dealt)]] = pooled
+    result[order[np.concatenate(grouped)]] = pooled
     return result
 
 

@@ -316,7 +316,7 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
         bar = _run.encoding_bar(len(missing), bool(self.verbose and missing))
         visit = contextlib.nullcontext()
         if missing:  # which is when the weights are read
-            visit = _placement.visiting(found.model, device, computed_in, len(missing))
+            visit = _placement.on_device(found.model, device, computed_in, len(missing))
         with bar, visit as model:
             for start in range(0, len(missing), step):
                 part = missing[start : start + step]

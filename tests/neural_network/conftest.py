@@ -5,20 +5,10 @@ import os
 import pickle
 import subprocess
 import sys
-from unittest.mock import Mock
 
-import numpy as np
-import pandas as pd
 import pytest
-import torch
+from bert_pairs import bert_pair, word_battles
 from tiny_encoders import make_tiny_encoder
-
-from arena_estimators import BertPairClassifier
-from arena_estimators.neural_network import _training
-from arena_estimators.neural_network._module import build_module
-
-GOOD = "clear helpful correct detailed kind".split()
-BAD = "wrong rude vague lazy broken".split()
 
 
 @pytest.fixture(scope="session")
@@ -32,26 +22,6 @@ def tiny(tmp_path_factory):
         return made[family]
 
     return make
-
-
-def word_battles(n_battles, *, seed=0, longest=20):
-    """Write battles won by the response more likely to use good words; close calls are ties."""
-    rng = np.random.default_rng(seed)
-    quality = rng.random((n_battles, 2))
-
-    def write(share):
-        n_words = rng.integers(4, longest)
-        return " ".join(rng.choice(GOOD if rng.random() < share else BAD) for _ in range(n_words))
-
-    X = pd.DataFrame(
-        {
-            "prompt": [f"question {number // 2}" for number in range(n_battles)],
-            "response_a": [write(share) for share in quality[:, 0]],
-            "response_b": [write(share) for share in quality[:, 1]],
-        }
-    )
-    gap = quality[:, 0] - quality[:, 1]
-    return X, np.where(gap > 0.2, "model_a", np.where(gap < -0.2, "model_b", "tie"))
 
 
 @pytest.fixture(scope="session")
@@ -73,7 +43,7 @@ def small(tiny):
             "precision": "fp32",  # the same on every CPU and in any number of threads
             "random_state": 0,
         }
-        return BertPairClassifier(tiny(family), **(settings | parameters))
+        return bert_pair(tiny(family), **(settings | parameters))
 
     return make
 
@@ -90,28 +60,6 @@ def fitted(small, learnable):
         return pickle.dumps(small(**parameters).fit(*learnable))
 
     return lambda **parameters: pickle.loads(fit(**parameters))
-
-
-@pytest.fixture
-def parted(monkeypatch):
-    """Give a function that tells the positions that the last fit trained on and held out."""
-    split = Mock(wraps=_training.split_by_prompt)
-    monkeypatch.setattr(_training, "split_by_prompt", split)
-    return lambda: split(*split.call_args.args)
-
-
-@pytest.fixture
-def without_dropout(monkeypatch):
-    """Switch dropout off, to compare fits that differ only in how their batches are computed."""
-
-    def build(*args, **kwargs):
-        module = build_module(*args, **kwargs)
-        for part in module.modules():
-            if isinstance(part, torch.nn.Dropout):
-                part.p = 0.0
-        return module
-
-    monkeypatch.setattr("arena_estimators.neural_network._bert_pair.build_module", build)
 
 
 @pytest.fixture(scope="session")

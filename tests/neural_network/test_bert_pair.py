@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from bert_pairs import bert_pair, split_of
 from scipy.special import softmax
 from sklearn.base import clone
 from sklearn.metrics import log_loss
@@ -32,7 +33,7 @@ from skorch.callbacks import (
 from tiny_encoders import FAMILIES
 from tqdm.auto import tqdm
 
-from arena_estimators import BertPairClassifier, swap, swap_proba
+from arena_estimators import swap, swap_proba
 from arena_estimators._encoder import _texts
 from arena_estimators._encoder._load import load_encoder
 from arena_estimators.exceptions import (
@@ -40,7 +41,7 @@ from arena_estimators.exceptions import (
     ArenaWarning,
     ResourceNotFoundError,
 )
-from arena_estimators.neural_network import _prediction, _training
+from arena_estimators.neural_network.model import _prediction
 
 
 class KeepWeights(Callback):
@@ -62,7 +63,7 @@ def test_every_family_learns_swaps_exactly_and_survives_pickle(small, learnable,
     proba = model.predict_proba(X)
     assert log_loss(y, proba) < 0.95
     before = load_encoder(model.encoder).state_dict()
-    for name, value in model.net_.module_.encoder.state_dict().items():
+    for name, value in model.network_.module.encoder.state_dict().items():
         assert not (value.is_floating_point() and torch.equal(value, before[name])), name
     np.testing.assert_array_equal(model.predict_proba(swap(X)), swap_proba(proba))
     loaded = pickle.loads(pickle.dumps(model))
@@ -88,36 +89,6 @@ def test_the_text_alone_is_learnt(small, learnable):
     assert log_loss(y, model.predict_proba(X)) < 0.8
 
 
-def test_orders_of_a_cross_network(fitted, learnable):
-    X, _ = learnable
-    model = fitted(architecture="cross", max_length=96)
-    average = model.predict_proba(X)
-    given = model.set_params(predict_order="given").predict_proba(X)
-    swapped = swap_proba(model.predict_proba(swap(X)))
-    np.testing.assert_allclose((given + swapped) / 2, average, atol=1e-6)
-    assert np.abs(given - swapped).max() > 1e-4
-    uncertain = model.set_params(predict_order="uncertain").predict_proba(X)
-    unsure = given.max(1) <= model.sure_from_
-    assert 0 < unsure.sum() < len(X)
-    np.testing.assert_allclose(uncertain[unsure], average[unsure], atol=1e-6)
-    np.testing.assert_allclose(uncertain[~unsure], given[~unsure], atol=1e-6)
-
-
-def test_uncertain_reads_only_the_exchanged_order_again(fitted, learnable, monkeypatch):
-    X, _ = learnable
-    model = fitted(architecture="cross", max_length=96).set_params(predict_order="uncertain")
-    encode, read = _prediction.encode, []
-
-    def spy(encoder, sequences, **options):
-        read.append(len(sequences))
-        return encode(encoder, sequences, **options)
-
-    monkeypatch.setattr(_prediction, "encode", spy)
-    model.predict_proba(X)
-    given = model.set_params(predict_order="given").predict_proba(X)
-    assert read == [len(X), (given.max(1) <= model.sure_from_).sum(), len(X)]
-
-
 def test_a_fitted_network_predicts_as_it_was_fitted(small, learnable):
     X, y = learnable
     model = small().fit(X, y)
@@ -126,17 +97,15 @@ def test_a_fitted_network_predicts_as_it_was_fitted(small, learnable):
     np.testing.assert_array_equal(model.predict_proba(X), expected)
     loaded = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(loaded.predict_proba(X), expected)
-    with pytest.raises(ArenaError, match="call the estimator's own predict_proba"):
-        model.net_.predict_proba(X)
     with pytest.raises(ArenaError, match="at most 514"):
         model.set_params(max_length=4000).predict_proba(X)
 
 
 def test_a_misspelt_parameter_set_after_fit_is_refused(fitted, learnable):
     X, _ = learnable
-    model = fitted(architecture="cross", max_length=96).set_params(predict_order="averaged")
+    model = fitted(architecture="cross", max_length=96).set_params(attention="pack")
     for use in (model.predict_proba, model.encode, model.decision_function):
-        with pytest.raises(InvalidParameterError, match="predict_order"):
+        with pytest.raises(InvalidParameterError, match="attention"):
             use(X)
 
 
@@ -182,18 +151,18 @@ def test_soft_labels_are_not_rounded(small, learnable):
     assert proba[y == "model_a", 0].mean() > proba[y == "model_b", 0].mean()
 
 
-def test_the_temperature_is_that_of_the_held_out_battles(small, learnable, parted):
+def test_the_temperature_is_that_of_the_held_out_battles(small, learnable):
     X, y = learnable
     model = small(validation_fraction=0.5, learning_rate=3e-3, n_epochs=12).fit(X, y)
-    _, held_out = parted()
+    _, held_out = split_of(model, X)
     n_prompts = X["prompt"].iloc[held_out].nunique()
 
     def loss(temperature):
-        model.temperature_ = temperature
+        model.network_.temperature = temperature
         summed = n_prompts * log_loss(y[held_out], model.predict_proba(X.iloc[held_out]))
         return summed + (np.log(temperature) / 0.3) ** 2 / 2  # a little towards 1
 
-    best = model.temperature_
+    best = model.network_.temperature
     assert abs(best - 1) > 0.05
     others = [loss(best * factor) for factor in (0.5, 0.8, 0.95, 1.05, 1.25, 2.0)]
     assert loss(best) < min(others)
@@ -260,14 +229,11 @@ def test_weights_may_differ_by_more_than_float32_holds(small, learnable):
 def test_each_side_of_the_split_has_a_scale_of_its_own(small, fitted, learnable, held_out):
     X, y = learnable
     model = fitted()
-    target = (y[:, None] == model.classes_).astype(float)
-    seed = int(np.random.RandomState(0).randint(np.iinfo(np.int32).max))
-    sides = _training.split_by_prompt(X, target, 0.1, seed)
     weight = np.ones(len(X))
-    weight[sides[held_out]] = 1e-320
+    weight[split_of(model, X)[held_out]] = 1e-320
     light = small().fit(X, y, sample_weight=weight)
     np.testing.assert_array_equal(light.predict_proba(X), model.predict_proba(X))
-    assert light.temperature_ == model.temperature_
+    assert light.network_.temperature == model.network_.temperature
 
 
 def test_light_battles_count_less_even_where_they_are_alone_in_a_step(small, learnable):
@@ -342,11 +308,12 @@ def test_epochs_without_improvement_stop_and_the_best_weights_return(small, lear
     kept = KeepWeights()
     with pytest.warns(ArenaWarning, match="no better") as warned:
         model = small(**settings, style_features=False, callbacks=[kept]).fit(X, noise)
-    assert f"({model.net_.n_steps_} optimizer steps: more with" in str(warned[0].message)
+    n_steps = round(len(model.loss_curve_) / len(kept.epochs) * 8)
+    assert f"({n_steps} optimizer steps: more with" in str(warned[0].message)
     losses = model.history_.valid_loss
     best = losses.idxmin()
     assert len(losses) == len(kept.epochs) == best + 1 + patience < 8
-    for name, value in model.net_.module_.named_parameters():
+    for name, value in model.network_.module.named_parameters():
         assert torch.equal(value, kept.epochs[best][name])
         if name == "heads.text.prefer.1.weight":
             assert not torch.equal(value, kept.epochs[best + 1][name])
@@ -403,8 +370,8 @@ def test_nothing_is_held_out_when_told_or_when_prompts_cannot_be_split(small, le
     ]:
         model.fit(frame, y)
         assert model.history_.valid_loss.isna().all()
-        assert model.temperature_ == 1.0
-    assert small(temperature=2.0, n_epochs=1).fit(X, y).temperature_ == 2.0
+        assert model.network_.temperature == 1.0
+    assert small(temperature=2.0, n_epochs=1).fit(X, y).network_.temperature == 2.0
 
 
 def test_skorch_callbacks_are_called_and_kept(small, learnable):
@@ -422,7 +389,7 @@ def test_skorch_callbacks_are_called_and_kept(small, learnable):
     model = small(callbacks=[counted]).fit(*learnable)
     assert counted.epochs == 2
     assert counted.steps == len(model.loss_curve_)
-    assert model.callbacks == [counted]
+    assert model.training.callbacks == [counted]
 
 
 @pytest.mark.parametrize(
@@ -448,7 +415,7 @@ def test_the_last_epoch_counts_when_a_callback_stops_after_it(small, learnable):
     model = small(callbacks=[kept, stop], n_epochs=4).fit(*learnable)
     first, second = model.history_.valid_loss
     assert second < first
-    for name, value in model.net_.module_.named_parameters():
+    for name, value in model.network_.module.named_parameters():
         assert torch.equal(value, kept.epochs[1][name])
 
 
@@ -484,7 +451,7 @@ def test_what_cannot_be_is_refused_before_texts_are_read(
 ):
     monkeypatch.setattr(_texts, "tokenise_texts", None)
     with pytest.raises(ArenaError, match=match):
-        BertPairClassifier(tiny(family), **parameters).fit(*learnable)
+        bert_pair(tiny(family), **parameters).fit(*learnable)
 
 
 def test_a_callback_keeps_no_copy_of_the_weights(small, learnable):
@@ -499,9 +466,7 @@ def test_a_callback_keeps_no_copy_of_the_weights(small, learnable):
         ({"max_length": 4096}, "at most 514"),
         ({"max_length": 5}, "too short"),
         ({"lora_rank": 4, "freeze": "embeddings"}, "freeze=None"),
-        ({"freeze": True}, "'encoder'"),
         ({"freeze": 3}, "freeze=3, but this encoder has 2 layers"),
-        ({"lora_rank": True}, "lora_rank=True: expected an int in the range"),
         ({"device": "cuda"}, "this machine, which has cpu"),
         ({"device": "mps"}, "no torch device of this machine"),
         ({"device": "meta"}, "no torch device of this machine"),
@@ -522,20 +487,28 @@ def test_parameters_that_cannot_be_are_refused(small, learnable, monkeypatch, pa
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
-    model = small().set_params(**parameters)
     with pytest.raises(ArenaError, match=match) as error:
+        model = small(**parameters)
         model.fit(*learnable)
     assert isinstance(error.value, ResourceNotFoundError) == ("encoder" in parameters)
-    assert not hasattr(model, "net_")
+    assert not hasattr(model, "network_")
 
 
 @pytest.mark.parametrize(
-    "parameters", [{"architecture": "bi"}, {"n_epochs": 0}, {"warmup": 2.0}, {"freeze": 0}]
+    "parameters",
+    [
+        {"architecture": "bi"},
+        {"n_epochs": 0},
+        {"warmup": 2.0},
+        {"freeze": 0},
+        {"freeze": True},
+        {"lora_rank": True},
+    ],
 )
 def test_parameters_out_of_range_are_refused(learnable, parameters):
     (name,) = parameters
     with pytest.raises(ValueError, match=name):
-        BertPairClassifier(**parameters).fit(*learnable)
+        bert_pair("none", **parameters).fit(*learnable)
 
 
 def test_a_loss_that_is_no_number_stops_with_advice(small, learnable):
@@ -562,7 +535,7 @@ def test_memory_that_runs_out_is_explained(fitted, learnable, monkeypatch, raise
         raise raised
 
     model = fitted()
-    monkeypatch.setattr("arena_estimators.neural_network._net.PairNet.train_step", fail)
+    monkeypatch.setattr("arena_estimators.neural_network.training._net.PairNet.train_step", fail)
     monkeypatch.setattr("arena_estimators._encoder._run.forward", fail)
     for use in (clone(model).fit, lambda X, y: model.predict_proba(X)):
         with pytest.raises(ArenaError, match="Halve batch_tokens") as error:
@@ -572,8 +545,8 @@ def test_memory_that_runs_out_is_explained(fitted, learnable, monkeypatch, raise
 
 def test_memory_that_runs_out_names_the_tokens_that_auto_took(fitted, learnable, monkeypatch):
     fail = Mock(side_effect=torch.OutOfMemoryError("CUDA out of memory"))
-    monkeypatch.setattr("arena_estimators.neural_network._net.PairNet.train_step", fail)
-    model = clone(fitted()).set_params(batch_tokens="auto", accumulate=2)
+    monkeypatch.setattr("arena_estimators.neural_network.training._net.PairNet.train_step", fail)
+    model = clone(fitted()).set_params(batch_tokens="auto", training__accumulate=2)
     with pytest.raises(ArenaError, match=r"at batch_tokens=\d+, accumulate=2\. Halve"):
         model.fit(*learnable)
 
@@ -582,7 +555,7 @@ def test_vectors_that_are_no_numbers_are_not_predicted_with(fitted, learnable):
     """As float16 gives where an encoder's activations are large."""
     model = fitted()
     with torch.no_grad():
-        next(model.net_.module_.encoder.parameters()).fill_(torch.nan)
+        next(model.network_.module.encoder.parameters()).fill_(torch.nan)
     for precision, advice in [("bf16", "precision='fp32'"), ("fp32", "weights are damaged")]:
         with pytest.raises(ArenaError, match=advice):
             model.set_params(precision=precision).predict_proba(learnable[0])
@@ -647,18 +620,8 @@ def test_ctrl_c_brings_the_best_weights_back(small, learnable):
     with pytest.warns(ArenaWarning, match="best weights it had"):
         model = small(callbacks=[kept, Interrupt()]).fit(*learnable)
     (first,) = kept.epochs
-    for name, value in model.net_.module_.named_parameters():
+    for name, value in model.network_.module.named_parameters():
         assert torch.equal(value, first[name])
-
-
-def test_a_third_of_the_held_out_battles_is_unsure(small, learnable, parted):
-    X, y = learnable
-    settings = {"architecture": "cross", "max_length": 96, "predict_order": "given"}
-    settings |= {"style_features": False, "n_epochs": 6, "learning_rate": 3e-3, "temperature": 2.0}
-    model = small(validation_fraction=0.5, **settings).fit(X, y)
-    _, held_out = parted()
-    surest = model.predict_proba(X.iloc[held_out]).max(1)
-    assert model.sure_from_ == pytest.approx(np.quantile(surest, 1 / 3), abs=1e-5)
 
 
 def test_predictions_use_precision_and_batch_size(small, learnable, monkeypatch):
@@ -742,14 +705,6 @@ def test_many_battles_are_predicted_a_part_at_a_time(fitted, learnable, monkeypa
     np.testing.assert_allclose(model.predict_proba(X), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("order", ["given", "uncertain"])
-def test_siamese_networks_read_no_order(fitted, learnable, order):
-    X, _ = learnable
-    model = fitted(architecture="siamese", n_epochs=1)
-    expected = model.predict_proba(X)
-    np.testing.assert_array_equal(model.set_params(predict_order=order).predict_proba(X), expected)
-
-
 def test_negative_weights_are_refused(small, learnable):
     weight = np.ones(80)
     weight[3] = -1.0
@@ -759,7 +714,7 @@ def test_negative_weights_are_refused(small, learnable):
 
 @pytest.mark.parametrize(
     ("attention", "packed"),
-    [("auto", "auto"), ("packed", "auto"), ("sdpa", False), ("eager", False)],
+    [("auto", "auto"), ("packed", "auto"), ("sdpa", False)],
 )
 def test_predictions_pack_sequences_only_where_told(
     small, learnable, monkeypatch, attention, packed
@@ -782,10 +737,12 @@ def test_the_best_epoch_returns_whole_when_more_was_unfrozen_after_it(
             seen.append({name: p.detach().clone() for name, p in net.module_.named_parameters()})
 
     losses = iter([1.0, 2.0])  # the first epoch is the best
-    monkeypatch.setattr("arena_estimators.neural_network._net.log_loss_of", lambda *_: next(losses))
+    monkeypatch.setattr(
+        "arena_estimators.neural_network.training._net.log_loss_of", lambda *_: next(losses)
+    )
     callbacks = [Freezer("encoder.*"), Unfreezer("encoder.*", at=2), Remember()]
     model = small(callbacks=callbacks, patience=None).fit(*learnable)
     first, second = seen
     assert any(not torch.equal(first[name], second[name]) for name in first if "encoder" in name)
-    for name, value in model.net_.module_.named_parameters():
+    for name, value in model.network_.module.named_parameters():
         assert torch.equal(value, first[name]), name

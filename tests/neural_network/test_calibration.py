@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from arena_estimators.neural_network import _calibration
+from arena_estimators.neural_network.model import _calibration
 
 
 def test_probabilities_are_averaged_softmax():
@@ -120,7 +120,7 @@ def test_a_predictor_that_knows_nothing_hardly_counts():
 
 
 def test_a_text_that_has_hardly_learnt_counts_little():
-    style_alone, half, usual = (_calibration.usual_weights(3, share) for share in (0.0, 0.5, 1.0))
+    style_alone, half, usual = (_calibration.default_weights(3, share) for share in (0.0, 0.5, 1.0))
     assert style_alone.tolist() == [0, 0, 1]
     np.testing.assert_allclose(half, np.array([0.125, 0.25, 1]) / 1.375)
     np.testing.assert_allclose(usual, np.array([0.25, 0.5, 1]) / 1.75)
@@ -135,15 +135,15 @@ def test_from_few_battles_a_text_is_learnt_in_part():
 def test_without_battles_that_tell_the_weights_are_the_usual_ones(share):
     alike = np.broadcast_to(np.random.default_rng(0).normal(size=(1, 1, 50, 3)), (3, 1, 50, 3))
     found = _calibration.fit_weights(alike, np.eye(3)[np.arange(50) % 3], np.ones(50), share=share)
-    np.testing.assert_allclose(found, _calibration.usual_weights(3, share), atol=1e-3)
+    np.testing.assert_allclose(found, _calibration.default_weights(3, share), atol=1e-3)
 
 
 def test_few_battles_that_tell_do_not_move_the_weights_far():
-    usual = _calibration.usual_weights(3)
+    usual = _calibration.default_weights(3)
     few, target, weight = _told_apart(50, [0.5, 3.0, 3.0])
     few = few[:, :, :1], target[:1], weight[:1]
     assert np.abs(_calibration.fit_weights(*few) - usual).max() < 0.2
-    assert _calibration.usual_weights(1).tolist() == [1.0]
+    assert _calibration.default_weights(1).tolist() == [1.0]
     assert _calibration.fit_weights(few[0][:1], *few[1:]).tolist() == [1.0]
 
 

@@ -8,31 +8,28 @@ import signal
 import subprocess
 import sys
 import zipfile
-from types import SimpleNamespace
-from unittest.mock import MagicMock, Mock
+from unittest.mock import Mock
 
 import joblib
 import numpy as np
 import pytest
 import torch
+from bert_pairs import bert_pair
 from marks import needs_compiler, needs_cuda
 from sklearn.model_selection import cross_val_score
 from skorch.callbacks import Callback, Freezer, LRScheduler
 from tiny_encoders import make_tiny_encoder
 
 from arena_estimators import BertPairClassifier, PromptGroupKFold
-from arena_estimators._encoder._tokenise import Sequences
 from arena_estimators.exceptions import ArenaError, ArenaWarning
-from arena_estimators.neural_network import _callbacks, _checkpoint, _net, _training
-from arena_estimators.neural_network._checkpoint import (
+from arena_estimators.neural_network.training import _callbacks, _checkpoint
+from arena_estimators.neural_network.training._checkpoint import (
     NAME,
     Checkpoint,
+    check_same_steps,
     check_shared,
-    identify,
     make_folder,
 )
-from arena_estimators.neural_network._data import PairData
-from arena_estimators.neural_network._optimizer import parameter_groups
 
 
 class Killed(BaseException):
@@ -55,15 +52,15 @@ def _files(folder):
 
 
 def _weights(model):
-    return {name: value.numpy() for name, value in model.net_.module_.state_dict().items()}
+    return {name: value.numpy() for name, value in model.network_.module.state_dict().items()}
 
 
 def _assert_same(model, other):
     theirs = _weights(other)
     for name, value in _weights(model).items():
         np.testing.assert_array_equal(value, theirs[name], err_msg=name)
-    assert model.temperature_ == other.temperature_
-    assert model.weights_.tolist() == other.weights_.tolist()
+    assert model.network_.temperature == other.network_.temperature
+    assert model.network_.weights.tolist() == other.network_.weights.tolist()
     np.testing.assert_array_equal(model.loss_curve_, other.loss_curve_)
     for column in ("epoch", "train_loss", "valid_loss"):
         np.testing.assert_array_equal(model.history_[column], other.history_[column])
@@ -83,7 +80,7 @@ def whole(tiny, learnable):
 def _make(tiny, **parameters):
     settings = {"max_length": 64, "batch_tokens": 1024, "n_epochs": 3, "patience": None}
     settings |= {"learning_rate": 1e-3, "random_state": 0, "precision": "fp32"}
-    return BertPairClassifier(tiny(), **(settings | parameters))
+    return bert_pair(tiny(), **(settings | parameters))
 
 
 def _kill(tiny, learnable, folder, step, **parameters):
@@ -125,7 +122,7 @@ KILLED = """
 import os, signal, sys
 import joblib
 from skorch.callbacks import Callback
-from arena_estimators.neural_network import _callbacks
+from arena_estimators.neural_network.training import _callbacks
 
 class Die(Callback):
     def on_grad_computed(self, net, **kwargs):
@@ -134,7 +131,7 @@ class Die(Callback):
 
 _callbacks._PAUSE_FACTOR = 0
 model, X, y = joblib.load(sys.argv[1])
-model.set_params(callbacks=[Die()]).fit(X, y)
+model.set_params(training__callbacks=[Die()]).fit(X, y)
 """
 
 
@@ -186,11 +183,11 @@ def test_another_fit_begins_anew(tiny, learnable, whole, tmp_path, always_due, c
     ]:
         model = _make(tiny, checkpoint_dir=tmp_path, **parameters)
         n_steps = len(model.fit(X[:n_battles], y[:n_battles]).loss_curve_)
-        assert n_steps == model.net_.n_steps_
+        assert n_steps >= model.n_epochs * n_battles / 10
         assert _files(tmp_path) == files
         assert ("of other fits (1)" in capsys.readouterr().out) == ("verbose" in parameters)
     grouped = _make(tiny, checkpoint_dir=tmp_path).fit(X.assign(prompt_group=np.arange(80) // 8), y)
-    assert len(grouped.loss_curve_) == grouped.net_.n_steps_
+    assert len(grouped.loss_curve_) == len(whole.loss_curve_)
     assert _files(tmp_path) == files
     _assert_same(_make(tiny, checkpoint_dir=tmp_path).fit(X, y), whole)
 
@@ -207,7 +204,7 @@ class Halve(Callback):
 def test_rates_may_be_numbers_of_numpy(tiny, learnable, tmp_path, always_due, who):
     settings, callbacks = {"n_epochs": 1, "schedule": "constant", "warmup": 0.0}, []
     if who == "the user":
-        settings |= {"learning_rate": np.float32(1e-3), "layer_decay": np.float64(0.9)}
+        settings |= {"learning_rate": np.float32(1e-3)}
         settings |= {"head_learning_rate": np.float32(0.01), "weight_decay": np.float64(0.1)}
     else:
         callbacks = [Halve()]
@@ -257,19 +254,57 @@ def test_callbacks_may_put_anything_into_the_history(tiny, learnable, whole, tmp
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        ({"size": 2}, "number of processes was 1 and is 2"),
+        ({"processes": 2}, "number of processes was 1 and is 2"),
         ({"packed": True}, "sequences were padded and are packed"),
-        ({"batch_tokens": 300}, "hold other battles"),
+        ({"steps": "others"}, "hold other battles"),
+        ({"precision": "torch.bfloat16"}, r"computed in torch\.float32, not in torch\.bfloat16"),
     ],
 )
-def test_other_steps_are_refused(tiny, learnable, tmp_path, always_due, monkeypatch, change, match):
-    _kill(tiny, learnable, tmp_path, 2)
-    (file,) = _files(tmp_path)
-    dealing = _training.Dealing
-    monkeypatch.setattr(_training, "Dealing", lambda **kwargs: dealing(**(kwargs | change)))
-    with pytest.raises(ArenaError, match=f"{file.name} cannot be continued here: .*{match}"):
-        _make(tiny, checkpoint_dir=tmp_path).fit(*learnable)
-    assert file.exists()
+def test_other_steps_are_refused(change, match):
+    steps = {"processes": 1, "packed": False, "steps": "these", "precision": "torch.float32"}
+    state = {"steps": steps, "path": "a.checkpoint"}
+    check_same_steps(state, dict(steps))
+    with pytest.raises(ArenaError, match=f"a.checkpoint cannot be continued here: .*{match}"):
+        check_same_steps(state, steps | change)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        *({"pooling": "cls"}, {"freeze": 1}, {"lora_rank": 2}, {"max_grad_norm": 2.0}),
+        *({"label_smoothing": 0.1}, {"weight_decay": 0.1}, {"batch_tokens": 900}, {"patience": 9}),
+        *({"truncation": "tail", "max_length": 12}, {"style_features": False}, {"accumulate": 2}),
+        *({"architecture": "cross", "max_length": 96}, {"attention": "sdpa"}, {"warmup": 0.2}),
+        *({"validation_fraction": 0.2}, {"schedule": "cosine"}, {"head_learning_rate": 0.01}),
+        {"gradient_checkpointing": True},
+    ],
+    ids=str,
+)
+def test_a_fit_that_is_told_otherwise_has_a_checkpoint_of_its_own(tiny, learnable, tmp_path, other):
+    for parameters in ({}, other):
+        _kill(tiny, learnable, tmp_path, 1, **parameters)
+    assert len(_files(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("what", ["a label", "a weight", "a text", "the version"])
+def test_other_battles_or_another_version_have_a_checkpoint_of_their_own(
+    tiny, learnable, tmp_path, monkeypatch, what
+):
+    X, y = learnable
+    _kill(tiny, learnable, tmp_path, 1)
+    weight = np.ones(80)
+    if what == "a label":
+        y = np.append(y[:-1], "tie" if y[-1] != "tie" else "model_a")
+    elif what == "a text":
+        X = X.assign(response_a=[*X["response_a"][:-1], "clear vague"])
+    elif what == "a weight":
+        weight[-1] = 2.0
+    else:
+        monkeypatch.setattr("arena_estimators.__version__", "0.0.9")
+    model = _make(tiny, checkpoint_dir=tmp_path, callbacks=[Kill(1)])
+    with pytest.raises(Killed):
+        model.fit(X, y, sample_weight=weight)
+    assert len(_files(tmp_path)) == 2
 
 
 def test_a_machine_that_computes_otherwise_is_refused(
@@ -280,26 +315,6 @@ def test_a_machine_that_computes_otherwise_is_refused(
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
     with pytest.raises(ArenaError, match=r"computed in torch\.float32, not in torch\.bfloat16"):
         _make(tiny, checkpoint_dir=tmp_path, precision="auto").fit(*learnable)
-
-
-def test_a_fit_may_continue_on_a_gpu_whose_optimizer_is_fused(
-    tiny, learnable, tmp_path, always_due, monkeypatch
-):
-    """With float16 only a fused optimizer is given the gradients' scale; a CPU has one to try."""
-    seen = []
-
-    class Look(Callback):
-        def on_batch_end(self, net, **kwargs):
-            seen.extend(group["fused"] for group in net.optimizer_.param_groups)
-
-    def fused(module, device, **settings):
-        return torch.optim.AdamW(parameter_groups(module, **settings), fused=True)
-
-    settings = {"precision": "fp16", "n_epochs": 1}
-    _kill(tiny, learnable, tmp_path, 2, **settings)
-    monkeypatch.setattr(_net, "make_optimizer", fused)
-    _make(tiny, checkpoint_dir=tmp_path, callbacks=[Look()], **settings).fit(*learnable)
-    assert seen and all(seen)
 
 
 def test_a_fit_continues_with_an_optimizer_of_a_callback(tiny, learnable, tmp_path, always_due):
@@ -325,7 +340,7 @@ def test_what_training_does_not_read_may_change(tiny, learnable, whole, tmp_path
         "random_state": np.int64(0),
         "n_epochs": np.int64(3),
     }
-    changed |= {"predict_order": "given", "device": "cpu", "learning_rate": np.float64(1e-3)}
+    changed |= {"device": "cpu", "learning_rate": np.float64(1e-3)}
     resumed = _make(tiny, checkpoint_dir=str(tmp_path)).set_params(**changed)
     _assert_same(resumed.fit(*learnable), whole)
     assert list(tmp_path.iterdir()) == []
@@ -423,19 +438,15 @@ def test_a_full_disk_does_not_stop_the_training(
     _assert_same(_make(tiny, checkpoint_dir=tmp_path).fit(*learnable), whole)
 
 
-def test_checkpoints_are_not_written_all_the_time(tiny, learnable, tmp_path, monkeypatch):
-    saved = []
-    monkeypatch.setattr(_callbacks, "_PAUSE_FACTOR", 1e9)
-    save = _callbacks.SaveCheckpoints._save_if_due
+def test_checkpoints_are_written_once_at_first_and_then_rarely(tiny, learnable, tmp_path):
+    class Look(Callback):
+        def on_batch_end(self, net, training=None, **kwargs):
+            times.update(file.stat().st_mtime_ns for file in _files(tmp_path))
 
-    def count(callback, net, epoch):
-        before = callback.due_
-        save(callback, net, epoch)
-        saved.append(callback.due_ != before)
-
-    monkeypatch.setattr(_callbacks.SaveCheckpoints, "_save_if_due", count)
-    model = _make(tiny, checkpoint_dir=tmp_path).fit(*learnable)
-    assert saved == [True] + [False] * (len(model.loss_curve_) + 3 - 1)
+    times = set()
+    model = _make(tiny, checkpoint_dir=tmp_path, callbacks=[Look()])
+    n_steps = len(model.fit(*learnable).loss_curve_)
+    assert 1 <= len(times) < n_steps / 2
 
 
 # Shuffled labels teach nothing that lasts.
@@ -470,52 +481,6 @@ def test_the_scale_of_gradients_is_continued(tiny, learnable, tmp_path, always_d
     assert scale.seen[0] == 64.0
 
 
-@pytest.fixture
-def described():
-    """Give a function that identifies a fit of two battles, with one part replaced if asked."""
-    parameters = BertPairClassifier(random_state=0).get_params()
-    arrays = {"rows": np.array([[0, 1], [1, 0]]), "target": np.eye(3)[[0, 2]]}
-    arrays |= {"odd": np.ones((2, 3), np.float32), "even": np.ones((2, 2), np.float32)}
-    arrays |= {"weight": np.ones(2), "prompts": np.arange(2)}
-    arrays |= {"ids": np.arange(5, dtype=np.int32), "offsets": np.array([0, 2, 5])}
-    arrays |= {"types": np.zeros(5, dtype=np.uint8)}
-
-    def describe(name=None, value=None):
-        held = arrays | ({name: value} if name in arrays else {})
-        told = parameters | ({name: value} if name in parameters else {})
-        encoder = {"fingerprint": "its weights", "pooling": "mean"}
-        encoder |= {name: value} if name == "fingerprint" else {}
-        sequences = Sequences(held.pop("ids"), held.pop("offsets"), held.pop("types"))
-        return identify(told, PairData(sequences, **held), SimpleNamespace(**encoder))
-
-    return describe, parameters, arrays
-
-
-def test_all_that_training_reads_tells_fits_apart(described):
-    describe, parameters, arrays = described
-    for name, array in arrays.items():
-        other = array.copy()
-        other.flat[-1] += 1
-        assert describe(name, other) != describe(), name
-    assert describe("odd", arrays["odd"].reshape(3, 2)) != describe()
-    assert describe("fingerprint", "others") != describe()
-    assert describe("max_grad_norm", 1) == describe("max_grad_norm", 1.0) == describe()
-    free = {name for name in parameters if describe(name, "another") == describe()}
-    assert free == {
-        *("callbacks", "checkpoint_dir", "compile", "device", "verbose"),
-        *("predict_order", "temperature"),
-    }
-
-
-def test_a_checkpoint_is_of_a_pooling_and_a_version(described, monkeypatch):
-    """What "auto" means is said by the encoder's folder, and may change there."""
-    describe, *_ = described
-    assert describe("pooling", "mean") == describe("pooling", "auto") != describe("pooling", "cls")
-    before = describe()
-    monkeypatch.setattr("arena_estimators.__version__", "0.0.9")
-    assert describe() != before
-
-
 def test_a_folder_below_home(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     make_folder("~/checkpoints")
@@ -539,13 +504,6 @@ def test_the_bar_of_a_continued_fit_begins_where_it_was(
     monkeypatch.setattr(_callbacks, "tqdm", Bar)
     _make(tiny, checkpoint_dir=tmp_path, verbose=1).fit(*learnable)
     assert ends[0] == (3 * 72, True, 3 * 72)
-
-
-def test_the_processes_compare_their_checkpoints(small, learnable, tmp_path, monkeypatch):
-    compared = Mock(side_effect=ArenaError("not the same"))
-    monkeypatch.setattr(_checkpoint, "check_shared", compared)
-    with pytest.raises(ArenaError, match="not the same"):
-        small(checkpoint_dir=tmp_path).fit(*learnable)
 
 
 def test_what_is_written_is_on_the_disk_before_it_takes_its_place(tmp_path, monkeypatch):
@@ -600,36 +558,6 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
     with pytest.raises(ArenaError, match="no permission to write"):
         make_folder(tmp_path)
-
-
-def test_a_checkpoint_is_due_after_twenty_times_its_own_duration(monkeypatch):
-    clock = Mock(monotonic=Mock(side_effect=[100.0, 100.0, 103.0]))
-    monkeypatch.setattr(_callbacks, "time", clock)
-    saving, net = _callbacks.SaveCheckpoints(Mock(), Mock()), MagicMock(history=[])
-    net.module_.named_parameters.return_value = []
-    saving.on_train_begin(net)
-    saving.on_epoch_end(net)
-    assert saving.due_ == 103 + 20 * 3
-
-
-def test_one_of_several_processes_writes():
-    saving = _callbacks.SaveCheckpoints(Mock(), Mock())
-    saving.on_train_begin(None)
-    saving.on_epoch_end(Mock(history=[], **{"run_.workers.is_main": False}))
-    saving.checkpoint.save.assert_not_called()
-
-
-def test_what_is_not_trained_is_not_copied():
-    layer = torch.nn.Linear(2, 3)
-    net = Mock(module_=layer, **{"optimizer_.param_groups": [{"params": [layer.bias]}]})
-    assert _callbacks.trainable(net).keys() == {"bias"}
-
-
-def test_an_epoch_as_good_as_the_best_is_no_better():
-    keep = _callbacks.KeepBest(alone=True)
-    keep.best_ = best = {"loss": 1.0, "epoch": 1}
-    keep.on_epoch_end(Mock(history=[{"valid_loss": 1.0, "epoch": 2}]))
-    assert keep.best_ is best
 
 
 @pytest.mark.parametrize("n_epochs", [2, 3])  # killed in the epoch of the freezing, or after it

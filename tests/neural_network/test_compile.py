@@ -7,15 +7,15 @@ from arena_estimators._encoder import _attention, _run
 from arena_estimators._encoder._load import load_encoder, load_tokenizer
 from arena_estimators._encoder._modes import computing_in
 from arena_estimators._encoder._tokenise import tokenise
-from arena_estimators.neural_network import _compile
-from arena_estimators.neural_network._compile import (
+from arena_estimators.neural_network.training import _compile
+from arena_estimators.neural_network.training._compile import (
     allowing_recompilations,
     can_compile,
     compile_for_training,
     merge_products,
 )
-from arena_estimators.neural_network._device import lean
-from arena_estimators.neural_network._module import (
+from arena_estimators.neural_network.training._device import fast_layers
+from arena_estimators.neural_network.training._trainable import (
     add_lora,
     disable_dropout,
     enable_checkpointing,
@@ -52,7 +52,7 @@ def trained(tiny, learnable, monkeypatch):
         inputs = _run.pack(sequences, np.arange(4), 256, max_sequences=16, max_length=64)
         cuda, cpu = torch.device("cuda"), torch.device("cpu")
         dtype = torch.bfloat16 if half else torch.float32
-        with lean(encoder, cuda, dtype), computing_in(dtype, cpu):
+        with fast_layers(encoder, cuda, dtype), computing_in(dtype, cpu):
             vectors = _run.forward(compiler(encoder), inputs, pooling="mean")
             vectors.square().sum().backward()
         gradients = {name: p.grad for name, p in encoder.named_parameters() if p.requires_grad}
@@ -62,7 +62,7 @@ def trained(tiny, learnable, monkeypatch):
 
 
 def lora(encoder):
-    for name, parameter in add_lora(encoder, 4, 8).named_parameters():
+    for name, parameter in add_lora(encoder, 4).named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.1)
 

@@ -23,7 +23,7 @@ from arena_estimators import (
     make_battles,
 )
 from arena_estimators.exceptions import ArenaError
-from arena_estimators.neural_network._distributed import refuse_parallel_jobs
+from arena_estimators.neural_network.model._workers import refuse_parallel_jobs
 
 CV = PromptGroupKFold(2)
 # With these the words are learnt in two epochs. Style is off: it alone would beat the shares.
@@ -40,11 +40,9 @@ def _refusal(device):
 
 def test_a_search_in_two_processes_equals_one(small, learnable):
     X, y = learnable
+    grid = {"training__head_learning_rate": [3e-3, 1e-2]}
     search = {"cv": CV, "scoring": "neg_log_loss", "error_score": "raise"}
-    one, two = (
-        GridSearchCV(small(), {"head_learning_rate": [3e-3, 1e-2]}, n_jobs=n_jobs, **search)
-        for n_jobs in (1, 2)
-    )
+    one, two = (GridSearchCV(small(), grid, n_jobs=n_jobs, **search) for n_jobs in (1, 2))
     scores = one.fit(X, y).cv_results_["mean_test_score"]
     two.fit(X, y)
     np.testing.assert_allclose(two.cv_results_["mean_test_score"], scores, atol=1e-5)

@@ -13,14 +13,14 @@ from arena_estimators._encoder._batches import batches
 from arena_estimators._encoder._load import load_encoder, load_tokenizer
 from arena_estimators._encoder._modes import computing_in
 from arena_estimators._encoder._tokenise import tokenise
-from arena_estimators.neural_network import _device
-from arena_estimators.neural_network._device import (
-    lean,
+from arena_estimators.neural_network.model._prediction import tokens_at_once
+from arena_estimators.neural_network.training import _device
+from arena_estimators.neural_network.training._device import (
+    fast_layers,
     make_dense,
     repeatable,
     seed_torch,
-    sparse_words,
-    tokens_at_once,
+    sparse_embeddings,
     tokens_kept,
     tokens_of_batch,
 )
@@ -35,21 +35,20 @@ def pooled(tiny, learnable):
     """Give a function that runs a family's encoder and its backward pass."""
     X, _ = learnable
 
-    def run(family, dtype, *, is_lean, kind="cuda"):
+    def run(family, dtype, *, changed, kind="cuda"):
         encoder = load_encoder(tiny(family))
         sequences = tokenise(X[:8], load_tokenizer(tiny(family)), max_length=64).sequences
         inputs = _run.pad(sequences, np.arange(16), pad_id=encoder.config.pad_token_id)
         half = torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32)
         fast = words = contextlib.nullcontext()
-        if is_lean:
+        if changed:
             device = torch.device(kind)
-            fast, words = lean(encoder, device, dtype), sparse_words(encoder, device)
+            fast, words = fast_layers(encoder, device, dtype), sparse_embeddings(encoder, device)
         with half, fast, words:
             vectors = _run.forward(encoder, inputs, pooling="mean")
             (vectors**2).sum().backward()
             make_dense(encoder.parameters())
-            changed = any(map(is_changed, encoder.modules()))
-        assert changed == is_lean
+            assert any(map(is_changed, encoder.modules())) == changed
         assert not any(map(is_changed, encoder.modules()))
         gradients = {n: p.grad for n, p in encoder.named_parameters() if p.grad is not None}
         return vectors.detach(), gradients
@@ -59,8 +58,8 @@ def pooled(tiny, learnable):
 
 @pytest.mark.parametrize("family", ["bert", "roberta", "gpt2", "deberta-v2", "electra"])
 def test_products_of_one_hot_rows_are_look_ups(pooled, family):
-    plain, expected = pooled(family, torch.float32, is_lean=False)
-    vectors, gradients = pooled(family, torch.float32, is_lean=True)
+    plain, expected = pooled(family, torch.float32, changed=False)
+    vectors, gradients = pooled(family, torch.float32, changed=True)
     torch.testing.assert_close(vectors, plain)
     assert set(gradients) == set(expected)
     for name, gradient in gradients.items():
@@ -71,8 +70,8 @@ def test_products_of_one_hot_rows_are_look_ups(pooled, family):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_on_a_cpu_every_familys_gradient_is_the_usual_one(pooled, monkeypatch, family, dtype):
     monkeypatch.setattr(_device, "_SMALL", 8)
-    plain, expected = pooled(family, dtype, is_lean=False)
-    vectors, gradients = pooled(family, dtype, is_lean=True, kind="cpu")
+    plain, expected = pooled(family, dtype, changed=False)
+    vectors, gradients = pooled(family, dtype, changed=True, kind="cpu")
     assert torch.equal(vectors, plain)
     assert set(gradients) == set(expected)
     for name, gradient in gradients.items():
@@ -84,7 +83,7 @@ def test_the_gradient_of_a_vocabulary_is_written_out_once(rows):
     """Those of later parts change only the rows of their own tokens."""
     part = torch.nn.Embedding(rows, 4, padding_idx=0)
     before, layouts = None, []
-    with sparse_words(torch.nn.Sequential(part), torch.device("cpu")):
+    with sparse_embeddings(torch.nn.Sequential(part), torch.device("cpu")):
         for ids in ([[3, 0, 3], [0, 1, 1]], [[3, 2, rows - 1]]):
             (part(torch.tensor(ids)) * torch.arange(4.0)).sum().backward()
             layouts.append(part.weight.grad.layout)
@@ -111,7 +110,7 @@ def test_what_a_gpu_is_spared_is_compiled_into_one_graph(tiny, learnable, monkey
     compiled = torch.compile(encoder, backend=counter, dynamic=False)
     sequences = tokenise(learnable[0][:8], load_tokenizer(tiny(family)), max_length=64).sequences
     cuda, cpu = torch.device("cuda"), torch.device("cpu")
-    with lean(encoder, cuda, torch.bfloat16), computing_in(torch.bfloat16, cpu):
+    with fast_layers(encoder, cuda, torch.bfloat16), computing_in(torch.bfloat16, cpu):
         for some in ([0, 1, 2], [3], [8, 4, 7, 6]):
             inputs = _run.pack(sequences, some, 256, max_sequences=16, max_length=64)
             _run.forward(compiled, inputs, pooling="mean").sum().backward()
@@ -119,9 +118,9 @@ def test_what_a_gpu_is_spared_is_compiled_into_one_graph(tiny, learnable, monkey
 
 
 def test_half_precision_norms_stay_close(pooled):
-    exact, gradients = pooled("bert", torch.float32, is_lean=False)
-    usual, _ = pooled("bert", torch.bfloat16, is_lean=False)
-    vectors, found = pooled("bert", torch.bfloat16, is_lean=True)
+    exact, gradients = pooled("bert", torch.float32, changed=False)
+    usual, _ = pooled("bert", torch.bfloat16, changed=False)
+    vectors, found = pooled("bert", torch.bfloat16, changed=True)
     error, usual_error = (vectors - exact).abs().mean(), (usual - exact).abs().mean()
     assert error < 3 * usual_error
     for name, gradient in found.items():
@@ -221,14 +220,14 @@ def test_few_battles_make_as_many_steps_of_several_batches(packed, batches_a_ste
     ids=str,
 )
 def test_what_a_gpu_is_spared(part, dtype, changes):
-    with lean(torch.nn.Sequential(part), torch.device("cuda"), dtype):
+    with fast_layers(torch.nn.Sequential(part), torch.device("cuda"), dtype):
         assert ("forward" in vars(part)) == changes
 
 
 @pytest.mark.parametrize("copy_of", [copy.deepcopy, lambda part: pickle.loads(pickle.dumps(part))])
 def test_a_copy_that_is_made_meanwhile_reads_its_own_weights(copy_of):
     parts = torch.nn.Sequential(torch.nn.Embedding(8, 4), torch.nn.LayerNorm(4))
-    with lean(parts, torch.device("cuda"), torch.bfloat16), torch.no_grad():
+    with fast_layers(parts, torch.device("cuda"), torch.bfloat16), torch.no_grad():
         expected, copied = parts(torch.arange(3)), copy_of(parts)
         for parameter in parts.parameters():
             parameter.zero_()
@@ -241,7 +240,7 @@ def test_a_norm_in_half_precision_keeps_its_settings(given):
     norm = torch.nn.LayerNorm(8, eps=0.5, **given)
     hidden = torch.linspace(-1, 1, 24).reshape(3, 8)
     expected = norm(hidden)
-    with lean(torch.nn.Sequential(norm), torch.device("cuda"), torch.bfloat16):
+    with fast_layers(torch.nn.Sequential(norm), torch.device("cuda"), torch.bfloat16):
         found = norm(hidden)
     assert found.dtype == torch.bfloat16
     torch.testing.assert_close(found.float(), expected, atol=0.01, rtol=0.01)

@@ -5,11 +5,12 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from bert_pairs import NoDropout
 from marks import needs_compiler, needs_cuda, needs_kernel
 
 from arena_estimators import BertPairClassifier, swap, swap_proba
 from arena_estimators._encoder._attention import can_pack
-from arena_estimators.neural_network import _compile
+from arena_estimators.neural_network.training import _compile
 
 pytestmark = [pytest.mark.gpu, needs_cuda]
 
@@ -28,7 +29,7 @@ def fitted(tiny, learnable):
 @needs_kernel
 def test_packed_and_padded_predictions_agree(fitted, learnable):
     X, _ = learnable
-    assert can_pack(fitted.net_.module_.encoder, "cuda", torch.bfloat16)
+    assert can_pack(fitted.network_.module.encoder, "cuda", torch.bfloat16)
     read = {}
     for name, parameters in {
         "packed": {},
@@ -45,10 +46,10 @@ def test_packed_and_padded_predictions_agree(fitted, learnable):
 # The first loss is that of the class shares, whatever the encoder does; only later ones tell.
 @needs_kernel
 @pytest.mark.parametrize("other", [{"attention": "sdpa"}, COMPILED])
-def test_ways_of_training_agree(small, learnable, without_dropout, capsys, other):
+def test_ways_of_training_agree(small, learnable, capsys, other):
     whole = {"batch_tokens": 16384, "n_epochs": 10, "warmup": 0.0, "validation_fraction": 0.0}
     whole |= {"head_learning_rate": 3e-3, "style_features": False}
-    whole |= {"precision": "bf16", "verbose": 1}
+    whole |= {"precision": "bf16", "verbose": 1, "callbacks": [NoDropout()]}
     curves, said = [], []
     for given in ({}, other):
         curves.append(small(**whole, **given).fit(*learnable).loss_curve_)
@@ -66,8 +67,8 @@ def test_ways_of_training_agree(small, learnable, without_dropout, capsys, other
 def test_a_seed_gives_the_same_weights(small, learnable, given):
     first, second = (small(precision="auto", **given).fit(*learnable) for _ in range(2))
     np.testing.assert_array_equal(first.loss_curve_, second.loss_curve_)
-    others = second.net_.module_.state_dict()
-    for name, value in first.net_.module_.state_dict().items():
+    others = second.network_.module.state_dict()
+    for name, value in first.network_.module.state_dict().items():
         assert torch.equal(value, others[name]), name
 
 
@@ -97,7 +98,7 @@ def test_swaps_exactly_and_frees_the_device(fitted, learnable):
     proba = fitted.predict_proba(X)
     np.testing.assert_array_equal(fitted.predict_proba(swap(X)), swap_proba(proba))
     assert torch.cuda.memory_allocated() < 2**20
-    assert next(fitted.net_.module_.parameters()).device.type == "cpu"
+    assert next(fitted.network_.module.parameters()).device.type == "cpu"
 
 
 def test_pickles_move_between_devices(fitted, learnable):

@@ -3,14 +3,13 @@ import pytest
 import torch
 
 from arena_estimators.battles import swap_proba
-from arena_estimators.neural_network._calibration import pool, probabilities
-from arena_estimators.neural_network._heads import (
-    CrossReader,
+from arena_estimators.neural_network.model._calibration import pool, probabilities
+from arena_estimators.neural_network.model._heads import (
+    CrossHead,
     PairHeads,
-    PairLoss,
-    SiameseReader,
-    begin_at_shares,
+    SiameseHead,
 )
+from arena_estimators.neural_network.training._loss import PairLoss, init_tie_bias
 
 
 def _lively(heads):
@@ -21,7 +20,7 @@ def _lively(heads):
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
-@pytest.mark.parametrize("kind", [SiameseReader, CrossReader])
+@pytest.mark.parametrize("kind", [SiameseHead, CrossHead])
 @pytest.mark.parametrize("n_odd", [0, 3])
 def test_swapped_vectors_give_swapped_probabilities_bit_for_bit(kind, n_classes, n_odd):
     torch.manual_seed(0)
@@ -31,8 +30,8 @@ def test_swapped_vectors_give_swapped_probabilities_bit_for_bit(kind, n_classes,
     with torch.no_grad():
         given = heads(vectors, odd, even).numpy()
         swapped = heads(vectors.flip(1), -odd, even).numpy()
-    assert given.shape == (heads.n_predictors, heads.n_readings, 50, n_classes)
-    assert given.shape[:2] == (3 if n_odd else 1, kind.n_readings)
+    assert given.shape == (heads.n_predictors, heads.n_orders, 50, n_classes)
+    assert given.shape[:2] == (3 if n_odd else 1, kind.n_orders)
     assert all(np.ptp(one) > 1 for one in given)
     weights = [0.2, 0.3, 0.5][: len(given)]
     given, swapped = (pool(logits, weights) for logits in (given, swapped))
@@ -41,23 +40,23 @@ def test_swapped_vectors_give_swapped_probabilities_bit_for_bit(kind, n_classes,
     )
 
 
-@pytest.mark.parametrize("kind", [SiameseReader, CrossReader])
+@pytest.mark.parametrize("kind", [SiameseHead, CrossHead])
 def test_every_logit_depends_on_all_that_its_predictor_is_given(kind):
     """But for a siamese tie, which the odd columns do not reach; a cross reading has one vector."""
     torch.manual_seed(0)
     heads = _lively(PairHeads(kind, 8, 3, 2, 3))
     given = [torch.randn(shape, requires_grad=True) for shape in ((5, 2, 8), (5, 3), (5, 2))]
     told = [given[:1], given, given[1:]]
-    for predictor, reading, column in np.ndindex(3, kind.n_readings, 3):
+    for predictor, reading, column in np.ndindex(3, kind.n_orders, 3):
         logits = heads(*given)[predictor, reading, :, column]
         found = torch.autograd.grad(logits.sum(), told[predictor], allow_unused=True)
         blind = [part is None or 2 * part.count_nonzero() < part.numel() for part in found]
-        tie = predictor == 1 and column == 2 and kind is SiameseReader
+        tie = predictor == 1 and column == 2 and kind is SiameseHead
         assert blind == [False, tie, False][: len(blind)]
 
 
 def test_the_preference_depends_on_both_vectors_and_how_they_differ():
-    heads, seen = _lively(SiameseReader(1, 1, 1, 3)), []
+    heads, seen = _lively(SiameseHead(1, 1, 1, 3)), []
     heads.prefer.register_forward_pre_hook(lambda _, given: seen.extend(given))
     heads(torch.tensor([[[2.0], [5.0]]]), torch.tensor([[7.0]]), torch.tensor([[9.0]]))
     assert seen[0].tolist() == [[2, 5, 10, -3, 7, 9]]  # each, product, difference, odd, even
@@ -65,7 +64,7 @@ def test_the_preference_depends_on_both_vectors_and_how_they_differ():
 
 
 def test_the_tie_depends_on_how_far_apart_the_vectors_are():
-    heads = _lively(SiameseReader(2, 0, 0, 3))
+    heads = _lively(SiameseHead(2, 0, 0, 3))
     seen = []
     heads.tie.register_forward_pre_hook(lambda _, given: seen.extend(given))
     vectors = torch.tensor([[[1.0, -2.0], [3.0, 5.0]]])
@@ -73,12 +72,12 @@ def test_the_tie_depends_on_how_far_apart_the_vectors_are():
     assert seen[0].tolist() == [[4.0, 3.0, 2.0, 7.0, 3.0, -10.0]]  # sum, distance, product
 
 
-@pytest.mark.parametrize("kind", [SiameseReader, CrossReader])
+@pytest.mark.parametrize("kind", [SiameseHead, CrossHead])
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_new_heads_begin_at_the_shares_with_a_and_b_alike(kind, n_classes):
     heads = PairHeads(kind, 8, 3, 2, n_classes)
     target = np.eye(n_classes)[[0, 0, 0, 1, -1]]
-    begin_at_shares(heads, target, np.ones(5))
+    init_tie_bias(heads, target, np.ones(5))
     logits = heads(torch.randn(5, 2, 8), torch.randn(5, 3), torch.randn(5, 2)).detach().numpy()
     expected = [0.5, 0.5] if n_classes == 2 else [0.4, 0.4, 0.2]
     assert len(logits) == 2  # the readers of the text; style learns before them
@@ -121,7 +120,7 @@ def test_label_smoothing_only_in_training():
 
 def _first_guess(kind, target, weight):
     heads = PairHeads(kind, 8, 3, 2, 3).eval()
-    begin_at_shares(heads, target, weight)
+    init_tie_bias(heads, target, weight)
     with torch.no_grad():
         logits = heads(torch.randn(1, 2, 8), torch.randn(1, 3), torch.randn(1, 2))
     text, both = (probabilities(reader)[0] for reader in logits[:2])
@@ -129,13 +128,13 @@ def _first_guess(kind, target, weight):
     return text
 
 
-@pytest.mark.parametrize("kind", [SiameseReader, CrossReader])
+@pytest.mark.parametrize("kind", [SiameseHead, CrossHead])
 def test_the_shares_are_those_of_the_weights(kind):
     found = _first_guess(kind, np.eye(3)[[0, 1, 2]], np.array([1.0, 2.0, 1.0]))
     np.testing.assert_allclose(found, [0.375, 0.375, 0.25], rtol=1e-6)
 
 
-@pytest.mark.parametrize("kind", [SiameseReader, CrossReader])
+@pytest.mark.parametrize("kind", [SiameseHead, CrossHead])
 def test_heads_begin_with_a_chance_of_ties_where_there_is_none(kind):
     found = _first_guess(kind, np.eye(3)[[0, 1]], np.ones(2))
     assert found[2] == pytest.approx(0.001 / 1.001)
@@ -152,7 +151,7 @@ def test_smoothing_moves_a_share_of_the_target_to_all_classes_alike(n_classes):
     assert smooth.item() == pytest.approx(plain.item(), rel=1e-6)
 
 
-@pytest.mark.parametrize("kind", [SiameseReader, CrossReader])
+@pytest.mark.parametrize("kind", [SiameseHead, CrossHead])
 def test_each_predictor_sees_what_it_is_named_after(kind):
     torch.manual_seed(0)
     heads = _lively(PairHeads(kind, 8, 3, 2, 3))
@@ -165,7 +164,7 @@ def test_each_predictor_sees_what_it_is_named_after(kind):
     assert moved == [[True, True, False], [False, True, True]]
 
 
-@pytest.mark.parametrize("kind", [SiameseReader, CrossReader])
+@pytest.mark.parametrize("kind", [SiameseHead, CrossHead])
 def test_in_training_the_style_is_left_out(kind):
     torch.manual_seed(0)
     heads = _lively(PairHeads(kind, 8, 3, 2, 3))

@@ -6,8 +6,9 @@ from tiny_encoders import FAMILIES
 from arena_estimators._encoder._load import load_encoder, load_tokenizer
 from arena_estimators._encoder._run import forward, pad
 from arena_estimators._encoder._tokenise import tokenise
-from arena_estimators.neural_network import _module
-from arena_estimators.neural_network._module import PairModule, disable_dropout
+from arena_estimators.neural_network.model import _module
+from arena_estimators.neural_network.model._module import PairModule
+from arena_estimators.neural_network.training._trainable import add_lora, disable_dropout
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def test_adapters_read_what_their_layer_reads(tiny, family):
     def note(module, arguments):
         given[module] = arguments[0].dtype
 
-    lora = _module.add_lora(encoder, 2, 4)
+    lora = add_lora(encoder, 2)
     layers = [part for part in lora.modules() if isinstance(part, LoraLayer)]
     for layer in layers:
         layer.register_forward_pre_hook(note)

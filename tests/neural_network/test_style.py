@@ -8,11 +8,13 @@ from skorch.callbacks import Callback
 
 from arena_estimators import DavidsonClassifier
 from arena_estimators.feature_extraction._pair_style import BLOCKS
-from arena_estimators.neural_network import _style
-from arena_estimators.neural_network._calibration import log_loss_of, probabilities
-from arena_estimators.neural_network._data import PairData
-from arena_estimators.neural_network._heads import PairLoss, StyleHeads
-from arena_estimators.neural_network._style import StyleInputs, learn_style
+from arena_estimators.neural_network.model._calibration import log_loss_of, probabilities
+from arena_estimators.neural_network.model._heads import StyleHeads
+from arena_estimators.neural_network.model._processor import PairData
+from arena_estimators.neural_network.model._style import StyleInputs
+from arena_estimators.neural_network.training import _style
+from arena_estimators.neural_network.training._loss import PairLoss
+from arena_estimators.neural_network.training._style import learn_style
 
 SETTINGS = {
     "head_learning_rate": 1e-3,
@@ -63,7 +65,7 @@ def _longer_wins(n_battles):
     rng = np.random.default_rng(0)
     odd, even = rng.normal(size=(2, n_battles, 3)).astype(np.float32)
     target = np.eye(3)[np.where(odd[:, 0] > 0.4, 0, np.where(odd[:, 0] < -0.4, 1, 2))]
-    return PairData(None, np.zeros((n_battles, 2)), odd, even, target, np.ones(n_battles))
+    return PairData(None, None, np.zeros((n_battles, 2)), odd, even, target, np.ones(n_battles))
 
 
 def _learn(data, **settings):
@@ -209,13 +211,13 @@ def test_few_battles_are_learnt_in_small_batches_many_in_few_steps(n_battles, n_
 class Beginning(Callback):
     def on_train_begin(self, net, **_):
         heads = net.module_.heads
-        last = [self.last(reader) for reader in (heads.text, heads.both)]
+        last = [self.last(head) for head in (heads.text, heads.both)]
         self.learnt = [bool(part[-1].weight.any()) for part in (heads.style.prefer, *last)]
         self.style = copy.deepcopy(heads.style.state_dict())
 
     @staticmethod
-    def last(reader):
-        return reader.prefer if reader.n_readings == 1 else reader.read
+    def last(head):
+        return head.prefer if head.n_orders == 1 else head.classify
 
     def on_batch_end(self, net, **_):
         heads = net.module_.heads
@@ -229,6 +231,6 @@ def test_a_fit_begins_with_what_style_tells_which_stays(small, learnable, archit
     model = small(**settings, callbacks=[kept]).fit(*learnable)
     assert kept.learnt == [True, False, False]
     assert kept.dropping == [False, True]
-    after = model.net_.module_.heads.style.state_dict()
+    after = model.network_.module.heads.style.state_dict()
     assert kept.style.keys() == after.keys() >= {"gap", "tie_gap", "tie_constant"}
     assert all(torch.equal(kept.style[name], after[name]) for name in after)

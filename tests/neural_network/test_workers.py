@@ -15,11 +15,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from bert_pairs import bert_pair
 
-from arena_estimators import BertPairClassifier, make_battles
+from arena_estimators import make_battles
+from arena_estimators._encoder import _texts
 from arena_estimators.exceptions import ArenaError, MissingExtraError
-from arena_estimators.neural_network import _distributed, _prediction
-from arena_estimators.neural_network._distributed import join_workers
+from arena_estimators.neural_network.model import _prediction, _workers
+from arena_estimators.neural_network.model._workers import join_workers
 
 EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
 SCRIPT = """
@@ -28,7 +30,7 @@ SCRIPT = """
     from skorch.callbacks import Callback
     from arena_estimators import BertPairClassifier, swap
     from arena_estimators.exceptions import ArenaError
-    from arena_estimators.neural_network import _callbacks
+    from arena_estimators.neural_network.training import _callbacks
 
     class Stop(Exception):
         pass
@@ -54,26 +56,27 @@ SCRIPT = """
     _callbacks._PAUSE_FACTOR = 0
     X, y = pickle.loads((folder / "battles.pkl").read_bytes())
     parameters = json.loads((folder / "parameters.json").read_text())
-    model = BertPairClassifier(**parameters, checkpoint_dir=folder / "checkpoints")
+    model = BertPairClassifier(checkpoint_dir=folder / "checkpoints").set_params(**parameters)
     try:
-        model.set_params(callbacks=[Die()]).fit(X, y)
+        model.set_params(training__callbacks=[Die()]).fit(X, y)
     except Stop:
         pass
     files = sorted(path.name for path in (folder / "checkpoints").glob("*.checkpoint"))
-    model.set_params(callbacks=None).fit(X, y)
+    model.set_params(training__callbacks=None).fit(X, y)
     # Responses that meet in two battles, whose order of appearance a swap changes.
     chain = X.assign(prompt="p", response_b=np.roll(X["response_a"], 1))
-    kept = [*vars(model).values(), *vars(model.net_).values(), *vars(model.net_.module_).values()]
+    kept = [one for held in (model, model.network_, model.network_.module, model.network_.processor)
+            for one in vars(held).values()]
     found = {"exact": bool((model.encode(swap(chain))[:, ::-1] == model.encode(chain)).all()),
              "stored": sorted({type(value).__name__ for value in kept}),
              "files": files, "curve": model.loss_curve_.tolist(),
              "valid": model.history_.valid_loss.tolist(),
-             "proba": model.predict_proba(X).tolist(), "temperature": model.temperature_,
+             "proba": model.predict_proba(X).tolist(), "temperature": model.network_.temperature,
              "of_none": model.predict_proba(X[:0]).shape}
     (folder / f"found{rank}.json").write_text(json.dumps(found))
     joblib.dump(model, folder / f"model{rank}.joblib")
     half = parameters | json.loads((folder / "half.json").read_text())
-    curve = BertPairClassifier(**half).fit(X, y).loss_curve_.tolist()
+    curve = BertPairClassifier().set_params(**half).fit(X, y).loss_curve_.tolist()
     (folder / f"half{rank}.json").write_text(json.dumps(curve))
     if rank == "0":
         try:
@@ -86,7 +89,12 @@ SCRIPT = """
 @pytest.fixture(scope="module")
 def parameters(tiny):
     found = {"encoder": tiny(), "max_length": 64, "batch_tokens": 512, "n_epochs": 2}
-    found |= {"learning_rate": 1e-3, "random_state": 0, "patience": None, "precision": "fp32"}
+    found |= {
+        "learning_rate": 1e-3,
+        "random_state": 0,
+        "training__patience": None,
+        "precision": "fp32",
+    }
     return found
 
 
@@ -137,12 +145,12 @@ def test_two_processes_equal_one(two, learnable, parameters):
     assert re.fullmatch(r"bert_pair-[0-9a-f]+\.checkpoint", name)
     assert list((folder / "checkpoints").iterdir()) == []
 
-    alone = BertPairClassifier(**parameters, device="cpu", accumulate=2).fit(X, y)
+    alone = bert_pair(**parameters, device="cpu", accumulate=2).fit(X, y)
     assert len(first["curve"]) == len(alone.loss_curve_)
     np.testing.assert_allclose(first["curve"], alone.loss_curve_, atol=1e-4)
     np.testing.assert_allclose(first["valid"], alone.history_.valid_loss, atol=1e-4)
     np.testing.assert_allclose(first["proba"], alone.predict_proba(X), atol=1e-3)
-    assert first["temperature"] == pytest.approx(alone.temperature_, abs=1e-2)
+    assert first["temperature"] == pytest.approx(alone.network_.temperature, abs=1e-2)
 
     assert first["exact"]
     assert first["of_none"] == [0, 3]
@@ -151,7 +159,7 @@ def test_two_processes_equal_one(two, learnable, parameters):
     loaded = joblib.load(folder / "model0.joblib")
     np.testing.assert_allclose(loaded.predict_proba(X), first["proba"], atol=1e-6)
 
-    alone = BertPairClassifier(**parameters | HALF, device="cpu").fit(X, y)
+    alone = bert_pair(**parameters | HALF, device="cpu").fit(X, y)
     for rank in (0, 1):
         curve = json.loads((folder / f"half{rank}.json").read_text())
         np.testing.assert_allclose(curve, alone.loss_curve_, atol=1e-3)
@@ -167,7 +175,7 @@ def test_two_gpus_train_one_model(in_two, tmp_path, learnable, parameters):
         folder = pathlib.Path(sys.argv[1])
         X, y = pickle.loads((folder / "battles.pkl").read_bytes())
         parameters = json.loads((folder / "parameters.json").read_text())
-        model = BertPairClassifier(**parameters).fit(X, y)
+        model = BertPairClassifier().set_params(**parameters).fit(X, y)
         found = [model.loss_curve_.tolist(), model.predict_proba(X).tolist()]
         (folder / f"found{os.environ['RANK']}.json").write_text(json.dumps(found))
     """
@@ -175,7 +183,7 @@ def test_two_gpus_train_one_model(in_two, tmp_path, learnable, parameters):
     in_two(tmp_path, "script.py", tmp_path, devices=os.environ.get("CUDA_VISIBLE_DEVICES", "0,1"))
     first, second = (json.loads((tmp_path / f"found{rank}.json").read_text()) for rank in (0, 1))
     assert first == second
-    alone = BertPairClassifier(**parameters, accumulate=2).fit(*learnable)
+    alone = bert_pair(**parameters, accumulate=2).fit(*learnable)
     np.testing.assert_allclose(first[0], alone.loss_curve_, atol=1e-4)
     np.testing.assert_allclose(first[1], alone.predict_proba(learnable[0]), atol=1e-3)
 
@@ -192,7 +200,7 @@ def test_other_errors_than_those_of_the_connection_are_not_explained():
     pair = Pair()
     pair.reduce = Mock(side_effect=RuntimeError("not enough memory"))
     with pytest.raises(RuntimeError, match="^not enough memory$"):
-        _distributed._Several(pair).sum(3)
+        _workers._Several(pair).sum(3)
 
 
 def test_without_accelerate_the_error_says_what_to_install(monkeypatch):
@@ -221,10 +229,9 @@ def test_processes_that_do_not_find_each_other_are_refused(monkeypatch, device, 
 
 def test_lora_without_peft_says_what_to_install(small, learnable, monkeypatch):
     monkeypatch.setitem(sys.modules, "peft", None)
-    model = small(lora_rank=2)
-    monkeypatch.setattr(model, "_read", lambda *_, **__: pytest.fail("texts were read first"))
+    monkeypatch.setattr(_texts, "tokenise_texts", lambda *_, **__: pytest.fail("texts were read"))
     with pytest.raises(MissingExtraError, match="pip install peft$"):
-        model.fit(*learnable)
+        small(lora_rank=2).fit(*learnable)
 
 
 def test_one_process_is_the_default():
@@ -250,23 +257,23 @@ class Pair:
 def test_the_first_process_alone_is_the_main_one(rank):
     accelerator = Pair()
     accelerator.process_index = rank
-    assert _distributed._Several(accelerator).is_main == (rank == 0)
+    assert _workers._Several(accelerator).is_main == (rank == 0)
 
 
 @pytest.mark.parametrize("value", [3, np.arange(6.0).reshape(2, 3), np.empty((2, 0))], ids=str)
 def test_what_is_summed_keeps_its_shape(value):
-    summed = _distributed._Several(Pair()).sum(value)
+    summed = _workers._Several(Pair()).sum(value)
     assert summed.shape == np.shape(value)
     np.testing.assert_array_equal(summed, 2 * value)
 
 
 @pytest.mark.parametrize("bucket", [1, 7, 12, 1000])
 def test_every_gradient_is_summed_once_whatever_is_summed_together(monkeypatch, bucket):
-    monkeypatch.setattr(_distributed, "_BUCKET", bucket)
+    monkeypatch.setattr(_workers, "_BUCKET", bucket)
     parameters = [torch.nn.Parameter(torch.zeros(2, 3)) for _ in range(5)]
     for number, parameter in enumerate(parameters[:4]):
         parameter.grad = torch.full((2, 3), number + 1.0)
-    _distributed._Several(Pair()).sum_gradients(parameters)
+    _workers._Several(Pair()).sum_gradients(parameters)
     for parameter, expected in zip(parameters, [2, 4, 6, 8, 0], strict=True):
         assert parameter.grad.tolist() == [[expected] * 3] * 2
 
@@ -274,7 +281,7 @@ def test_every_gradient_is_summed_once_whatever_is_summed_together(monkeypatch, 
 def test_what_a_callback_has_frozen_gets_no_gradient():
     frozen, learning = (torch.nn.Parameter(torch.ones(2, 3)) for _ in range(2))
     frozen.requires_grad_(False)
-    _distributed._Several(Pair()).sum_gradients([frozen, learning])
+    _workers._Several(Pair()).sum_gradients([frozen, learning])
     assert frozen.grad is None
     assert learning.grad.tolist() == [[0] * 3] * 2
 
@@ -287,31 +294,27 @@ def test_a_group_that_was_there_before_is_left_to_its_owner(monkeypatch, joined)
     monkeypatch.setattr("torch.distributed.is_initialized", lambda: joined)
     monkeypatch.setattr(atexit, "register", registered.append)
     assert join_workers("cpu").size == 2
-    assert registered == ([] if joined else [_distributed._leave])
+    assert registered == ([] if joined else [_workers._leave])
 
 
-@pytest.mark.parametrize("verbose", [True, False])
-def test_the_first_process_alone_shows_the_progress_of_its_share(
-    fitted, learnable, monkeypatch, verbose
+@pytest.mark.parametrize("verbose", [1, 0])
+def test_each_process_encodes_a_share_and_the_first_alone_shows_its_progress(
+    fitted, learnable, monkeypatch, capsys, verbose
 ):
-    model = fitted()
-    sequences, module = model._read(learnable[0]).sequences, model.net_.module_
-    encode, encoding_bar = Mock(wraps=_prediction.encode), Mock(wraps=_prediction.encoding_bar)
-    monkeypatch.setattr(_prediction, "encode", encode)
-    monkeypatch.setattr(_prediction, "encoding_bar", encoding_bar)
-    shares = []
+    X, _ = learnable
+    model, shares = fitted(), []
+    whole = model.encode(X)
     for rank in (0, 1):
-        workers = _distributed.Workers(torch.device("cpu"))
+        workers = _workers.Workers(torch.device("cpu"))
         workers.rank, workers.size = rank, 2
         workers.sum = lambda share: shares.append(share) or sum(shares)
-        shared = {"workers": workers, "precision": "fp32", "batch_tokens": 1024}
-        vectors = _prediction.pooled_vectors(module, sequences, progress=verbose, **shared)
-    read = [len(call.args[1]) for call in encode.call_args_list]
-    assert 0 <= read[0] - read[1] <= 1
-    shown = [call.args for call in encoding_bar.call_args_list]
-    assert shown == [(read[0], verbose), (read[1], False)]
-    whole = encode(module.encoder, sequences, pooling=module.pooling)
-    np.testing.assert_allclose(vectors, whole, atol=1e-5)
+        monkeypatch.setattr(_prediction, "join_workers", lambda device, joined=workers: joined)
+        found = model.set_params(verbose=verbose).encode(X)
+        assert ("encode" in capsys.readouterr().err) == (verbose and rank == 0)
+    first, second = ((share != 0).any(1) for share in shares)
+    assert not (first & second).any() and (first | second).all()
+    assert 0 <= first.sum() - second.sum() <= 1
+    np.testing.assert_allclose(found, whole, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -328,5 +331,5 @@ def test_only_a_group_of_gloo_that_is_still_there_is_left(monkeypatch, joined, b
     monkeypatch.setattr("torch.distributed.is_initialized", lambda: joined)
     monkeypatch.setattr("torch.distributed.get_backend", get_backend)
     monkeypatch.setattr("torch.distributed.destroy_process_group", lambda: done.append(True))
-    _distributed._leave()
+    _workers._leave()
     assert done == left

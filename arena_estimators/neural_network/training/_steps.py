@@ -1,44 +1,16 @@
-"""Battles as numbers, and the optimizer steps they are dealt into."""
+"""Battles in batches, and batches in optimizer steps."""
 
 import dataclasses
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
 
 from arena_estimators._encoder._batches import batches
 from arena_estimators._encoder._run import pack, pad
 
 _SIMILAR = 0.75  # sequences padded together are at least this share of the longest one's length
-
-
-@dataclasses.dataclass(eq=False)
-class PairData(Dataset):
-    """Tokenised battles: which two sequences each reads, its style, soft label, weight, prompt."""
-
-    sequences: Any
-    rows: np.ndarray
-    odd: np.ndarray
-    even: np.ndarray
-    target: np.ndarray | None = None
-    weight: np.ndarray | None = None
-    prompts: np.ndarray | None = None
-
-    def __len__(self):
-        return len(self.rows)
-
-    def take(self, positions):
-        """Give some of the battles; the sequences are shared, not copied."""
-        arrays = (self.rows, self.odd, self.even, self.target, self.weight, self.prompts)
-        return PairData(self.sequences, *(a if a is None else a[positions] for a in arrays))
-
-    def lengths(self, packed):
-        """Count each battle's tokens: of both sequences if packed, else twice the longer one's."""
-        both = self.sequences.lengths[self.rows]
-        return both.sum(1) if packed else 2 * both.max(1)
 
 
 @dataclasses.dataclass
@@ -54,8 +26,25 @@ class Step:
 
 
 @dataclasses.dataclass(frozen=True)
-class Dealing:
-    """How battles are dealt into steps; the same on every process but for its `rank`."""
+class Batching:
+    """How battles become steps; the same on every process but for its `rank`.
+
+    Attributes
+    ----------
+    batch_tokens, accumulate : int
+        Tokens of a batch, and batches of a step on each process.
+    seed, pad_id : int
+    packed : bool
+        Whether sequences are packed end to end.
+    static : bool
+        Whether all batches have one shape, for which a compiled encoder is compiled once.
+    pin : bool
+        Whether the next step is made ahead, in pinned memory.
+    part_tokens, piece_tokens : int
+        Tokens whose activations are kept for a gradient, and tokens computed at once.
+    rank, size : int
+        This process, and how many there are.
+    """
 
     batch_tokens: int
     accumulate: int
@@ -70,45 +59,45 @@ class Dealing:
     size: int
 
 
-class Steps:
+class StepLoader:
     """Iterate over the optimizer steps of an epoch.
 
     skorch makes one for training and one for validation. A validation has one step that holds
     everything, in batches of similar length.
     """
 
-    def __init__(self, dataset, batch_size=None, *, dealing, n_epochs=1, training=True):
-        self.data, self.dealing, self.training = dataset, dealing, training
-        self.lengths = dataset.lengths(dealing.packed)
-        self.plans = [self._plan(epoch) for epoch in range(n_epochs)]
+    def __init__(self, dataset, batch_size=None, *, batching, n_epochs=1, training=True):
+        self.data, self.batching, self.training = dataset, batching, training
+        self.lengths = dataset.lengths(batching.packed)
+        self.epochs = [self._steps(epoch) for epoch in range(n_epochs)]
         self.epoch, self.skip = 0, 0
-        self.shape = self._static_shape() if dealing.static else {}
+        self.shape = self._static_shape() if batching.static else {}
 
     @property
     def n_steps(self):
         """Number of optimizer steps over all epochs."""
-        return sum(map(len, self.plans))
+        return sum(map(len, self.epochs))
 
     def __len__(self):
-        return len(self.plans[self.epoch])
+        return len(self.epochs[self.epoch])
 
     def describe(self):
-        """Say how the battles are dealt; a training can only go on with the same steps."""
+        """Say which battles are in which step; a training can only go on with the same ones."""
         digest = hashlib.blake2b(digest_size=16)
-        for step in (step for plan in self.plans for step in plan):
+        for step in (step for epoch in self.epochs for step in epoch):
             for positions, _ in step:
                 digest.update(np.asarray(positions, dtype=np.int64).tobytes() + b"batch")
             digest.update(b"step")
-        dealing = self.dealing
+        batching = self.batching
         return {
-            "processes": dealing.size,
-            "packed": bool(dealing.packed),
+            "processes": batching.size,
+            "packed": bool(batching.packed),
             "steps": digest.hexdigest(),
         }
 
     def __iter__(self):
         steps = range(self.skip, len(self))
-        if not self.dealing.pin:
+        if not self.batching.pin:
             yield from map(self._make, steps)
             return
         with ThreadPoolExecutor(1) as ahead:  # makes the next step while this one is computed
@@ -120,44 +109,44 @@ class Steps:
             if future is not None:
                 yield future.result()
 
-    def _plan(self, epoch):
+    def _steps(self, epoch):
         """Give a list of steps, each a list of (positions, seed)."""
-        dealing = self.dealing
-        dealt = batches(
+        batching = self.batching
+        grouped = batches(
             self.lengths,
-            batch_tokens=dealing.batch_tokens,
+            batch_tokens=batching.batch_tokens,
             shuffle=self.training,
-            random_state=_seed(dealing.seed, epoch) % 2**32,
-            packed=dealing.packed,
+            random_state=_seed(batching.seed, epoch) % 2**32,
+            packed=batching.packed,
         )
-        seeded = [(batch, _seed(dealing.seed, epoch, i)) for i, batch in enumerate(dealt)]
-        size = dealing.accumulate * dealing.size if self.training else max(1, len(seeded))
+        seeded = [(batch, _seed(batching.seed, epoch, i)) for i, batch in enumerate(grouped)]
+        size = batching.accumulate * batching.size if self.training else max(1, len(seeded))
         return [seeded[at : at + size] for at in range(0, len(seeded), size)]
 
     def _static_shape(self):
         """Give the one shape that holds every batch, so that compiling happens once."""
         longest = int(self.data.sequences.lengths[np.unique(self.data.rows)].max())
-        budget = max(self.dealing.batch_tokens, int(self.lengths.max()))
-        most = max(len(b) for plan in self.plans for s in plan for b, _ in s)
+        budget = max(self.batching.batch_tokens, int(self.lengths.max()))
+        most = max(len(b) for epoch in self.epochs for step in epoch for b, _ in step)
         sequences = 2 * most + -(-budget // longest)
         return {"budget": budget, "max_sequences": -(-sequences // 64) * 64, "max_length": longest}
 
     def _make(self, number):
-        group = self.plans[self.epoch][number]
+        group = self.epochs[self.epoch][number]
         n_battles = sum(len(positions) for positions, _ in group)
         weight = float(sum(self.data.weight[positions].sum() for positions, _ in group))
         total = n_battles * float(self.data.weight.mean())  # so that light steps count less
-        mine = group[self.dealing.rank :: self.dealing.size]
+        mine = group[self.batching.rank :: self.batching.size]
         parts = [part for positions, seed in mine for part in self._parts(positions, seed)]
         return Step([self._batch(*part, total) for part in parts], n_battles, weight)
 
     def _parts(self, positions, seed):
         """Cut a batch into parts, whose gradients are computed one after the other."""
-        budget = self.dealing.part_tokens
-        if budget >= self.dealing.batch_tokens:
+        budget = self.batching.part_tokens
+        if budget >= self.batching.batch_tokens:
             return [(positions, seed)]
-        dealt = batches(self.lengths[positions], batch_tokens=budget)
-        return [(positions[part], _seed(seed, number)) for number, part in enumerate(dealt)]
+        grouped = batches(self.lengths[positions], batch_tokens=budget)
+        return [(positions[part], _seed(seed, number)) for number, part in enumerate(grouped)]
 
     def _batch(self, positions, seed, total):
         data = self.data
@@ -172,21 +161,21 @@ class Steps:
             "target": torch.from_numpy(data.target[positions]).float(),
             "weight": torch.from_numpy(data.weight[positions]).float(),
         }
-        if self.dealing.pin:
+        if self.batching.pin:
             tensors = apply(tensors, torch.Tensor.pin_memory)
         return {**tensors, "total": total, "seed": seed, "positions": positions}
 
     def _inputs(self, distinct):
         """Make one packed input, or padded ones of similar length; give the order of sequences."""
-        sequences, pad_id = self.data.sequences, self.dealing.pad_id
-        if self.dealing.packed:
+        sequences, pad_id = self.data.sequences, self.batching.pad_id
+        if self.batching.packed:
             made = pack(sequences, distinct, pad_id=pad_id, **self.shape)
             return [made], np.arange(len(distinct))
         lengths = sequences.lengths[distinct]
         order = np.argsort(-lengths, kind="stable")
         cuts, start, longest = [], 0, lengths[order[0]]
         for place, length in enumerate(lengths[order].tolist()):
-            full = (place + 1 - start) * longest > self.dealing.piece_tokens
+            full = (place + 1 - start) * longest > self.batching.piece_tokens
             if place > start and (full or length < _SIMILAR * longest):
                 cuts.append(place)
                 start, longest = place, length

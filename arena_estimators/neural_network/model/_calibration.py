@@ -1,13 +1,13 @@
-"""From logits to probabilities: means of predictors and of readings, temperature, exact symmetry.
+"""From logits to probabilities: means of predictors and of orders, temperature, exact symmetry.
 
-Predictors are averaged as logits, a logarithmic opinion pool, and readings as probabilities.
+Predictors are averaged as logits, a logarithmic opinion pool, and orders as probabilities.
 """
 
 import numpy as np
 from scipy.optimize import minimize, minimize_scalar
 
 _SPREAD = 0.3  # prior: log temperature is 0, with this standard deviation
-_USUAL = np.array([0.25, 0.5])  # prior: weights of text and of both, where style's is 1 ...
+_PRIOR = np.array([0.25, 0.5])  # prior: weights of text and of both, where style's is 1 ...
 _VAGUE = 1.5  # ... with this standard deviation of their logs
 _ENOUGH = 1000  # battles; fewer teach only part of what texts tell
 _SMALLEST = 1e-15
@@ -18,7 +18,7 @@ def probabilities(logits, temperature=1.0):
 
     Parameters
     ----------
-    logits : ndarray of shape (n_readings, n_battles, n_classes)
+    logits : ndarray of shape (n_orders, n_battles, n_classes)
     temperature : float, default=1.0
 
     Returns
@@ -39,12 +39,12 @@ def pool(logits, weights):
 
     Parameters
     ----------
-    logits : ndarray of shape (n_predictors, n_readings, n_battles, n_classes)
+    logits : ndarray of shape (n_predictors, n_orders, n_battles, n_classes)
     weights : ndarray of shape (n_predictors,)
 
     Returns
     -------
-    ndarray of shape (n_readings, n_battles, n_classes), float64
+    ndarray of shape (n_orders, n_battles, n_classes), float64
     """
     return sum(w * part.astype(np.float64) for w, part in zip(weights, logits, strict=True))
 
@@ -54,27 +54,27 @@ def learnt_share(n_battles):
     return min(1.0, n_battles / _ENOUGH)
 
 
-def usual_weights(n_predictors, share=1.0):
+def default_weights(n_predictors, share=1.0):
     """Give the predictors' weights where there are no held-out battles' logits to fit them on.
 
     Those that read the text count less if only a share of what it tells is learnt.
     """
-    return _normalised(share * _USUAL) if n_predictors > 1 else np.ones(1)
+    return _normalised(share * _PRIOR) if n_predictors > 1 else np.ones(1)
 
 
 def fit_weights(logits, target, weight, prompts=None, *, share=1.0):
-    """Give the weights of least log loss, drawn towards the usual ones when prompts are few.
+    """Give the weights of least log loss, drawn towards the default ones when prompts are few.
 
     A temperature is found along with them and dropped: so one that the user gives only divides the
     logits and does not change the weights.
 
     Parameters
     ----------
-    logits : ndarray of shape (n_predictors, n_readings, n_battles, n_classes)
+    logits : ndarray of shape (n_predictors, n_orders, n_battles, n_classes)
     target, weight, prompts
         As in `fit_temperature`.
     share : float, default=1.0
-        As in `usual_weights`, above 0.
+        As in `default_weights`, above 0.
 
     Returns
     -------
@@ -84,16 +84,16 @@ def fit_weights(logits, target, weight, prompts=None, *, share=1.0):
     if len(logits) == 1:
         return np.ones(1)
     n_observations = _count_observations(target, prompts)
-    usual = np.log(share * _USUAL)
+    prior = np.log(share * _PRIOR)
 
     def objective(found):
         *log_ratios, log_temperature = found
         pooled = pool(logits, _normalised(np.exp(log_ratios)))
         loss = log_loss_of(probabilities(pooled, np.exp(log_temperature)), target, weight)
-        unusual = (np.subtract(log_ratios, usual) / _VAGUE) ** 2
-        return loss + (unusual.sum() + (log_temperature / _SPREAD) ** 2) / (2 * n_observations)
+        penalty = (np.subtract(log_ratios, prior) / _VAGUE) ** 2
+        return loss + (penalty.sum() + (log_temperature / _SPREAD) ** 2) / (2 * n_observations)
 
-    start = [*usual, 0.0]
+    start = [*prior, 0.0]
     found = minimize(objective, start, method="L-BFGS-B", bounds=[(-9, 9)] * 3)
     return _normalised(np.exp(found.x[:2]))
 

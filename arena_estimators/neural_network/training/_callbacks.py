@@ -7,7 +7,7 @@ import torch
 from skorch.callbacks import Callback
 from tqdm.auto import tqdm
 
-from arena_estimators.neural_network._checkpoint import plain
+from arena_estimators.neural_network.training._checkpoint import plain
 
 _PAUSE_FACTOR = 20  # the next checkpoint is due after this many times what the last one took
 
@@ -145,11 +145,11 @@ class SaveCheckpoints(Callback):
         state = {
             "epoch": epoch,
             "seed": net.run_.seed,
-            "dealt": net.dealt_,
+            "steps": net.steps_,
             "step": net.step_,
             "epoch_step": net.epoch_step_,
             "parameters": trainable(net),
-            "learns": {name: p.requires_grad for name, p in net.module_.named_parameters()},
+            "requires_grad": {name: p.requires_grad for name, p in net.module_.named_parameters()},
             "optimizer": {**optimizer, "param_groups": groups},
             "scaler": net.run_.scaler.state_dict(),
             "history": rows[:epoch],

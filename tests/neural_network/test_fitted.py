@@ -3,32 +3,30 @@ import errno
 import os
 import pathlib
 import pickle
+import subprocess
+import sys
 
 import joblib
 import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from bert_pairs import bert_pair
 from sklearn.base import clone
 from skorch.callbacks import Callback, LRScheduler
 from tiny_encoders import FAMILIES
 from transformers import AutoModel, AutoTokenizer
 from transformers.pytorch_utils import Conv1D
 
+from arena_estimators._encoder._load import load_encoder
 from arena_estimators.exceptions import ArenaError
-from arena_estimators.neural_network import _state
-from arena_estimators.neural_network._module import build_module
-from arena_estimators.neural_network._state import _weights_of
+from arena_estimators.neural_network.model._fitted import _weights_of
 
 
 @pytest.fixture(scope="module")
 def lora(tiny, learnable):
-    from arena_estimators import BertPairClassifier
-
-    model = BertPairClassifier(
-        tiny("roberta"), max_length=64, batch_tokens=1024, lora_rank=4, random_state=0
-    )
-    return model.set_params(learning_rate=1e-2, n_epochs=2).fit(*learnable)
+    settings = {"max_length": 64, "batch_tokens": 1024, "lora_rank": 4, "random_state": 0}
+    return bert_pair(tiny("roberta"), learning_rate=1e-2, n_epochs=2, **settings).fit(*learnable)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -37,9 +35,9 @@ def test_lora_changes_all_linear_layers_and_nothing_else(small, tiny, learnable,
 
     X, y = (part[:20] for part in learnable)
     model = small(family, lora_rank=4, learning_rate=1e-2, n_epochs=1).fit(X, y)
-    module = model.net_.module_
+    module = model.network_.module
     assert not any(isinstance(part, LoraLayer) for part in module.modules())
-    before = build_module(tiny(family), **model._shape).encoder
+    before = load_encoder(tiny(family))
     old, new = before.state_dict(), module.encoder.state_dict()
     assert set(old) == set(new)
     changed = {name for name in old if not torch.equal(old[name], new[name])}
@@ -52,35 +50,32 @@ def test_lora_round_trips_with_its_head(lora, learnable, tmp_path):
     joblib.dump(lora, tmp_path / "model.joblib")
     loaded = joblib.load(tmp_path / "model.joblib")
     np.testing.assert_array_equal(loaded.predict_proba(X), lora.predict_proba(X))
-    heads = lora.net_.module_.heads.state_dict()
-    torch.manual_seed(0)
-    fresh = build_module(lora.encoder, **lora._shape).heads.state_dict()
-    for name, value in loaded.net_.module_.heads.state_dict().items():
+    heads = lora.network_.module.heads.state_dict()
+    for name, value in loaded.network_.module.heads.state_dict().items():
         assert torch.equal(value, heads[name])
-    assert any(not torch.equal(heads[name], fresh[name]) for name in heads)
+    assert heads["text.prefer.4.weight"].any()  # zero in a new one
 
 
 def test_a_trained_encoder_is_given_back_to_transformers(lora, learnable, tmp_path):
     row = learnable[0].iloc[:1].assign(response_a="good answer")  # not cut
-    lora.net_.module_.encoder.save_pretrained(tmp_path)
-    lora.tokenizer_.save_pretrained(tmp_path)
+    lora.network_.module.encoder.save_pretrained(tmp_path)
+    lora.network_.processor.tokenizer.save_pretrained(tmp_path)
     text = f"Prompt:\n{row.prompt[0]}\n\nResponse:\n{row.response_a[0]}"
     inputs = AutoTokenizer.from_pretrained(tmp_path)(text, return_tensors="pt")
     with torch.inference_mode():
         hidden = AutoModel.from_pretrained(tmp_path)(**inputs).last_hidden_state
-    assert lora.net_.module_.pooling == "mean"
+    assert lora.network_.module.pooling == "mean"
     np.testing.assert_allclose(lora.encode(row)[0, 0], hidden[0].mean(0), atol=1e-5)
 
 
 def test_the_state_is_safetensors_bytes_and_plain_values(lora):
-    state = lora.__getstate__()
-    files = state["_network"]
+    files = lora.network_.to_files()
     assert {"config.json", "model.safetensors", "heads.safetensors", "tokenizer.json"} <= set(files)
     assert all(isinstance(content, bytes) for content in files.values())
     text = pickle.dumps(lora)
     for word in (b"optimizer", b"torch._utils", b"peft", b"Adam"):
         assert word not in text
-    n_weights = sum(p.numel() for p in lora.net_.module_.parameters())
+    n_weights = sum(p.numel() for p in lora.network_.module.parameters())
     assert len(text) < 4.2 * n_weights + 300_000
 
 
@@ -88,11 +83,10 @@ def test_copies_keep_everything_and_clones_nothing(lora, learnable):
     X, _ = learnable
     copied = copy.deepcopy(lora)
     np.testing.assert_array_equal(copied.predict_proba(X), lora.predict_proba(X))
-    assert copied.net_.module_ is not lora.net_.module_
-    assert len(copied.net_.history) == 2
+    assert copied.network_.module is not lora.network_.module
     again = pickle.loads(pickle.dumps(copied))
     np.testing.assert_array_equal(again.predict_proba(X), lora.predict_proba(X))
-    assert not hasattr(clone(lora), "net_")
+    assert not hasattr(clone(lora), "network_")
     unfitted = pickle.loads(pickle.dumps(clone(lora)))
     assert unfitted.get_params() == lora.get_params()
 
@@ -114,22 +108,18 @@ def test_a_tokenizer_of_several_chat_templates_is_kept(lora, learnable):
     """The tokenizer saves them in a folder of their own."""
     model = copy.deepcopy(lora)
     templates = {"default": "{{ messages }}", "tool_use": "{{ tools }}"}
-    model.tokenizer_.chat_template = templates
+    model.network_.processor.tokenizer.chat_template = templates
     loaded = pickle.loads(pickle.dumps(model))
-    assert loaded.tokenizer_.chat_template == templates
+    assert loaded.network_.processor.tokenizer.chat_template == templates
     X, _ = learnable
     np.testing.assert_array_equal(loaded.predict_proba(X), lora.predict_proba(X))
 
 
 def test_nothing_of_the_training_is_left(small, learnable):
     model = small(checkpoint_dir=None, n_epochs=1).fit(*learnable)
-    net = model.net_
-    assert net.optimizer_ is None
-    assert net.run_ is None
-    assert net.callbacks_ == []
-    parameters = list(net.module_.parameters())
-    assert all(p.device.type == "cpu" and p.grad is None for p in parameters)
-    assert not net.module_.training
+    module = model.network_.module
+    assert all(p.device.type == "cpu" and p.grad is None for p in module.parameters())
+    assert not module.training
 
 
 def test_a_scheduler_keeps_no_optimizer(small, learnable):
@@ -154,7 +144,7 @@ class Average(Callback):
 def test_a_callback_that_copied_the_network_can_be_pickled(small, learnable):
     average = Average()
     model = small(callbacks=[average], n_epochs=1).fit(*learnable)
-    (kept,) = pickle.loads(pickle.dumps(model)).callbacks
+    (kept,) = pickle.loads(pickle.dumps(model)).training.callbacks
     dropouts = [m for m in kept.average_.modules() if type(m) is torch.nn.Dropout]
     ones = torch.ones(99)
     assert all(torch.equal(dropout.eval()(ones), ones) for dropout in dropouts)
@@ -195,7 +185,7 @@ def test_torchs_modes_do_not_matter(small, learnable):
         np.testing.assert_array_equal(model.predict_proba(X), expected)
         loaded = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(loaded.predict_proba(X), expected)
-    assert not any(weight.is_inference() for weight in loaded.net_.module_.parameters())
+    assert not any(weight.is_inference() for weight in loaded.network_.module.parameters())
 
 
 def test_a_full_folder_for_temporary_files_is_named_with_what_to_do(lora, monkeypatch):
@@ -207,7 +197,7 @@ def test_a_full_folder_for_temporary_files_is_named_with_what_to_do(lora, monkey
 
     pickled = pickle.dumps(lora)
     with monkeypatch.context() as patch:
-        patch.setattr(type(lora.tokenizer_), "save_pretrained", full_in_rust)
+        patch.setattr(type(lora.network_.processor.tokenizer), "save_pretrained", full_in_rust)
         with pytest.raises(ArenaError, match="is full.*set the environment variable TMPDIR"):
             pickle.dumps(lora)
     monkeypatch.setattr(pathlib.Path, "write_bytes", full)
@@ -215,20 +205,17 @@ def test_a_full_folder_for_temporary_files_is_named_with_what_to_do(lora, monkey
         pickle.loads(pickled)
 
 
-def test_weights_are_loaded_by_way_of_no_file(lora, monkeypatch):
-    pickled, build, there = pickle.dumps(lora), _state.build_module, []
-
-    def look(folder, **options):
-        there.extend(path.name for path in pathlib.Path(folder).rglob("*"))
-        return build(folder, **options)
-
-    monkeypatch.setattr(_state, "build_module", look)
-    pickle.loads(pickled)
-    assert {"config.json", "tokenizer.json"} <= set(there)
-    assert not [name for name in there if name.endswith(".safetensors")]
-
-
 def test_weights_that_are_shared_are_written_once():
     layer = torch.nn.Linear(2, 3)
     kept = safetensors.torch.load(_weights_of(torch.nn.Sequential(layer, layer)))
     assert kept.keys() == {"0.weight", "0.bias"}
+
+
+def test_predicting_with_a_loaded_model_imports_nothing_of_training(lora, learnable, tmp_path):
+    joblib.dump((lora, learnable[0]), tmp_path / "model.joblib")
+    code = (
+        "import sys, joblib; model, X = joblib.load(sys.argv[1]); model.predict_proba(X);"
+        "print([m for m in sys.modules if 'skorch' in m or '.neural_network.training' in m])"
+    )
+    command = [sys.executable, "-c", code, tmp_path / "model.joblib"]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "[]\n"

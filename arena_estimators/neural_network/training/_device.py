@@ -1,7 +1,6 @@
 """What makes training fast on a device, repeatable, and tidy afterwards."""
 
 import contextlib
-import os
 import threading
 from functools import partial
 
@@ -10,15 +9,12 @@ from torch import nn
 from torch.nn import functional
 
 from arena_estimators.exceptions import ArenaError, warn
+from arena_estimators.neural_network.model._prediction import MOST_TOKENS
 
-_CACHED, _KEPT = 2048, 4096  # tokens that a CPU computes at once, and keeps activations of
-_MOST = 16384  # tokens of a batch with batch_tokens="auto", at most
-_STEPS, _FEWEST = 200, 8  # steps an epoch should have, and battles a step should have at least
+_KEPT_TOKENS = 4096  # whose activations a CPU keeps for a gradient
+_STEPS, _BATTLES = 200, 8  # that an epoch, and a step, should have at least
 _SMALL = 1024  # an embedding of so many rows or fewer is a product on a GPU, and dense on a CPU
 _RANDOMNESS = threading.RLock()
-
-# cuBLAS reads this before its first product, and adds up in a fixed order only if it is set then.
-os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 def tokens_of_batch(batch_tokens, lengths, batches_a_step):
@@ -28,20 +24,14 @@ def tokens_of_batch(batch_tokens, lengths, batches_a_step):
     """
     if batch_tokens != "auto":
         return batch_tokens
-    step = max(lengths.sum() / _STEPS, lengths.mean() * _FEWEST)
+    step = max(lengths.sum() / _STEPS, lengths.mean() * _BATTLES)
     step += (batches_a_step - 1) * lengths.mean() / 2  # each further one ends half a battle short
-    return max(1, min(_MOST, int(step / batches_a_step)))
-
-
-def tokens_at_once(batch_tokens, device):
-    """Give how many tokens to compute in one go; on a CPU, few enough for its caches."""
-    batch_tokens = _MOST if batch_tokens == "auto" else batch_tokens
-    return min(batch_tokens, _CACHED) if device.type == "cpu" else batch_tokens
+    return max(1, min(MOST_TOKENS, int(step / batches_a_step)))
 
 
 def tokens_kept(batch_tokens, device):
     """Give how many tokens' activations to keep for gradients; on a CPU fewer, to save memory."""
-    return min(batch_tokens, _KEPT) if device.type == "cpu" else batch_tokens
+    return min(batch_tokens, _KEPT_TOKENS) if device.type == "cpu" else batch_tokens
 
 
 @contextlib.contextmanager
@@ -105,7 +95,7 @@ def _cublas_is_repeatable(device):
 
 
 @contextlib.contextmanager
-def lean(encoder, device, dtype):
+def fast_layers(encoder, device, dtype):
     """Replace what a GPU does slowly; the weights stay as they are.
 
     With autocast, layer norms return float32, and so all that is added to their results is float32
@@ -155,7 +145,7 @@ def _look_up_by_product(module, dtype, ids):
 
 
 @contextlib.contextmanager
-def sparse_words(encoder, device):
+def sparse_embeddings(encoder, device):
     """Limit a vocabulary's gradient, on a CPU, to the words that were read, until `make_dense`.
 
     Otherwise zeros would be written for all other words, several times per step.

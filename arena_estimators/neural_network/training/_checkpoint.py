@@ -1,6 +1,7 @@
 """Checkpoints of a training on disk: written whole or not at all, one file a fit."""
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import os
@@ -18,7 +19,8 @@ from arena_estimators.exceptions import ArenaError, warn
 NAME = "bert_pair-{}.checkpoint"
 # What may differ between the fit that wrote a checkpoint and the one that takes it up.
 _FREE = ("checkpoint_dir", "device", "callbacks", "verbose", "compile")
-_FREE += ("predict_order", "temperature")  # read when the training is over
+_FREE += ("temperature",)  # read when the training is over
+_FREE += ("encoder",)  # its content counts, not its place
 
 
 class Checkpoint:
@@ -93,13 +95,12 @@ class Checkpoint:
                 path.unlink()
 
 
-def identify(parameters, data, encoder):
-    """Describe a fit by its parameters, its encoder, a digest of its data and this library.
+def identify(plan, data, encoder):
+    """Describe a fit by what it was told, its encoder, a digest of its data and this library.
 
     Parameters
     ----------
-    parameters : dict
-        The estimator's.
+    plan : TrainingPlan
     data : PairData
         All battles of the fit; their prompts decide what is held out.
     encoder : FrozenEncoder
@@ -116,10 +117,11 @@ def identify(parameters, data, encoder):
     for array in arrays:
         digest.update(str(array.shape).encode())
         digest.update(np.ascontiguousarray(array).tobytes())
-    kept = {name: _text(value) for name, value in parameters.items() if name not in _FREE}
-    if not isinstance(parameters["random_state"], Integral):
+    names = {field.name for field in dataclasses.fields(plan)}.difference(_FREE)
+    kept = {name: _text(getattr(plan, name)) for name in names}
+    if not isinstance(plan.random_state, Integral):
         kept["random_state"] = "any"  # the checkpoint's seed decides
-    if parameters["pooling"] == "auto":
+    if plan.pooling == "auto":
         kept["pooling"] = _text(encoder.pooling)  # what its folder says may change
     about = {"version": this_version(), "weights": encoder.fingerprint}
     return {"data": digest.hexdigest(), **about, **kept}
@@ -165,28 +167,28 @@ def check_shared(checkpoint, resume, workers):
         )
 
 
-def check_dealing(state, dealt):
+def check_same_steps(state, steps):
     """Refuse a checkpoint whose optimizer steps are not those of this fit.
 
     Parameters
     ----------
     state : dict
         From `Checkpoint.load`.
-    dealt : dict
-        From `Steps.describe`, and the `precision` of the computation.
+    steps : dict
+        From `StepLoader.describe`, and the `precision` of the computation.
     """
-    found = state["dealt"]
-    if found == dealt:
+    found = state["steps"]
+    if found == steps:
         return
     ways = {True: "packed end to end", False: "padded"}
-    if found["processes"] != dealt["processes"]:
-        why = f"the number of processes was {found['processes']} and is {dealt['processes']}"
-    elif found["packed"] != dealt["packed"]:
-        why = f"sequences were {ways[found['packed']]} and are {ways[dealt['packed']]}"
-    elif found["steps"] != dealt["steps"]:
+    if found["processes"] != steps["processes"]:
+        why = f"the number of processes was {found['processes']} and is {steps['processes']}"
+    elif found["packed"] != steps["packed"]:
+        why = f"sequences were {ways[found['packed']]} and are {ways[steps['packed']]}"
+    elif found["steps"] != steps["steps"]:
         why = "its optimizer steps hold other battles"
     else:
-        why = f"it was computed in {found.get('precision')}, not in {dealt['precision']}"
+        why = f"it was computed in {found.get('precision')}, not in {steps['precision']}"
     raise ArenaError(
         f"The checkpoint {state['path']} cannot be continued here: {why}. The weights would not be "
         "those of a fit without interruption. Continue it on a machine like the first, with as "

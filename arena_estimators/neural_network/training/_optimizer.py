@@ -4,8 +4,6 @@ import math
 
 import torch
 
-from arena_estimators.neural_network._module import depths
-
 SCHEDULES = {
     "linear": lambda done: 1 - done,
     "cosine": lambda done: (1 + math.cos(math.pi * done)) / 2,
@@ -13,27 +11,19 @@ SCHEDULES = {
 }
 
 
-def parameter_groups(module, *, learning_rate, head_learning_rate, layer_decay, weight_decay):
+def parameter_groups(module, *, learning_rate, head_learning_rate, weight_decay):
     """Group trainable parameters by learning rate and decay.
-
-    The encoder's last layer learns at `learning_rate`, each layer below at `layer_decay` times
-    the rate of the one above.
 
     Returns
     -------
     list of dict
         Each with `params`, `lr`, `initial_lr` and `weight_decay`.
     """
-    depth_of = depths(module.encoder)
-    last = max(depth_of.values())
     groups = {}
     for name, parameter in module.named_parameters():
         if not parameter.requires_grad:
             continue
-        if name.startswith("encoder."):
-            rate = learning_rate * layer_decay ** (last - depth_of[name.removeprefix("encoder.")])
-        else:
-            rate = head_learning_rate
+        rate = learning_rate if name.startswith("encoder.") else head_learning_rate
         groups.setdefault((rate, decay_of(parameter, weight_decay)), []).append(parameter)
     return [
         {"params": parameters, "lr": rate, "initial_lr": rate, "weight_decay": decay}

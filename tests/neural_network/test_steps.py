@@ -5,11 +5,12 @@ import pytest
 import torch
 
 from arena_estimators._encoder._tokenise import Sequences
-from arena_estimators.neural_network._data import Dealing, PairData, Steps, apply
+from arena_estimators.neural_network.model._processor import PairData
+from arena_estimators.neural_network.training._steps import Batching, StepLoader, apply
 
-DEALING = {"batch_tokens": 100, "accumulate": 2, "seed": 3, "pad_id": 0, "packed": False}
-DEALING |= {"static": False, "pin": False, "part_tokens": 100, "piece_tokens": 60}
-DEALING |= {"rank": 0, "size": 1}
+BATCHING = {"batch_tokens": 100, "accumulate": 2, "seed": 3, "pad_id": 0, "packed": False}
+BATCHING |= {"static": False, "pin": False, "part_tokens": 100, "piece_tokens": 60}
+BATCHING |= {"rank": 0, "size": 1}
 
 
 @pytest.fixture
@@ -21,12 +22,14 @@ def data():
     rows = rng.integers(0, 60, size=(50, 2))
     target = np.eye(3)[rng.integers(0, 3, size=50)]
     style = rng.normal(size=(50, 2)).astype(np.float32)
-    return PairData(Sequences(ids, offsets, None), rows, style, style, target, rng.random(50))
+    return PairData(None, Sequences(ids, offsets, None), rows, style, style, target, rng.random(50))
 
 
 def _steps(data, **changes):
     training = changes.pop("training", True)
-    return Steps(data, dealing=Dealing(**(DEALING | changes)), n_epochs=2, training=training)
+    return StepLoader(
+        data, batching=Batching(**(BATCHING | changes)), n_epochs=2, training=training
+    )
 
 
 def _positions(steps):
@@ -37,23 +40,23 @@ def _positions(steps):
 def test_every_battle_comes_once_an_epoch_within_the_budget(data, packed):
     steps = _steps(data, packed=packed)
     for steps.epoch in (0, 1):
-        dealt = _positions(steps)
-        assert sorted(sum(sum(dealt, []), [])) == list(range(50))
-        assert all(len(parts) <= 2 for parts in dealt)
+        grouped = _positions(steps)
+        assert sorted(sum(sum(grouped, []), [])) == list(range(50))
+        assert all(len(parts) <= 2 for parts in grouped)
     for step in steps:
         for part in step.parts:
             assert sum(inputs["input_ids"].numel() for inputs in part["inputs"]) <= 100
-    assert steps.n_steps == sum(map(len, steps.plans))
+    assert steps.n_steps == sum(map(len, steps.epochs))
 
 
 def test_a_batch_is_computed_in_parts(data):
     whole, cut = _steps(data), _steps(data, part_tokens=60)
-    assert cut.plans[0][0][0][0].tolist() == whole.plans[0][0][0][0].tolist()
+    assert cut.epochs[0][0][0][0].tolist() == whole.epochs[0][0][0][0].tolist()
     seeds, n_parts = [], []
     for one, other in zip(whole, cut, strict=True):
         assert (len(one), one.weight) == (len(other), other.weight)
-        dealt = [[part["positions"].tolist() for part in step.parts] for step in (one, other)]
-        assert sum(dealt[0], []) == sum(dealt[1], [])
+        grouped = [[part["positions"].tolist() for part in step.parts] for step in (one, other)]
+        assert sum(grouped[0], []) == sum(grouped[1], [])
         for part in other.parts:
             longest = data.sequences.lengths[data.rows[part["positions"]]].max()
             assert 2 * longest * len(part["positions"]) <= 60
@@ -142,8 +145,8 @@ def test_steps_made_ahead_are_the_same(data, monkeypatch):
 
 
 def test_no_two_batches_share_their_dropout(data):
-    plans = _steps(data).plans
-    seeds = [seed for plan in plans for step in plan for _, seed in step]
+    epochs = _steps(data).epochs
+    seeds = [seed for epoch in epochs for step in epoch for _, seed in step]
     assert len(set(seeds)) == len(seeds)
 
 
@@ -158,7 +161,9 @@ def test_a_static_batch_has_room_for_much_padding(data):
 
 
 def test_a_batch_has_its_own_style_labels_and_weights(data):
-    other = PairData(data.sequences, data.rows, data.odd, data.even + 1, data.target, data.weight)
+    other = PairData(
+        None, data.sequences, data.rows, data.odd, data.even + 1, data.target, data.weight
+    )
     some = np.arange(49, 20, -2)
     for step in _steps(other.take(some)):
         for part in step.parts:
@@ -194,7 +199,7 @@ def test_light_steps_count_less(data):
             assert step.weight == pytest.approx(data.weight[part["positions"]].sum())
 
 
-def test_battles_dealt_otherwise_are_described_otherwise(data):
+def test_battles_grouped_otherwise_are_described_otherwise(data):
     alike = [_steps(data).describe(), _steps(data, rank=1).describe()]
     assert alike[0] == alike[1]
     changed = ({"seed": 4}, {"accumulate": 1}, {"batch_tokens": 90}, {"packed": True}, {"size": 2})
@@ -219,7 +224,7 @@ def test_functions_reach_the_tensors_within():
 def test_a_battle_takes_the_room_its_sequences_do(data):
     """Beside a long sequence a short one is padded, unless the two are packed."""
     two = Sequences(np.ones(40, dtype=np.int32), np.array([0, 30, 40]), None)
-    one = PairData(two, np.array([[0, 1]]), data.odd[:1], data.even[:1])
+    one = PairData(None, two, np.array([[0, 1]]), data.odd[:1], data.even[:1])
     assert one.lengths(packed=True).tolist() == [40]
     assert one.lengths(packed=False).tolist() == [60]
 
@@ -229,7 +234,9 @@ def _of_lengths(lengths, rows):
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     sequences = Sequences(np.ones(offsets[-1], dtype=np.int32), offsets, None)
     style, weight = np.zeros((len(rows), 1), dtype=np.float32), np.ones(len(rows))
-    return PairData(sequences, np.array(rows), style, style, np.eye(3)[weight.astype(int)], weight)
+    return PairData(
+        None, sequences, np.array(rows), style, style, np.eye(3)[weight.astype(int)], weight
+    )
 
 
 def test_packed_batches_are_filled_whatever_the_lengths():

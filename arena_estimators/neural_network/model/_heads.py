@@ -1,11 +1,10 @@
-"""The small networks on top of the encoder's vectors, and the loss on their logits.
+"""The small networks on top of the encoder's vectors.
 
-Logits have the shape (n_predictors, n_readings, n_battles, n_classes): one reading when each
-response was encoded on its own, two when both orders were read. A reading's classes are in the
-order of the battle's sides, so that readings can be averaged.
+Logits have the shape (n_predictors, n_orders, n_battles, n_classes): one order when each response
+was encoded on its own, two when both orders were read. In either order the classes are those of
+the battle as it was given, so that the two can be averaged.
 """
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -19,8 +18,8 @@ class PairHeads(nn.Module):
 
     Parameters
     ----------
-    reader : type
-        SiameseReader or CrossReader.
+    head : type
+        SiameseHead or CrossHead.
     width : int
         Of the encoder's vectors.
     n_odd, n_even : int
@@ -28,16 +27,17 @@ class PairHeads(nn.Module):
     n_classes : int
     """
 
-    def __init__(self, reader, width, n_odd, n_even, n_classes):
+    def __init__(self, head, width, n_odd, n_even, n_classes):
         super().__init__()
-        self.n_readings = reader.n_readings
+        self.n_orders = head.n_orders
+        self.n_odd, self.n_even, self.n_classes = n_odd, n_even, n_classes
         self.n_predictors = 3 if n_odd else 1
-        self.text = reader(width, 0, 0, n_classes)
-        self.both = reader(width, n_odd, n_even, n_classes) if n_odd else None
+        self.text = head(width, 0, 0, n_classes)
+        self.both = head(width, n_odd, n_even, n_classes) if n_odd else None
         self.style = StyleHeads(n_odd, n_even, n_classes) if n_odd else None
 
     def forward(self, vectors, odd, even):
-        """Give logits of shape (n_predictors, n_readings, n_battles, n_classes).
+        """Give logits of shape (n_predictors, n_orders, n_battles, n_classes).
 
         `vectors` has shape (n_battles, 2, width). In training `style` is left out: it was trained
         before.
@@ -50,14 +50,14 @@ class PairHeads(nn.Module):
         return torch.stack(logits)
 
 
-class SiameseReader(nn.Module):
+class SiameseHead(nn.Module):
     """Three logits g(a, b), g(b, a) and h(a, b) of two vectors, where h is symmetric.
 
     Swapping a and b exchanges the first two logits and leaves the third, bit for bit: each is
     computed by the same products on the same numbers.
     """
 
-    n_readings = 1
+    n_orders = 1
 
     def __init__(self, width, n_odd, n_even, n_classes):
         super().__init__()
@@ -82,46 +82,30 @@ class SiameseReader(nn.Module):
         return torch.cat(logits, 1).unsqueeze(0)
 
 
-class CrossReader(nn.Module):
+class CrossHead(nn.Module):
     """The logits of two vectors that each saw both responses, one in each order."""
 
-    n_readings = 2
+    n_orders = 2
 
     def __init__(self, width, n_odd, n_even, n_classes):
         super().__init__()
-        self.read = _mlp(width + n_odd + n_even, n_classes)
+        self.classify = _mlp(width + n_odd + n_even, n_classes)
 
     @property
     def tie_bias(self):
         """The bias whose last number is that of ties."""
-        return self.read[-1].bias
+        return self.classify[-1].bias
 
     def forward(self, vectors, odd, even):
         """Give logits of shape (2, n_battles, n_classes); `vectors` has shape (n, 2, width)."""
         given, exchanged = vectors.unbind(1)
-        first = self.read(torch.cat([given, odd, even], 1))
-        second = self.read(torch.cat([exchanged, -odd, even], 1))
+        first = self.classify(torch.cat([given, odd, even], 1))
+        second = self.classify(torch.cat([exchanged, -odd, even], 1))
         return torch.stack([first, second[:, [1, 0, 2][: second.shape[1]]]])
 
 
-def begin_at_shares(heads, target, weight):
-    """Let new readers of the text start by predicting the class shares, equal ones for a and b.
-
-    Parameters
-    ----------
-    heads : PairHeads
-    target : ndarray of shape (n_battles, n_classes)
-    weight : ndarray of shape (n_battles,)
-    """
-    if target.shape[1] == 3:
-        a, b, tie = np.average(target, axis=0, weights=weight).clip(1e-3)
-        with torch.no_grad():
-            for reader in filter(None, (heads.text, heads.both)):
-                reader.tie_bias[-1] = float(np.log(2 * tie / (a + b)))
-
-
 class StyleHeads(nn.Module):
-    """Logits of the style features alone, equivariant like those of `SiameseReader`.
+    """Logits of the style features alone, equivariant like those of `SiameseHead`.
 
     They are those of a Davidson model on the odd features, plus what two small networks add.
     """
@@ -158,32 +142,6 @@ class StyleHeads(nn.Module):
             tie = size @ self.tie_gap + self.tie_constant
             logits.append(self.tie(torch.cat([size, even], 1)) + tie)
         return torch.cat(logits, 1)
-
-
-def smoothed(target, label_smoothing):
-    """Move a share of soft labels, an array or a tensor, to all classes alike."""
-    return target * (1 - label_smoothing) + label_smoothing / target.shape[1]
-
-
-class PairLoss(nn.Module):
-    """Cross-entropy against soft labels: weighted sum over battles, mean over the other axes.
-
-    It is divided by `total`: the number of battles of the whole optimizer step, of which a batch
-    may be a part, times the mean weight over all steps. So the losses of steps, each summed over
-    its parts, average (by their numbers of battles) to the weighted mean over all battles.
-    """
-
-    def __init__(self, label_smoothing=0.0):
-        super().__init__()
-        self.label_smoothing = label_smoothing
-
-    def forward(self, logits, truth):
-        """Give the loss; `truth` holds `target`, `weight` and the float `total`."""
-        target = truth["target"]
-        if self.training:
-            target = smoothed(target, self.label_smoothing)
-        losses = -(torch.log_softmax(logits.float(), -1) * target).sum(-1).flatten(0, -2).mean(0)
-        return (losses * truth["weight"]).sum() / truth["total"]
 
 
 def _mlp(n_inputs, n_outputs=1, *, hidden=256, dropout=0.1, dropout_in=0.0):

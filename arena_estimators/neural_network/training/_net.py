@@ -14,20 +14,22 @@ from skorch.utils import TeeGenerator
 from arena_estimators._encoder._modes import computing_in
 from arena_estimators._encoder._run import send
 from arena_estimators.exceptions import ArenaError
-from arena_estimators.neural_network._calibration import (
+from arena_estimators.neural_network.model._calibration import (
     fit_weights,
     log_loss_of,
     pool,
     probabilities,
 )
-from arena_estimators.neural_network._callbacks import EarlyStop
-from arena_estimators.neural_network._checkpoint import check_dealing
-from arena_estimators.neural_network._data import apply
-from arena_estimators.neural_network._device import make_dense, seed_torch
-from arena_estimators.neural_network._interrupts import Interrupts
-from arena_estimators.neural_network._optimizer import make_optimizer, rate_at
+from arena_estimators.neural_network.model._workers import Workers
+from arena_estimators.neural_network.training._callbacks import EarlyStop
+from arena_estimators.neural_network.training._checkpoint import check_same_steps
+from arena_estimators.neural_network.training._device import make_dense, seed_torch
+from arena_estimators.neural_network.training._interrupts import Interrupts
+from arena_estimators.neural_network.training._optimizer import make_optimizer, rate_at
+from arena_estimators.neural_network.training._plan import TrainingPlan
+from arena_estimators.neural_network.training._steps import apply
 
-_RATES = ("learning_rate", "head_learning_rate", "layer_decay", "weight_decay")
+_RATES = ("learning_rate", "head_learning_rate", "weight_decay")
 _UNREAD = 16  # steps whose losses may still be on the GPU
 _SAID = {"train_loss": "training", "valid_loss": "validation"}
 _KNOWN = ("skorch.", "arena_estimators.")  # their callbacks record no scores but the losses
@@ -35,10 +37,10 @@ _KNOWN = ("skorch.", "arena_estimators.")  # their callbacks record no scores bu
 
 @dataclasses.dataclass
 class Run:
-    """What a fit needs and the fitted net does not keep."""
+    """What one training knows beside its net."""
 
-    workers: Any
-    settings: Any
+    plan: TrainingPlan
+    workers: Workers
     seed: int
     dtype: torch.dtype
     interrupts: Interrupts
@@ -60,18 +62,16 @@ class PairNet(NeuralNet):
     """Trains a PairModule; a batch is a `Step`, whose parts are computed one after the other.
 
     Callbacks are told what skorch tells them. On a GPU the loss of a step is read some steps later,
-    so that the GPU never waits for it. `run_` is set before `fit` and dropped after it.
+    so that the GPU never waits for it. `run_` and `valid_` are set before `fit`.
     """
 
-    run_ = None
     interrupted_ = False
 
     def initialize_optimizer(self, *args, **kwargs):
         """Make AdamW over the layers' groups; skorch's one group would be too coarse."""
-        if self.run_ is not None:
-            # Python's floats, as a checkpoint gives them back; NumPy's float32 would round more.
-            rates = {name: float(getattr(self.run_.settings, name)) for name in _RATES}
-            self.optimizer_ = make_optimizer(self.module_, self.run_.workers.device, **rates)
+        # Python's floats, as a checkpoint gives them back; NumPy's float32 would round more.
+        rates = {name: float(getattr(self.run_.plan, name)) for name in _RATES}
+        self.optimizer_ = make_optimizer(self.module_, self.run_.workers.device, **rates)
         return self
 
     def fit_loop(self, X, y=None, epochs=None, **fit_params):
@@ -80,7 +80,7 @@ class PairNet(NeuralNet):
         self.valid_logits_, self.unread_ = None, []
         several = self.run_.workers.size > 1  # none of which may leave in the middle of a step
         # Lets callbacks print; set only now, since skorch would report that it initialises anew.
-        self.verbose = int(bool(self.run_.settings.verbose) and self.run_.workers.is_main)
+        self.verbose = int(bool(self.run_.plan.verbose) and self.run_.workers.is_main)
         try:
             begun = self._begin(X, y)  # Ctrl-C waits, so that it cannot lose the checkpoint's state
             with contextlib.nullcontext() if several else self.run_.interrupts.allowed():
@@ -92,18 +92,14 @@ class PairNet(NeuralNet):
             self.read_losses()
         return self
 
-    def forward_iter(self, X, training=False, device="cpu"):
-        """Refuse to predict, which the estimator does."""
-        raise ArenaError("The net reads no battles: call the estimator's own predict_proba.")
-
     def _begin(self, X, y):
-        """Deal the battles into steps and take up a checkpoint, if there is one."""
+        """Put the battles into steps and take up a checkpoint, if there is one."""
         train, valid = self.get_split_datasets(X, y)
         sets = {"dataset_train": train, "dataset_valid": valid}
         steps = self.get_iterator(train, training=True)
         valid_steps = self.get_iterator(valid, training=False) if valid is not None else None
         self.n_steps_ = steps.n_steps
-        self.dealt_ = {**steps.describe(), "precision": str(self.run_.dtype)}
+        self.steps_ = {**steps.describe(), "precision": str(self.run_.dtype)}
         self._check_monitors(valid)
         return sets, steps, valid_steps, self._resume(steps)
 
@@ -158,8 +154,8 @@ class PairNet(NeuralNet):
         run.scaler.unscale_(optimizer)
         named = TeeGenerator(self.get_all_learnable_params())
         self.notify("on_grad_computed", named_parameters=named, batch=batch, training=True)
-        if run.settings.max_grad_norm is not None:
-            torch.nn.utils.clip_grad_norm_(parameters, run.settings.max_grad_norm)
+        if run.plan.max_grad_norm is not None:
+            torch.nn.utils.clip_grad_norm_(parameters, run.plan.max_grad_norm)
         run.scaler.step(optimizer)
         run.scaler.update()
         self.step_ += 1
@@ -205,7 +201,7 @@ class PairNet(NeuralNet):
         heads = self.module_.heads
         with torch.inference_mode():
             logits = [self._compute(part)[0].cpu().numpy() for part in batch.parts]
-        filled = np.zeros((heads.n_predictors, heads.n_readings, *target.shape), dtype=np.float64)
+        filled = np.zeros((heads.n_predictors, heads.n_orders, *target.shape), dtype=np.float64)
         for place, values in zip(positions, logits, strict=True):
             filled[:, :, place] = values
         filled = self.valid_logits_ = self.run_.workers.sum(filled)
@@ -223,7 +219,7 @@ class PairNet(NeuralNet):
             return self.module_(**moved), truth
 
     def _set_rates(self):
-        p = self.run_.settings
+        p = self.run_.plan
         if p.schedule == "constant" and p.warmup == 0:
             return  # left to callbacks
         factor = rate_at(self.step_, self.n_steps_, warmup=p.warmup, schedule=p.schedule)
@@ -235,12 +231,12 @@ class PairNet(NeuralNet):
         state = self.run_.resume
         if state is None:
             return 0
-        check_dealing(state, self.dealt_)
+        check_same_steps(state, self.steps_)
         named = dict(self.module_.named_parameters())
         with torch.no_grad():
             for name, value in state["parameters"].items():
                 named[name].copy_(value)
-        for name, learns in state.get("learns", {}).items():  # callbacks may have frozen some
+        for name, learns in state["requires_grad"].items():  # callbacks may have frozen some
             named[name].requires_grad_(learns)
         if "fused" in self.optimizer_.defaults:  # a callback may have made one that lacks it
             for group in state["optimizer"]["param_groups"]:

@@ -1,33 +1,45 @@
 import pickle
 import re
+from types import SimpleNamespace
 from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from scipy.special import softmax
+from bert_pairs import NoDropout, split_of
 from sklearn.metrics import log_loss
 from skorch.callbacks import Callback, Checkpoint, EarlyStopping, LRScheduler
 
-from arena_estimators import BertPairClassifier
+from arena_estimators._encoder import _attention
+from arena_estimators._encoder._run import resolve_precision
 from arena_estimators._encoder._tokenise import tokenise
 from arena_estimators.exceptions import ArenaError, ArenaWarning
 from arena_estimators.model_selection import prompt_groups
-from arena_estimators.neural_network import _calibration, _device, _net, _prediction, _training
-from arena_estimators.neural_network._distributed import Workers
-from arena_estimators.neural_network._optimizer import rate_at
+from arena_estimators.neural_network.model import _calibration
+from arena_estimators.neural_network.model._prediction import logits_of
+from arena_estimators.neural_network.model._processor import PairData
+from arena_estimators.neural_network.model._workers import Workers
+from arena_estimators.neural_network.training import _device, _net, _outcome, _train
+from arena_estimators.neural_network.training._optimizer import rate_at
+from arena_estimators.neural_network.training._train import split_by_prompt
 
 
 def _battles(prompts):
     return pd.DataFrame({"prompt": prompts, "response_a": "a", "response_b": "b"})
 
 
+def split(X, target, fraction, seed):
+    style = np.zeros((len(X), 0))
+    data = PairData(None, None, style, style, style, target, np.ones(len(X)), prompt_groups(X))
+    return split_by_prompt(data, fraction, seed)
+
+
 @pytest.mark.parametrize("seed", [0, 1])
 def test_no_prompt_is_on_both_sides(seed):
     X = _battles([f"p{number % 40}" for number in range(200)])
     target = np.eye(3)[np.arange(200) % 3]
-    train, valid = _training.split_by_prompt(X, target, 0.2, seed)
+    train, valid = split(X, target, 0.2, seed)
     assert sorted([*train, *valid]) == list(range(200))
     groups = prompt_groups(X)
     assert not set(groups[train]) & set(groups[valid])
@@ -44,7 +56,7 @@ def test_no_prompt_is_on_both_sides(seed):
 )
 def test_nothing_is_held_out_where_training_would_lose_a_class(prompts, codes, fraction):
     X = _battles(prompts)
-    train, valid = _training.split_by_prompt(X, np.eye(3)[codes], fraction, 0)
+    train, valid = split(X, np.eye(3)[codes], fraction, 0)
     assert len(train) == len(X)
     assert len(valid) == 0
 
@@ -53,7 +65,7 @@ def test_nothing_is_held_out_where_training_would_lose_a_class(prompts, codes, f
 def test_a_class_that_no_battle_has_does_not_stop_the_split(n_classes):
     X = _battles([f"p{number}" for number in range(40)])
     target = np.eye(n_classes)[np.arange(40) % 2]
-    train, valid = _training.split_by_prompt(X, target, 0.2, 0)
+    train, valid = split(X, target, 0.2, 0)
     assert (len(train), len(valid)) == (32, 8)
 
 
@@ -61,7 +73,7 @@ def test_a_class_that_no_battle_has_does_not_stop_the_split(n_classes):
 def test_a_class_of_one_battle_stays_in_the_training(seed):
     X = _battles([f"p{number}" for number in range(10)])
     target = np.eye(3)[[0, 1] * 4 + [0, 2]]
-    train, valid = _training.split_by_prompt(X, target, 0.3, seed)
+    train, valid = split(X, target, 0.3, seed)
     assert (len(train), len(valid)) == (7, 3)
     assert 9 in train
 
@@ -71,19 +83,19 @@ def test_holding_out_every_prompt_is_refused(n_prompts, fraction):
     X = _battles([f"p{number % n_prompts}" for number in range(24)])
     target = np.eye(3)[np.arange(24) % 3]
     with pytest.raises(ArenaError, match=f"all of the {n_prompts} prompts") as error:
-        _training.split_by_prompt(X, target, fraction, 0)
+        split(X, target, fraction, 0)
     largest = float(re.search(r"at most (0\.\d+)", str(error.value)).group(1))
-    _training.split_by_prompt(X, target, largest, 0)
+    split(X, target, largest, 0)
 
 
 def test_precision_suits_the_device(monkeypatch):
     cpu = torch.device("cpu")
-    assert _training.resolve_precision("auto", cpu) == torch.float32
-    assert _training.resolve_precision("bf16", cpu) == torch.bfloat16
+    assert resolve_precision("auto", cpu) == torch.float32
+    assert resolve_precision("bf16", cpu) == torch.bfloat16
     for number, capability, expected in [(1, (8, 0), torch.bfloat16), (0, (7, 5), torch.float16)]:
         cards = {torch.device("cuda", number): capability}
         monkeypatch.setattr(torch.cuda, "get_device_capability", cards.__getitem__)
-        assert _training.resolve_precision("auto", torch.device("cuda", number)) == expected
+        assert resolve_precision("auto", torch.device("cuda", number)) == expected
 
 
 @pytest.mark.parametrize(
@@ -100,20 +112,25 @@ def test_a_cpu_trains_in_half_precision_if_it_can(monkeypatch, capabilities, dty
     if capabilities is None:
         monkeypatch.delattr(torch.cpu, "get_capabilities")
     cpu = torch.device("cpu")
-    assert _training.resolve_precision("auto", cpu, training=True) == dtype
-    assert _training.resolve_precision("auto", cpu) == torch.float32
-    assert _training.resolve_precision("fp32", cpu, training=True) == torch.float32
-    assert _training.resolve_precision("auto", torch.device("mps"), training=True) == torch.float32
+    assert resolve_precision("auto", cpu, training=True) == dtype
+    assert resolve_precision("auto", cpu) == torch.float32
+    assert resolve_precision("fp32", cpu, training=True) == torch.float32
+    assert resolve_precision("auto", torch.device("mps"), training=True) == torch.float32
 
 
-def test_packed_and_padded_batches_train_alike(small, learnable, monkeypatch, without_dropout):
+def test_packed_and_padded_batches_train_alike(small, learnable, monkeypatch):
     """On the CPU packing runs the reference kernel."""
     X, y = learnable
-    settings = {"batch_tokens": 10**6, "validation_fraction": 0.0, "n_epochs": 3}
+    settings = {
+        "callbacks": [NoDropout()],
+        "batch_tokens": 10**6,
+        "validation_fraction": 0.0,
+        "n_epochs": 3,
+    }
     padded = small(**settings).fit(X, y)
-    reference = Mock(wraps=_training._attention.reference_varlen)
-    monkeypatch.setattr(_training._attention, "reference_varlen", reference)
-    monkeypatch.setattr(_training._attention, "can_pack", lambda *args: True)
+    reference = Mock(wraps=_attention.reference_varlen)
+    monkeypatch.setattr(_attention, "reference_varlen", reference)
+    monkeypatch.setattr(_attention, "can_pack", lambda *args: True)
     packed = small(**settings).fit(X, y)
     assert reference.called
     np.testing.assert_allclose(packed.loss_curve_, padded.loss_curve_, atol=1e-4)
@@ -146,18 +163,16 @@ def _checkpointing(encoder):
     ("precision", "dtype"),
     [("bf16", torch.bfloat16), ("fp16", torch.float16), ("auto", torch.bfloat16)],
 )
-def test_half_precision_trains_too(
-    small, learnable, without_dropout, monkeypatch, precision, dtype
-):
+def test_half_precision_trains_too(small, learnable, monkeypatch, precision, dtype):
     X, y = learnable
     look = Look(_autocast)
-    full = small(callbacks=[look]).fit(X, y)
+    full = small(callbacks=[look, NoDropout()]).fit(X, y)
     assert look.seen == {False}
     look = Look(_autocast)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
-    half = small(precision=precision, callbacks=[look]).fit(X, y)
+    half = small(precision=precision, callbacks=[look, NoDropout()]).fit(X, y)
     assert look.seen == {dtype}
-    assert half.net_.module_.encoder.dtype == torch.float32
+    assert half.network_.module.encoder.dtype == torch.float32
     np.testing.assert_allclose(half.loss_curve_, full.loss_curve_, atol=1e-3)
     assert np.abs(half.loss_curve_ - full.loss_curve_).max() > 1e-7
 
@@ -202,15 +217,15 @@ class CountParts(Callback):
             self.counts.add(len(batch.parts))
 
 
-def test_parts_of_a_step_add_up(small, learnable, without_dropout, monkeypatch):
+def test_parts_of_a_step_add_up(small, learnable, monkeypatch):
     """One large batch, its parts on a CPU and its pieces accumulated make the same steps."""
     X, y = learnable
     settings = {"validation_fraction": 0.0, "n_epochs": 3, "warmup": 0.0, "max_grad_norm": None}
     counting = CountParts()
-    monkeypatch.setattr(_device, "_KEPT", 10**6)
+    monkeypatch.setattr(_device, "_KEPT_TOKENS", 10**6)
     whole = small(batch_tokens=10**6, callbacks=[counting], **settings).fit(X, y)
     assert counting.counts == {1}
-    monkeypatch.setattr(_device, "_KEPT", 600)
+    monkeypatch.setattr(_device, "_KEPT_TOKENS", 600)
     parts = small(batch_tokens=10**6, callbacks=[counting], **settings).fit(X, y)
     assert min(counting.counts) > 4
     np.testing.assert_allclose(parts.loss_curve_, whole.loss_curve_, atol=1e-4)
@@ -256,7 +271,6 @@ def plain(fit_cut):
         {"truncation": "tail"},
         {"learning_rate": 2e-3},
         {"head_learning_rate": 1e-2},
-        {"layer_decay": 0.5},
         {"weight_decay": 0.5},
         {"warmup": 0.5},
         {"schedule": "cosine"},
@@ -276,25 +290,18 @@ def test_every_parameter_reaches_the_training(fit_cut, plain, cut, other):
 
 
 def test_what_was_cut_is_reported(plain, cut):
-    expected = tokenise(cut[0], plain.tokenizer_, max_length=24).report
+    expected = tokenise(cut[0], plain.network_.processor.tokenizer, max_length=24).report
     pd.testing.assert_frame_equal(plain.truncation_report_, expected)
     assert expected.loc["prompt", "cut"] == len(cut[0])
 
 
 @pytest.mark.parametrize("kind", ["cpu", "cuda", "mps"])
 def test_batches_wait_in_pinned_memory_for_cuda_alone(kind):
-    layout = {"packed": False, "static": False, "pad_id": 0, "seed": 0}
-    workers = Workers(torch.device(kind))
-    dealing = _training._deal(BertPairClassifier(), np.array([9, 9]), workers, **layout)
-    assert dealing.pin == (kind == "cuda")
-
-
-def test_the_scale_of_adapters_reaches_the_training(small, fitted, learnable):
-    X, y = learnable
-    plain = fitted(lora_rank=2, n_epochs=1)
-    changed, told = (small(lora_rank=2, lora_alpha=s, n_epochs=1).fit(X, y) for s in (16, 4))
-    assert not np.array_equal(plain.encode(X), changed.encode(X))
-    np.testing.assert_array_equal(plain.encode(X), told.encode(X))  # twice the rank
+    plan = SimpleNamespace(batch_tokens="auto", accumulate=1)
+    run = SimpleNamespace(plan=plan, workers=Workers(torch.device(kind)), seed=0)
+    config = SimpleNamespace(pad_token_id=0)
+    batching = _train._batching(run, np.array([9, 9]), False, False, config)
+    assert batching.pin == (kind == "cuda")
 
 
 @pytest.mark.parametrize(
@@ -318,8 +325,8 @@ def test_what_is_not_trained_is_cast_once_and_changes_no_bit(
     seen.clear()
     expected = small(family, **options, **fixed, callbacks=[Callback()]).fit(*learnable)
     assert seen == {torch.float32}  # callbacks may do with the weights what they like
-    theirs = expected.net_.module_.state_dict()
-    for name, value in model.net_.module_.state_dict().items():
+    theirs = expected.network_.module.state_dict()
+    for name, value in model.network_.module.state_dict().items():
         assert value.dtype == theirs[name].dtype and torch.equal(value, theirs[name]), name
     np.testing.assert_array_equal(model.loss_curve_, expected.loss_curve_)
 
@@ -333,7 +340,7 @@ def test_what_a_callback_changes_of_fixed_weights_stays(small, learnable):
         return module.encoder.encoder.layer[0].output.dense.weight
 
     model = small(freeze=1, precision="bf16", n_epochs=1, callbacks=[Fill()]).fit(*learnable)
-    assert (_dense(model.net_.module_) == 0.25).all()
+    assert (_dense(model.network_.module) == 0.25).all()
 
 
 def test_a_validation_runs_the_encoder_uncompiled(small, learnable, monkeypatch):
@@ -349,7 +356,7 @@ def test_a_validation_runs_the_encoder_uncompiled(small, learnable, monkeypatch)
             return self.encoder(**inputs)
 
     monkeypatch.setattr(torch, "compile", Compiled)
-    monkeypatch.setattr(_training._attention, "can_pack", lambda *args: True)
+    monkeypatch.setattr(_attention, "can_pack", lambda *args: True)
     model = small(compile=True, n_epochs=1).fit(*learnable)
     assert ran == [True] * len(model.loss_curve_)
     assert model.history_.valid_loss.notna().all()
@@ -369,94 +376,44 @@ def test_smoothed_labels_are_no_reason_to_warn(small, learnable):
 def test_the_warning_looks_at_the_epoch_that_was_restored():
     rows = [{"batches": [_step(loss, 4, 4.0)]} for loss in (1.2, 1.0, 2.0)]
     one, two, three = ((loss, at, slice(0, 1)) for at, loss in enumerate((1.2, 1.0, 2.0)))
-    assert _training._late_losses(rows, 1) == [one, two]
-    assert _training._late_losses(rows, 2) == [two, three]
-    assert _training._late_losses(rows, 3) == _training._late_losses(rows, -1) == [three]
-
-
-def test_the_warning_is_told_the_epoch_that_was_restored(monkeypatch, small, learnable):
-    """Too few battles are held out to tell; shuffled labels make a later epoch worse."""
-    X, y = learnable
-    told = Mock(return_value=[(0.0, 0, slice(0, 1))])
-    monkeypatch.setattr(_training, "_late_losses", told)
-    noise = np.random.default_rng(0).permutation(y)
-    settings = {"n_epochs": 8, "learning_rate": 1e-2, "validation_fraction": 0.3}
-    model = small(**settings, style_features=False).fit(X, noise)
-    best = model.history_.valid_loss.idxmin() + 1
-    assert best < len(model.history_)
-    assert [call.args[1] for call in told.call_args_list] == [best]
+    assert _outcome._late_losses(rows, 1) == [one, two]
+    assert _outcome._late_losses(rows, 2) == [two, three]
+    assert _outcome._late_losses(rows, 3) == _outcome._late_losses(rows, -1) == [three]
 
 
 def test_the_late_loss_is_that_of_its_own_battles():
     """A step of light battles has a small loss, since it is divided by the mean weight of all."""
     steps = [_step(1.0, 2, 2.0), _step(0.25 * 0.8, 2, 0.5), _step(1.75 * 1.2, 2, 3.5)]
     late = (2 * 0.25 * 0.8 + 2 * 1.75 * 1.2) / (0.5 + 3.5)
-    assert _training._late_losses([{"batches": steps}], 1) == [
-        (pytest.approx(late), 0, slice(1, 3))
-    ]
+    assert _outcome._late_losses([{"batches": steps}], 1) == [(pytest.approx(late), 0, slice(1, 3))]
     assert late == pytest.approx((0.5 * 0.8 + 3.5 * 1.2) / 4)
 
 
-def test_the_late_loss_is_compared_with_the_shares_for_its_own_battles(
-    small, learnable, monkeypatch
-):
-    """Half of few battles may have far more or fewer ties than all of them."""
+def test_the_held_out_loss_that_is_told_is_that_of_the_predictions(small, learnable):
     X, y = learnable
-    prior, parts = Mock(return_value=9.0), Battles()
-    monkeypatch.setattr(_training._calibration, "prior_loss", prior)
-    alone = {"style_features": False, "validation_fraction": 0.0, "n_epochs": 1}
-    small(**alone, callbacks=[parts]).fit(X, y)
-    late = np.concatenate(parts.seen[len(parts.seen) // 2 :])
-    hot = (y[:, None] == ["model_a", "model_b", "tie"]).astype(float)
-    assert 0 < len(late) < len(y)
-    np.testing.assert_array_equal(prior.call_args.args[0], hot)
-    np.testing.assert_array_equal(prior.call_args.args[2].sum(0), hot[late].sum(0))
-
-
-def test_a_fit_is_better_than_the_shares_if_one_half_says_so(small, learnable, monkeypatch):
-    X, y = learnable
-    halves = [(1.0, 0, slice(0, 1)), (1.1, 0, slice(1, 2))]
-    monkeypatch.setattr(_training, "_late_losses", Mock(return_value=halves))
-    fit = small(style_features=False, validation_fraction=0.0, n_epochs=1).fit
-    monkeypatch.setattr(_training._calibration, "prior_loss", Mock(side_effect=[0.9, 1.2]))
-    fit(X, y)  # a warning would be an error here
-    monkeypatch.setattr(_training._calibration, "prior_loss", Mock(side_effect=[0.9, 1.0]))
-    with pytest.warns(ArenaWarning, match="training log loss 1.0000, against 0.9000"):
-        fit(X, y)
-
-
-def test_more_than_a_thousandth_above_the_shares_in_training_is_reason_to_warn(
-    small, learnable, monkeypatch
-):
-    late = [(1.0, 0, slice(0, 1))]
-    monkeypatch.setattr(_training, "_late_losses", Mock(return_value=late))
-    fit = small(style_features=False, validation_fraction=0.0, n_epochs=1).fit
-    monkeypatch.setattr(_calibration, "prior_loss", Mock(return_value=0.9995))
-    fit(*learnable)  # a warning would be an error here
-    monkeypatch.setattr(_calibration, "prior_loss", Mock(return_value=0.9985))
-    with pytest.warns(ArenaWarning, match="training log loss 1.0000"):
-        fit(*learnable)
-
-
-def test_the_held_out_loss_that_is_told_is_that_of_the_predictions(
-    small, learnable, parted, monkeypatch
-):
-    X, y = learnable
-    monkeypatch.setattr(_training._calibration, "prior_loss", Mock(return_value=0.1))
+    noise = np.random.default_rng(0).permutation(y)
+    model = small(validation_fraction=0.5, temperature=0.3, n_epochs=1)
     with pytest.warns(ArenaWarning, match="held-out log loss") as warned:
-        model = small(validation_fraction=0.5, temperature=3.0, n_epochs=1).fit(X, y)
-    _, held_out = parted()
-    expected = log_loss(y[held_out], model.predict_proba(X.iloc[held_out]))
-    assert f"log loss {expected:.4f}, against 0.1000" in str(warned[0].message)
+        model.fit(X, noise)
+    learnt_from, held_out = split_of(model, X)
+    expected = log_loss(noise[held_out], model.predict_proba(X.iloc[held_out]))
+    shares = (noise[learnt_from, None] == model.classes_).mean(0)
+    shares[:2] = shares[:2].mean()
+    prior = -np.log(shares[np.searchsorted(model.classes_, noise[held_out])]).mean()
+    assert f"log loss {expected:.4f}, against {prior:.4f}" in str(warned[0].message)
 
 
-def test_the_shares_a_fit_begins_at_are_those_of_the_weights(small, learnable, monkeypatch):
+@pytest.mark.parametrize("fraction", [0.0, 0.5])
+def test_a_fit_begins_at_the_shares_of_what_it_learns_from(small, learnable, fraction):
+    """Its first step has all battles, which count by their weight; a and b are alike."""
     X, y = learnable
-    begin, weight = Mock(), np.linspace(1, 2, len(y))
-    monkeypatch.setattr(_training, "begin_at_shares", begin)
-    settings = {"validation_fraction": 0.0, "n_epochs": 1, "style_features": False}
-    small(**settings).fit(X, y, sample_weight=weight)
-    np.testing.assert_allclose(begin.call_args.args[2], weight / 2)
+    weight = np.linspace(1, 3, len(y))
+    settings = {"n_epochs": 1, "style_features": False, "batch_tokens": 10**6}
+    model = small(validation_fraction=fraction, **settings).fit(X, y, sample_weight=weight)
+    rows = split_of(model, X)[0] if fraction else np.arange(len(X))
+    hot, weight = (y[rows, None] == model.classes_).astype(float), weight[rows]
+    expected = _calibration.prior_loss(hot, weight, hot, weight)
+    assert model.loss_curve_[0] == pytest.approx(expected, abs=1e-5)
 
 
 class Graphs(Callback):
@@ -471,16 +428,6 @@ def test_the_loss_that_callbacks_are_told_holds_no_graph(small, learnable):
     graphs = Graphs()
     small(n_epochs=1, callbacks=[graphs]).fit(*learnable)
     assert set(graphs.seen) == {None}
-
-
-def test_a_fit_is_better_than_the_shares_if_style_alone_is(small, learnable, monkeypatch):
-    """The loss of the text is that of the training, in which the style has no part."""
-    X, y = learnable
-    monkeypatch.setattr(_training, "_late_losses", Mock(return_value=[(1.2, 0, slice(0, 1))]))
-    settings = {"validation_fraction": 0.0, "n_epochs": 1}
-    small(**settings).fit(X, y)  # a warning would be an error here
-    with pytest.warns(ArenaWarning, match="training log loss 1.2000"):
-        small(**settings, style_features=False).fit(X, y)
 
 
 class Battles(Callback):
@@ -524,14 +471,14 @@ def test_constant_rates_without_warm_up_are_left_to_callbacks(small, learnable):
     np.testing.assert_allclose(rates.seen, 1e-3 * 0.5 ** np.arange(len(rates.seen)))
 
 
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("attention", ["sdpa"])
 def test_attention_by_name_reaches_the_encoder(small, learnable, monkeypatch, attention):
     monkeypatch.setattr(
         torch, "compile", lambda *_, **__: pytest.fail("what is padded was compiled")
     )
     model = small(attention=attention, compile=True, n_epochs=1).fit(*learnable)
     for one in (model, pickle.loads(pickle.dumps(model))):
-        assert one.net_.module_.encoder.config._attn_implementation == attention
+        assert one.network_.module.encoder.config._attn_implementation == attention
 
 
 @pytest.mark.parametrize(("fraction", "where"), [(0.1, "training"), (0.5, "held-out")])
@@ -544,91 +491,61 @@ def test_few_held_out_battles_tell_nothing(small, learnable, fraction, where):
 
 
 def test_long_trainings_are_worth_compiling(monkeypatch):
-    monkeypatch.setattr(_training, "can_compile", lambda: True)
-    module = Mock()
-    module.encoder = torch.nn.Linear(1000, 1000, bias=False)
-    module.encoder.embeddings = torch.nn.Embedding(1000, 5000)  # looked up, not multiplied
+    encoder = torch.nn.Linear(1000, 1000, bias=False)
+    encoder.embeddings = torch.nn.Embedding(1000, 5000)  # looked up, not multiplied
     data = Mock(lengths=lambda packed: np.array([10**9, 10**9]))
-    assert _training._worth_compiling("auto", module, data, n_epochs=1)
-    assert not _training._worth_compiling("auto", module, data, n_epochs=0.5)
-    assert _training._worth_compiling(False, module, data, n_epochs=2) is False
-    monkeypatch.setattr(_training, "can_compile", lambda: False)
-    assert not _training._worth_compiling("auto", module, data, n_epochs=2)
+
+    def worth(compile, n_epochs):
+        plan = SimpleNamespace(compile=compile, n_epochs=n_epochs)
+        return _train._worth_compiling(plan, encoder, data)
+
+    monkeypatch.setattr(_train, "can_compile", lambda: True)
+    assert worth("auto", 1)
+    assert not worth("auto", 0.5)
+    assert worth(False, 2) is False
+    monkeypatch.setattr(_train, "can_compile", lambda: False)
+    assert not worth("auto", 2)
 
 
-def test_the_validation_counts_battles_by_their_weight(small, learnable, parted):
+def test_the_validation_counts_battles_by_their_weight(small, learnable):
     X, y = learnable
     weight = np.where(y == "tie", 5.0, 1.0)
     model = small(validation_fraction=0.3, n_epochs=4, temperature=1.0)
     model.fit(X, y, sample_weight=weight)
-    _, held_out = parted()
+    _, held_out = split_of(model, X)
     proba = model.predict_proba(X.iloc[held_out])
     expected = log_loss(y[held_out], proba, sample_weight=weight[held_out])
     assert model.history_.valid_loss.min() == pytest.approx(expected, abs=1e-5)
 
 
-def test_the_temperature_is_told_the_prompts_of_what_was_held_out(
-    small, learnable, parted, monkeypatch
-):
+def test_the_predictors_are_weighed_on_the_prompts_that_were_held_out(small, learnable):
     X, y = learnable
-    temperature = Mock(return_value=1.5)
-    monkeypatch.setattr(_training._calibration, "fit_temperature", temperature)
-    assert small(validation_fraction=0.3, n_epochs=1).fit(X, y).temperature_ == 1.5
-    _, held_out = parted()
-    told = temperature.call_args.args[3]
-    np.testing.assert_array_equal(told, prompt_groups(X)[held_out])
+    model = small(validation_fraction=0.3, n_epochs=1).fit(X, y)
+    learnt_from, held_out = split_of(model, X)
+    network, held = model.network_, X.iloc[held_out]
+    data = network.processor.transform(held, model._options())
+    vectors = model.encode(held)
+    data.rows = np.arange(2 * len(held)).reshape(-1, 2)
+    logits = logits_of(network.module, vectors.reshape(-1, vectors.shape[-1]), data)
+    hot = (y[held_out, None] == model.classes_).astype(float)
+    told = hot, np.ones(len(held)), prompt_groups(held)
+    expected = _calibration.fit_weights(logits, *told, share=len(learnt_from) / 1000)
+    np.testing.assert_allclose(network.weights, expected, atol=1e-3)
+    default = _calibration.default_weights(3, len(learnt_from) / 1000)
+    assert np.abs(network.weights - default).max() > 0.01
 
 
-def test_the_predictors_are_weighed_on_the_prompts_that_were_held_out(
-    small, learnable, parted, monkeypatch
-):
+def test_without_battles_to_weigh_them_on_the_predictors_have_default_weights(small, learnable):
     X, y = learnable
-    found = np.array([0.1, 0.7, 0.2])
-    weigh = Mock(return_value=found)
-    for module in (_net, _training._calibration):  # of each epoch, and of the fit
-        monkeypatch.setattr(module, "fit_weights", weigh)
-    assert small(validation_fraction=0.3).fit(X, y).weights_ is found
-    learnt_from, held_out = parted()
-    assert weigh.call_count > 1
-    for call in weigh.call_args_list:
-        np.testing.assert_array_equal(call.args[3], prompt_groups(X)[held_out])
-        assert call.kwargs == {"share": len(learnt_from) / 1000}
-
-
-def test_without_battles_to_weigh_them_on_the_predictors_have_their_usual_weights(small, learnable):
-    X, y = learnable
-    model = small(validation_fraction=0.0, n_epochs=1).fit(X, y)
-    assert model.weights_.tolist() == _calibration.usual_weights(3, len(X) / 1000).tolist()
-    data = model._read(X)
-    logits = _prediction.logits_of(
-        model.net_.module_, *model._vectors(data, data.rows), data.odd, data.even
-    )
-    expected = softmax(np.einsum("p,pnc->nc", model.weights_, logits[:, 0]), axis=1)
-    np.testing.assert_allclose(model.predict_proba(X), expected, rtol=1e-6)
-    assert small(style_features=False).fit(X, y).weights_.tolist() == [1.0]
+    found = small(validation_fraction=0.0, n_epochs=1).fit(X, y).network_.weights
+    assert found.tolist() == _calibration.default_weights(3, len(X) / 1000).tolist()
+    assert small(style_features=False).fit(X, y).network_.weights.tolist() == [1.0]
 
 
 def test_the_seed_draws_the_prompts_that_are_held_out():
     X, target = _battles([f"p{number}" for number in range(60)]), np.eye(3)[np.arange(60) % 3]
-    one, again, other = (
-        _training.split_by_prompt(X, target, 0.2, seed)[1].tolist() for seed in (1, 1, 2)
-    )
+    one, again, other = (split(X, target, 0.2, seed)[1].tolist() for seed in (1, 1, 2))
     assert one == again != other
-
-
-def test_the_shares_that_a_fit_begins_with_and_must_beat_are_those_of_training(
-    small, learnable, parted, monkeypatch
-):
-    X, y = learnable
-    prior, begin = Mock(return_value=9.0), Mock()
-    monkeypatch.setattr(_training._calibration, "prior_loss", prior)
-    monkeypatch.setattr(_training, "begin_at_shares", begin)
-    small(validation_fraction=0.5, n_epochs=1, style_features=False).fit(X, y)
-    train, held_out = parted()
-    hot = (y[:, None] == ["model_a", "model_b", "tie"]).astype(float)
-    np.testing.assert_array_equal(begin.call_args.args[1], hot[train])
-    np.testing.assert_array_equal(prior.call_args.args[0], hot[train])
-    np.testing.assert_array_equal(prior.call_args.args[2], hot[held_out])
 
 
 class Heads(Callback):
@@ -677,13 +594,13 @@ def test_a_sparse_gradient_changes_nothing_but_the_time(small, learnable, monkey
     model = small(n_epochs=1, accumulate=2)
     usual = model.fit(*learnable).decision_function(learnable[0])
     assert not any(made)
-    n_words = model.net_.module_.encoder.get_input_embeddings().num_embeddings
+    n_words = model.network_.module.encoder.get_input_embeddings().num_embeddings
     monkeypatch.setattr(_device, "_SMALL", n_words - 1)
     found = model.fit(*learnable).decision_function(learnable[0])
     np.testing.assert_allclose(found, usual, atol=1e-4)
     assert any(made)
     assert not any(summed)
-    watched = model.set_params(callbacks=[Norms()]).fit(*learnable)
+    watched = model.set_params(training__callbacks=[Norms()]).fit(*learnable)
     np.testing.assert_array_equal(watched.decision_function(learnable[0]), found)
 
 
@@ -712,9 +629,7 @@ def test_callbacks_may_hook_every_gradient(small, learnable, monkeypatch, regist
     assert hook.layouts == {torch.strided}
 
 
-def test_gradients_are_clipped_and_shown_without_the_scale_of_half_precision(
-    small, learnable, without_dropout
-):
+def test_gradients_are_clipped_and_shown_without_the_scale_of_half_precision(small, learnable):
     norms = {}
     for precision in ("fp32", "fp16"):
         look = Norms()
@@ -725,12 +640,14 @@ def test_gradients_are_clipped_and_shown_without_the_scale_of_half_precision(
 
 def test_gradients_and_their_checkpointing_end_with_the_training(small, learnable):
     model = small(gradient_checkpointing=True, n_epochs=1).fit(*learnable)
-    assert all(parameter.grad is None for parameter in model.net_.module_.parameters())
-    assert not _checkpointing(model.net_.module_.encoder)
+    assert all(parameter.grad is None for parameter in model.network_.module.parameters())
+    assert not _checkpointing(model.network_.module.encoder)
 
 
 def test_a_validation_loss_that_is_no_number_is_told_as_such(small, learnable, monkeypatch):
-    monkeypatch.setattr("arena_estimators.neural_network._net.log_loss_of", lambda *_: np.nan)
+    monkeypatch.setattr(
+        "arena_estimators.neural_network.training._net.log_loss_of", lambda *_: np.nan
+    )
     with pytest.raises(ArenaError, match="The validation loss became nan"):
         small(n_epochs=1).fit(*learnable)
 
@@ -745,7 +662,7 @@ def test_only_half_precision_is_told_to_try_full(dtype):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_gradients_have_a_scale_only_where_small_ones_would_vanish(dtype):
-    run = _net.Run(Mock(device=torch.device("cpu")), None, 0, dtype, None, 1.0)
+    run = _net.Run(None, Mock(device=torch.device("cpu")), 0, dtype, None, 1.0)
     assert run.scaler.is_enabled() == (dtype == torch.float16)
 
 
@@ -779,6 +696,6 @@ def test_callbacks_that_load_weights_do_not_replace_the_best_epoch(
     losses = model.history_["valid_loss"]
     assert len(losses) == len(first.weights_) == 3
     assert losses.argmin() == 2
-    assert len(model.loss_curve_) == model.net_.n_steps_
-    for now, best in zip(model.net_.module_.parameters(), first.weights_[2], strict=True):
+    assert len(model.loss_curve_) % 3 == 0
+    for now, best in zip(model.network_.module.parameters(), first.weights_[2], strict=True):
         assert torch.equal(now, best)

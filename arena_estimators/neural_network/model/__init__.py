@@ -1,0 +1,1 @@
+"""What a fitted BertPairClassifier is made of: it reads battles, predicts and is saved."""

@@ -1,0 +1,1 @@
+"""What exists only while a network is trained."""
