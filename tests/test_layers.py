@@ -17,6 +17,7 @@ PACKAGE = pathlib.Path(arena_estimators.__file__).parent
 LEVELS = {
     "_lazy": -3,
     "exceptions": -2,
+    "_frames": -2,
     "battles": -1,
     "_validation": 0,
     "datasets": 1,
