@@ -8,6 +8,15 @@ person preferred: `"model_a"`, `"model_b"` or `"tie"`.
 import numpy as np
 import pandas as pd
 
+# `like` and `stack` are re-exported for rooms that have not moved to `_frames` yet.
+from arena_estimators._frames import (  # noqa: F401
+    columns_of,
+    is_frame,
+    like,
+    names_of,
+    same_categories,
+    stack,
+)
 from arena_estimators.exceptions import BattlesError, LabelsError
 
 PROMPT, RESPONSE_A, RESPONSE_B = COLUMNS = ("prompt", "response_a", "response_b")
@@ -53,7 +62,7 @@ def swap(X):
     exchanged = {}
     for a, b in [pair for pair in pairs if pair[1] in names]:
         _check_columns(X, (a, b))
-        left, right = _of_one_type(X[a], X[b])
+        left, right = same_categories(X[a], X[b])
         exchanged |= {a: right, b: left}
     return X.assign(**exchanged)
 
@@ -270,44 +279,6 @@ def texts(column, separator="\n\n"):
     return [text_of(cell, separator) for cell in column]
 
 
-def stack(*frames):
-    """Put frames of battles below each other; each row keeps its label in the index.
-
-    Arrow lists become Python lists first: next to other cells, pandas would turn them into arrays.
-    """
-    plain = []
-    for frame in frames:
-        changed = {
-            name: pd.Series(frame[name].tolist(), index=frame.index, dtype=object)
-            for name in COLUMNS
-            if "list<" in str(frame[name].dtype)
-        }
-        plain.append(frame.assign(**changed))
-    return pd.concat(plain)
-
-
-def like(column, cells):
-    """Make cells a column with the index and, if they fit it, the text or Arrow dtype of another.
-
-    That dtype cannot hold a lone surrogate, such as "tweet" makes of &#xD800;, nor, if it is Arrow
-    lists of a fixed size, a list with fewer turns.
-    """
-    if isinstance(column.dtype, pd.StringDtype | pd.ArrowDtype):
-        try:
-            return pd.Series(cells, index=column.index, dtype=column.dtype)
-        except ValueError:
-            pass
-    return pd.Series(cells, index=column.index, dtype=object)
-
-
-def _of_one_type(left, right):
-    """Return both sides as they are or, if both are categorical, with the categories of both."""
-    if not all(isinstance(side.dtype, pd.CategoricalDtype) for side in (left, right)):
-        return left, right
-    categories = left.cat.categories.union(right.cat.categories, sort=False)
-    return left.cat.set_categories(categories), right.cat.set_categories(categories)
-
-
 def _check_columns(X, columns, name="X"):
     if not isinstance(X, pd.DataFrame):
         raise BattlesError(
@@ -342,30 +313,6 @@ def _not_text(cell):
                 return f"turn {number} of type {type(turn).__name__} ({turn!r:.60})"
         return ""
     return f"a cell of type {type(cell).__name__} ({cell!r:.60})"
-
-
-def is_frame(values):
-    """Tell whether labels or probabilities are a frame, of pandas or of another library."""
-    return hasattr(type(values), "columns")  # a Series has the labels of its rows as attributes
-
-
-def names_of(frame):
-    """Give the names of a frame's columns; `columns` of Arrow's tables are not their names."""
-    return list(frame.column_names if hasattr(type(frame), "column_names") else frame.columns)
-
-
-def columns_of(frame, classes):
-    """Return the columns named by the classes, or by their numbers, in the order of the classes.
-
-    Returns
-    -------
-    ndarray of shape (n_rows, n_classes), or None if the columns have other names
-    """
-    names = [str(name).removeprefix("winner_") for name in names_of(frame)]
-    for wanted in (list(map(str, classes)), list(map(str, range(len(classes))))):
-        if sorted(names) == sorted(wanted):
-            return np.asarray(frame)[:, [names.index(name) for name in wanted]]
-    return None
 
 
 def _named_soft_labels(y):

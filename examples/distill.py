@@ -12,27 +12,14 @@ from blend import make_blend, prior_log_loss
 from sklearn.metrics import log_loss
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from submit_files import (
-    check_folds,
-    load,
-    named,
-    one_line,
-    parse,
-    read_test,
-    read_train,
-    rehearse,
-    save,
-    start,
-    step,
-    submit,
-)
+from submit_files import parse, read_test, read_train, save, submit
 
 from arena_estimators import (
     DavidsonClassifier,
     DistillingClassifier,
     PairStyleFeatures,
-    PromptGroupKFold,
     PromptGroupShuffleSplit,
+    load_arena,
     make_battles,
 )
 
@@ -53,12 +40,6 @@ def main(argv=None):
     if args.unlabelled and not args.train:
         parser.error("--unlabelled needs --train and --test too")
     train, test = read_train(args.train, N_TRAIN), read_test(args.test)
-    with one_line(f"{named(args.train)}without the quarter that is held out, "):
-        known, _ = next(HELD_OUT.split(train.X))
-        # Each half is predicted by a teacher, a blend that is itself fitted on halves of the other.
-        halves = PromptGroupKFold(2)
-        rehearse(train.y[known])
-        check_folds(train.X.iloc[known], train.y[known], halves, halves)
     others = read_unlabelled(args)
 
     models, unseen = fit_models(train, others)
@@ -68,13 +49,14 @@ def main(argv=None):
         loss = log_loss(train.y[unseen], proba, labels=model.classes_)
         print(f"{name:<22} log loss {loss:.4f}")
     student = models["student of the blend"]
-    submit(student, test, args.out, save(student, args.model))
+    save(student, args.model)
+    submit(student, test, args.out)
 
 
 def read_unlabelled(args):
     """Load the battles without winners, if there are any; made battles get made ones."""
     if args.unlabelled:
-        return load(args.unlabelled).X
+        return load_arena(args.unlabelled).X
     return None if args.train else make_battles(N_UNLABELLED, random_state=2).X
 
 
@@ -83,18 +65,17 @@ def fit_models(train, others):
     known, unseen = next(HELD_OUT.split(train.X))
     X, y = train.X.iloc[known], train.y[known]
     teacher = make_blend().set_params(verbose=False, cv=2)
-    with step(f"Fitting teachers and students on {len(X):,} battles"):
-        models = {
-            "student alone": make_student().fit(X, y),
-            "student of itself": DistillingClassifier(make_student(), hard_weight=0.5).fit(X, y),
-            "student of the blend": DistillingClassifier(
-                make_student(), teacher, hard_weight=0.5, cv=2, verbose=True
-            ).fit(X, y, X_unlabelled=others),
-        }
-    with step("Fitting the blend on all of them, to compare"):
-        models["the blend"] = teacher.fit(X, y)
+    print(f"Fitting students and their teacher on {len(X):,} battles ...", flush=True)
+    models = {
+        "student alone": make_student().fit(X, y),
+        "student of itself": DistillingClassifier(make_student(), hard_weight=0.5).fit(X, y),
+        "student of the blend": DistillingClassifier(
+            make_student(), teacher, hard_weight=0.5, cv=2, verbose=True
+        ).fit(X, y, X_unlabelled=others),
+        "the blend": teacher.fit(X, y),
+    }
     return models, unseen
 
 
 if __name__ == "__main__":
-    start(main)
+    main()

@@ -7,23 +7,12 @@ the log loss, as in the competition.
 """
 
 import argparse
-import os
 import tempfile
 
 from sklearn.dummy import DummyClassifier
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
-from submit_files import (
-    check_writable,
-    n_jobs,
-    parse,
-    read_test,
-    read_train,
-    save,
-    start,
-    step,
-    submit,
-)
+from submit_files import parse, read_test, read_train, save, submit
 
 from arena_estimators import CachedTransformer, PromptGroupKFold, make_arena_pipeline
 
@@ -58,19 +47,17 @@ def search(train, cache, n_jobs=None):
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cache", help="a folder to keep the features in (default: a new one)")
-    parser.add_argument("--n-jobs", type=n_jobs, help="how many fits at a time")
+    parser.add_argument("--n-jobs", type=int, help="how many fits at a time")
     args = parse(parser, argv, N_TRAIN)
-    if args.cache:
-        check_writable("--cache", os.path.join(args.cache, "joblib", "features"))
-    train, test = read_train(args.train, N_TRAIN, CV), read_test(args.test)
+    train, test = read_train(args.train, N_TRAIN), read_test(args.test)
 
     prior = cross_val_score(DummyClassifier(), train.X, train.y, cv=CV, scoring="neg_log_loss")
     print(f"class prior: log loss {-prior.mean():.4f}")
     with tempfile.TemporaryDirectory() as folder:
-        with step(f"Searching on {len(train.X):,} battles"):
-            found = search(train, args.cache or folder, args.n_jobs)
+        found = search(train, args.cache or folder, args.n_jobs)
         print_points(found)
-        submit(found, test, args.out, save(found.best_estimator_, args.model))
+        save(found.best_estimator_, args.model)
+        submit(found, test, args.out)
 
 
 def print_points(found):
@@ -84,4 +71,4 @@ def print_points(found):
 
 
 if __name__ == "__main__":
-    start(main)
+    main()

@@ -9,9 +9,10 @@ results so far look best, which pays off as soon as a grid would have many dimen
 
 import argparse
 
+import optuna
 from sklearn.dummy import DummyClassifier
 from sklearn.model_selection import cross_val_score
-from submit_files import at_least, parse, read_test, read_train, save, start, step, submit
+from submit_files import parse, read_test, read_train, save, submit
 
 from arena_estimators import PromptGroupKFold, make_arena_pipeline
 
@@ -36,15 +37,9 @@ def make_model(trial, n_battles):
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--trials", type=at_least(1), default=8, help="how many points to try (default: 8)"
-    )
+    parser.add_argument("--trials", type=int, default=8, help="points to try (default: 8)")
     args = parse(parser, argv, N_TRAIN)
-    try:
-        import optuna
-    except ImportError:
-        raise SystemExit("This example needs Optuna: pip install optuna") from None
-    train, test = read_train(args.train, N_TRAIN, CV), read_test(args.test)
+    train, test = read_train(args.train, N_TRAIN), read_test(args.test)
     print(f"class prior: log loss {log_loss(DummyClassifier(), train):.4f}")
     print(f"defaults: log loss {log_loss(make_arena_pipeline('linear'), train):.4f}", flush=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -55,10 +50,10 @@ def main(argv=None):
         study.tell(trial, loss)
         print(f"trial {number + 1}: log loss {loss:.4f}", flush=True)
     print(f"best: {study.best_params}, log loss {study.best_value:.4f}")
-    with step(f"Fitting the best on all {len(train.X):,} battles"):
-        model = make_model(study.best_trial, len(train.X)).fit(train.X, train.y)
-    submit(model, test, args.out, save(model, args.model))
+    model = make_model(study.best_trial, len(train.X)).fit(train.X, train.y)
+    save(model, args.model)
+    submit(model, test, args.out)
 
 
 if __name__ == "__main__":
-    start(main)
+    main()

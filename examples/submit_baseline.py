@@ -16,18 +16,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.metrics import log_loss
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
-from submit_files import (
-    check_whole,
-    n_jobs,
-    one_line,
-    parse,
-    read_test,
-    read_train,
-    save,
-    start,
-    step,
-    submit,
-)
+from submit_files import check_complete, parse, read_test, read_train, save, submit
 from tqdm import tqdm
 
 from arena_estimators import DavidsonClassifier, PromptGroupKFold, make_arena_pipeline
@@ -47,12 +36,11 @@ def length_gap(X):
 def cross_validate(models, X, y, cv=CV):
     """Print the log loss of each model over folds that share no prompt."""
     losses = {name: [] for name in models}
-    n_fits = cv.n_splits * len(models)
-    with tqdm(total=n_fits, desc="cross-validation", unit="fit") as bar:
+    with tqdm(total=cv.n_splits * len(models), desc="cross-validation", unit="fit") as bar:
         for train, test in cv.split(X):
             for name, model in models.items():
                 bar.set_postfix_str(name)
-                check_whole(model.fit(X.iloc[train], y[train]))
+                check_complete(model.fit(X.iloc[train], y[train]))
                 proba = model.predict_proba(X.iloc[test])
                 losses[name].append(log_loss(y[test], proba, labels=model.classes_))
                 bar.update()
@@ -72,23 +60,22 @@ def run(train, test, out, model_path=None, n_jobs=None, kind="linear"):
         kind: make_arena_pipeline(kind, n_jobs=n_jobs, random_state=0),
     }
     losses = cross_validate(models, train.X, train.y)
-    print()
-    with step(f"Fitting on all {len(train.X):,} battles"):
-        model = models[kind].fit(train.X, train.y)
-        check_whole(model)
-    submit(model, test, out, save(model, model_path))
+    print(f"\nFitting on all {len(train.X):,} battles ...", flush=True)
+    model = models[kind].fit(train.X, train.y)
+    check_complete(model)
+    save(model, model_path)
+    submit(model, test, out)
     return losses
 
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kind", choices=KINDS, default="linear", help="(default: linear)")
-    parser.add_argument("--n-jobs", type=n_jobs, help="threads or processes that a step may use")
+    parser.add_argument("--n-jobs", type=int, help="threads or processes that a step may use")
     args = parse(parser, argv, N_TRAIN)
-    train, test = read_train(args.train, N_TRAIN, CV), read_test(args.test)
-    with one_line():
-        run(train, test, args.out, args.model, args.n_jobs, args.kind)
+    train, test = read_train(args.train, N_TRAIN), read_test(args.test)
+    run(train, test, args.out, args.model, args.n_jobs, args.kind)
 
 
 if __name__ == "__main__":
-    start(main)
+    main()

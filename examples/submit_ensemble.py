@@ -13,33 +13,15 @@ import argparse
 import pathlib
 
 from blend import print_blend
-from submit_files import (
-    at_least,
-    n_jobs,
-    one_line,
-    parse,
-    project,
-    read_test,
-    read_train,
-    save,
-    start,
-    step,
-    submit,
-)
+from submit_files import check_complete, parse, read_test, read_train, save, submit
 
-from arena_estimators import BlendingClassifier, PromptGroupKFold, make_arena_pipeline
+from arena_estimators import BlendingClassifier, make_arena_pipeline
 
-MODEL, CHECKPOINTS = "models/ensemble.joblib", ".checkpoints"
+MODEL = "models/ensemble.joblib"
 N_TRAIN = 800  # two thirds of them, in both orders, are enough for the kernel's 1,000 battles
 
 
-def make_ensemble(n_jobs=None, folds=3):
-    """Compose the blend."""
-    model = make_arena_pipeline("ensemble", n_jobs=n_jobs, random_state=0)
-    return model.set_params(cv=folds, verbose=True)
-
-
-def beside_minilm(ensemble, checkpoints=None):
+def beside_minilm(ensemble, checkpoints):
     """Compose the average of the blend and a fine-tuned encoder."""
     bert = make_arena_pipeline("bert", random_state=0)
     bert.set_params(verbose=True, checkpoint_dir=checkpoints)
@@ -50,33 +32,34 @@ def beside_minilm(ensemble, checkpoints=None):
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minilm", action="store_true", help="average it with MiniLM")
-    parser.add_argument(
-        "--folds", type=at_least(2), default=3, help="folds of the blend (default: 3)"
-    )
-    parser.add_argument("--n-jobs", type=n_jobs, help="threads or processes that a step may use")
+    parser.add_argument("--folds", type=int, default=3, help="folds of the blend (default: 3)")
+    parser.add_argument("--n-jobs", type=int, help="threads or processes that a step may use")
     args = parse(parser, argv, N_TRAIN)
-    folds = PromptGroupKFold(args.folds)
-    train, test = read_train(args.train, N_TRAIN, folds), read_test(args.test)
+    train, test = read_train(args.train, N_TRAIN), read_test(args.test)
 
-    model = ensemble = make_ensemble(args.n_jobs, args.folds)
-    members = ", ".join(name for name, _ in ensemble.estimators)
-    fitting = f"Fitting {members} on {len(train.X):,} battles: on {args.folds} folds, and on all"
+    model = ensemble = make_arena_pipeline("ensemble", n_jobs=args.n_jobs, random_state=0)
+    ensemble.set_params(cv=args.folds, verbose=True)
     if args.minilm:
-        fitting += "; then MiniLM on all"
-        model = beside_minilm(ensemble, pathlib.Path(args.model or MODEL).with_suffix(CHECKPOINTS))
-    with one_line(), step(fitting):
-        model.fit(train.X, train.y)
+        model = beside_minilm(
+            ensemble, pathlib.Path(args.model or MODEL).with_suffix(".checkpoints")
+        )
+    print(f"Fitting on {len(train.X):,} battles, on {args.folds} folds and on all ...", flush=True)
+    model.fit(train.X, train.y)
+    check_complete(model)
+    save(model, args.model)
     if args.minilm:
         ensemble = model.named_estimators_["ensemble"]
+<<<<<<< HEAD
         if model.named_estimators_["minilm"].interrupted_:
             raise SystemExit("Interrupted. The same command continues from its checkpoint, if any.")
     unsaved = save(model, args.model)
     if args.minilm:
+=======
+>>>>>>> rooms
         print("\nThe ensemble without MiniLM:", end="")
     print_blend(ensemble, train.y)
-    project(model, test.X, train.X)
-    submit(model, test, args.out, unsaved)
+    submit(model, test, args.out)
 
 
 if __name__ == "__main__":
-    start(main)
+    main()

@@ -16,18 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from submit_baseline import cross_validate
-from submit_files import (
-    check_whole,
-    n_jobs,
-    one_line,
-    parse,
-    read_test,
-    read_train,
-    save,
-    start,
-    step,
-    submit,
-)
+from submit_files import check_complete, parse, read_test, read_train, save, submit
 
 from arena_estimators import (
     AugmentingClassifier,
@@ -74,19 +63,18 @@ def make_steps(n_jobs=None, encoder=None):
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--encoder", help="also fine-tune this one, a folder or a hub name")
-    parser.add_argument("--n-jobs", type=n_jobs, help="threads or processes that a step may use")
+    parser.add_argument("--n-jobs", type=int, help="threads or processes that a step may use")
     args = parse(parser, argv, N_TRAIN)
-    train, test = read_train(args.train, N_TRAIN, CV, INNER), read_test(args.test)
+    train, test = read_train(args.train, N_TRAIN), read_test(args.test)
 
     steps = make_steps(args.n_jobs, args.encoder)
-    with one_line():
-        cross_validate(steps, train.X, train.y, CV)
-        print()
-        with step(f"Fitting the vote on all {len(train.X):,} battles"):
-            model = steps["vote"].fit(train.X, train.y)
-            check_whole(model)
-    submit(model, test, args.out, save(model, args.model))
+    cross_validate(steps, train.X, train.y, CV)
+    print(f"\nFitting the vote on all {len(train.X):,} battles ...", flush=True)
+    model = steps["vote"].fit(train.X, train.y)
+    check_complete(model)
+    save(model, args.model)
+    submit(model, test, args.out)
 
 
 if __name__ == "__main__":
-    start(main)
+    main()

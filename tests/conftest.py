@@ -5,6 +5,7 @@ import os
 # Set before torch or scikit-learn is imported: on small matrices a second thread is in the way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import errno
 import pathlib
 
 import pandas as pd
@@ -39,3 +40,19 @@ def battles():
         },
         index=[10, 7, 3, 99, 5, 1],
     )
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    """Let whatever must be on the disk meet a full one."""
+
+    def fail(number):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", fail)
+
+
+@pytest.fixture
+def read_only(monkeypatch):
+    """Deny all writing to folders, which file modes do not do to root."""
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)

@@ -20,10 +20,10 @@ from arena_estimators import (
     swap,
     swap_proba,
 )
+from arena_estimators._frames import stack
 from arena_estimators._validation import look_like_json
 from arena_estimators.battles import (
     COLUMNS,
-    stack,
     swap_labels,
     text_of,
     texts,
@@ -272,6 +272,7 @@ def test_frames_of_arrow_lists_and_others_stack(battles, kind):
     assert stacked.index.tolist() == [*battles.index, 0, 1, 2]
     check_battles(stacked)
     assert stacked["prompt"].tolist()[-3:] == lists.to_pylist()
+    assert all("list<" in str(dtype) for dtype in arrow.dtypes)  # as they were
 
 
 def test_columns_of_one_kind_stack_to_that_kind(battles):

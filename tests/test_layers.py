@@ -17,6 +17,8 @@ PACKAGE = pathlib.Path(arena_estimators.__file__).parent
 LEVELS = {
     "_lazy": -3,
     "exceptions": -2,
+    "_frames": -2,
+    "_files": 0,
     "battles": -1,
     "_validation": 0,
     "datasets": 1,

@@ -4,9 +4,7 @@ import contextlib
 import functools
 import os
 import pathlib
-import runpy
 import signal
-import sys
 import threading
 import time
 
@@ -152,7 +150,7 @@ def test_a_cache_that_cannot_be_written_is_refused_before_any_fit(data, tmp_path
     log = tmp_path / "log"
     log.touch()
     model = style(CachedTransformer(Noted(log=str(log)), memory=str(log / "inside")))
-    with pytest.raises(ValueError, match="cache folder cannot be made"):
+    with pytest.raises(ValueError, match="memory=.* cannot be used"):
         GridSearchCV(model, ALPHAS, cv=PromptGroupKFold(2), **OPTIONS).fit(data.X, data.y)
     model = style(Noted(log=str(log))).set_params(memory=str(log / "inside"))
     with pytest.raises(OSError, match="inside"):
@@ -235,11 +233,3 @@ def test_optuna_drives_a_search(data):
     best = make_pipeline(PairTfidfVectorizer(min_df=3), DavidsonClassifier(**study.best_params))
     scores = cross_val_score(best, data.X, data.y, cv=cv, scoring="neg_log_loss")
     assert study.best_value == pytest.approx(-scores.mean())
-
-
-def test_the_example_ends_with_an_error_that_says_what_is_missing(monkeypatch):
-    monkeypatch.setitem(sys.modules, "optuna", None)
-    example = pathlib.Path(__file__).parent.parent / "examples" / "optuna_search.py"
-    monkeypatch.syspath_prepend(example.parent)
-    with pytest.raises(SystemExit, match="needs Optuna: pip install optuna"):
-        runpy.run_path(str(example))["main"]([])

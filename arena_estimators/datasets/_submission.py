@@ -3,11 +3,11 @@
 import os
 import pathlib
 import re
-import secrets
 
 import numpy as np
 import pandas as pd
 
+from arena_estimators._files import atomic_write
 from arena_estimators.battles import CLASSES
 from arena_estimators.exceptions import SubmissionError, warn
 
@@ -130,18 +130,11 @@ def write_submission(frame, path):
     others = [name for name in COLUMNS[1:] if frame[name].dtype.kind != "f"]
     frame = frame.astype(dict.fromkeys(others, np.float64))  # a bool would be written as True
 
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     compression = None
     if path.name.lower().endswith(".gz"):  # else it would unpack to a file of the temporary name
         compression = {"method": "gzip", "filename": path.name[:-3]}
-    try:
-        with open(temporary, "xb") as file:
-            frame.to_csv(file, index=False, compression=compression, lineterminator="\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_write(path) as file:
+        frame.to_csv(file, index=False, compression=compression, lineterminator="\n")
 
 
 def _check_ids(ids):

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import pathlib
 import pickle
 import re
 from numbers import Integral
@@ -14,6 +13,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils._set_output import _safe_set_output
 from sklearn.utils.validation import check_is_fitted
 
+from arena_estimators._files import explained, writable_folder
 from arena_estimators._validation import (
     HasMethods,
     ReadsBattles,
@@ -279,14 +279,11 @@ def writable_memory(memory):
     """Give a joblib.Memory whose folder exists and can be written, or None."""
     if memory is None:
         return None
-    try:
-        if isinstance(memory, str | os.PathLike):
-            memory = joblib.Memory(str(pathlib.Path(memory).expanduser()), verbose=0)
-    except (OSError, RuntimeError) as error:  # the latter where no home is known
-        raise ArenaError(f"The cache folder cannot be made: {error}. Choose another.") from error
+    if isinstance(memory, str | os.PathLike):
+        with explained(memory, "memory"):
+            memory = joblib.Memory(writable_folder(memory, "memory"), verbose=0)
     location = getattr(getattr(memory, "store_backend", None), "location", None)
     if location is None:
         return None
-    if not os.access(location, os.W_OK):
-        raise ArenaError(f"The cache folder {location} cannot be written. Choose another.")
+    writable_folder(location, "memory")
     return memory

@@ -2,14 +2,12 @@
 
 import contextlib
 import functools
-import os
-import pathlib
 import uuid
 import zlib
 
 import numpy as np
 
-from arena_estimators.exceptions import ArenaError
+from arena_estimators._files import atomic_write, explained, writable_folder
 
 KEY_BYTES = 16
 FEWEST_JOINED = 8  # files
@@ -35,12 +33,7 @@ class VectorCache:
     """
 
     def __init__(self, folder):
-        self.folder = pathlib.Path(folder)
-        with self._explained():
-            self.folder = self.folder.expanduser()
-            self.folder.mkdir(parents=True, exist_ok=True)
-            if not os.access(self.folder, os.W_OK):
-                raise PermissionError("no permission to write")
+        self.folder = writable_folder(folder, "cache_dir")
 
     def load(self, keys):
         """Read what is known.
@@ -84,16 +77,12 @@ class VectorCache:
         records["key"] = np.frombuffer(b"".join(known), dtype=f"V{KEY_BYTES}")
         records["vector"] = list(known.values())
         records["check"] = [zlib.crc32(vector.tobytes()) for vector in records["vector"]]
-        unique = uuid.uuid4().hex
-        unfinished = self.folder / f"{unique}.unfinished"
-        with self._explained():
-            self.folder.mkdir(parents=True, exist_ok=True)  # it may have been deleted meanwhile
-            try:
-                with open(unfinished, "wb") as file:
-                    np.save(file, records, allow_pickle=False)
-                os.replace(unfinished, self.folder / f"{unique}.npy")
-            finally:
-                unfinished.unlink(missing_ok=True)
+        writable_folder(self.folder, "cache_dir")  # it may have been deleted meanwhile
+        with (
+            explained(self.folder, "cache_dir"),
+            atomic_write(self.folder / f"{uuid.uuid4().hex}.npy") as file,
+        ):
+            np.save(file, records, allow_pickle=False)
         for path in joined:
             with contextlib.suppress(OSError):  # another process joined it, too
                 path.unlink()
@@ -112,16 +101,6 @@ class VectorCache:
                 known.update(_sound(records))
                 joined.append(path)
         return known, joined
-
-    @contextlib.contextmanager
-    def _explained(self):
-        try:
-            yield
-        except (OSError, RuntimeError) as error:  # the latter where no home is known
-            raise ArenaError(
-                f"The cache folder {str(self.folder)!r} cannot be written ({error}). Pass another "
-                "folder as cache_dir, or cache_dir=None to compute every vector anew."
-            ) from error
 
 
 def _dtype(width):

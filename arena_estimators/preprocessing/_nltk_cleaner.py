@@ -5,6 +5,7 @@ from numbers import Integral
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from arena_estimators._frames import like
 from arena_estimators._validation import (
     Interval,
     ReadsBattles,
@@ -12,7 +13,7 @@ from arena_estimators._validation import (
     fit_context,
     validate_battles,
 )
-from arena_estimators.battles import COLUMNS, like
+from arena_estimators.battles import COLUMNS
 from arena_estimators.exceptions import ArenaError
 from arena_estimators.preprocessing import _engine, _treebank, _words
 from arena_estimators.preprocessing._columns import clean_columns
