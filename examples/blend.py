@@ -68,11 +68,11 @@ def print_blend(model, y):
     print(f"\nclass prior  log loss {prior_log_loss(y):.4f}")
     for name, loss in model.oof_log_loss_.items():
         print(f"{name:<12} log loss {loss:.4f}", end="")
-        if name in model.network_.weights:
+        if name in model.weights_:
             gain = model.leave_one_out_[name]
-            print(f"  weight {model.network_.weights[name]:.2f}, gains {gain:.4f}", end="")
+            print(f"  weight {model.weights_[name]:.2f}, gains {gain:.4f}", end="")
         print()
-    print(f"temperature {model.network_.temperature:.2f}")
+    print(f"temperature {model.temperature_:.2f}")
 
 
 def prior_log_loss(y):

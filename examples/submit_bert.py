@@ -38,28 +38,12 @@ def train_model(path, battles, parameters):
     checkpoints = path.with_suffix(".checkpoints")
     say(f"Fine-tuning on {len(battles.X):,} battles; checkpoints are in {checkpoints}.")
     begin = time.perf_counter()
-<<<<<<< HEAD
-    model = BertPairClassifier(**DEFAULTS | {"checkpoint_dir": str(checkpoints)} | asked)
-    try:
-        with one_line():
-            model.fit(battles.X, battles.y)
-    finally:
-        with suppress(OSError):  # it is not there, or holds what the next run continues
-            checkpoints.rmdir()
-    model.trained_on_ = digest(train) if train else "made battles"
-    if model.interrupted_:
-        raise SystemExit("Interrupted. The same command continues from its checkpoint, if any.")
-    took = time.perf_counter() - begin
-    unsaved = save(model, path) if is_main() else None  # first: the output may be closed by now
-    say(f"Trained in {took:.0f} s.")
-=======
     model = BertPairClassifier(random_state=0, verbose=1, checkpoint_dir=str(checkpoints))
     model.set_params(**parameters).fit(battles.X, battles.y)
     check_complete(model)
     if IS_MAIN:
         save(model, path)
     say(f"Trained in {time.perf_counter() - begin:.0f} s.")
->>>>>>> rooms
     say(model.history_.to_string(index=False))
     return model
 
@@ -77,7 +61,12 @@ def parse_arguments(argv):
     add("--learning-rate", type=float, help="of the encoder")
     add("--lora-rank", type=int, help="train adapters of this rank, not all weights")
     add("--batch-tokens", type=int, help="tokens of a batch; halve it when memory runs out")
-    add("--accumulate", type=int, help="batches of a step; double it when --batch-tokens is halved")
+    add(
+        "--accumulate",
+        dest="training__accumulate",
+        type=int,
+        help="batches of a step; double it when --batch-tokens is halved",
+    )
     add("--random-state", type=int, help="the seed (default: 0)")
     model = f"where the model is kept (default: {MODEL}; if made, {MADE_MODEL})"
     args = parse(parser, argv, N_TRAIN, model=model)

@@ -49,13 +49,6 @@ def main(argv=None):
     save(model, args.model)
     if args.minilm:
         ensemble = model.named_estimators_["ensemble"]
-<<<<<<< HEAD
-        if model.named_estimators_["minilm"].interrupted_:
-            raise SystemExit("Interrupted. The same command continues from its checkpoint, if any.")
-    unsaved = save(model, args.model)
-    if args.minilm:
-=======
->>>>>>> rooms
         print("\nThe ensemble without MiniLM:", end="")
     print_blend(ensemble, train.y)
     submit(model, test, args.out)

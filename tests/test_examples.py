@@ -18,7 +18,13 @@ from sklearn.ensemble import RandomForestClassifier
 from tiny_encoders import make_tiny_encoder
 
 import arena_estimators
-from arena_estimators import BertPairClassifier, load_arena, make_arena_pipeline, make_battles
+from arena_estimators import (
+    BertPairClassifier,
+    TrainingOptions,
+    load_arena,
+    make_arena_pipeline,
+    make_battles,
+)
 
 EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
 COLUMNS = ["id", "winner_model_a", "winner_model_b", "winner_tie"]
@@ -205,7 +211,7 @@ def test_a_family_is_tried_and_its_command_is_one_that_submit_bert_takes(
     assert "tiny model, random weights: log loss" in said
     (command,) = (line for line in said.splitlines() if "submit_bert.py" in line)
     _, asked = module("submit_bert").parse_arguments(command.split("submit_bert.py ")[1].split())
-    assert asked.keys() <= BertPairClassifier().get_params().keys()
+    assert asked.keys() <= BertPairClassifier(training=TrainingOptions()).get_params().keys()
     assert family.split("-")[0] in f"{asked['encoder'].lower()} lora"
 
 

@@ -13,6 +13,7 @@ from arena_estimators._encoder._find import DEFAULT_ENCODER, find_encoder
 from arena_estimators._encoder._layout import TRUNCATIONS
 from arena_estimators._encoder._load import load_tokenizer
 from arena_estimators._encoder._tokenise import warn_of_unknown
+from arena_estimators._files import writable_folder
 from arena_estimators._validation import (
     COUNT,
     POSITIVE,
@@ -289,11 +290,10 @@ class BertPairClassifier(ReadsBattles, ClassifierMixin, BaseEstimator):
         ArenaError
             As in `fit`.
         """
-        from arena_estimators.neural_network.training._checkpoint import make_folder
         from arena_estimators.neural_network.training._plan import TrainingPlan
 
         if self.checkpoint_dir is not None:
-            make_folder(self.checkpoint_dir)
+            writable_folder(self.checkpoint_dir, "checkpoint_dir")
         options = TrainingOptions() if self.training is None else self.training
         options._validate_params()
         parameters = self.get_params(deep=False) | options.get_params(deep=False)

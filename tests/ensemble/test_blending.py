@@ -138,10 +138,10 @@ def test_one_part_held_out_judges_members_that_are_fitted_on_all(data, weighted)
     prefit = BlendingClassifier([(n, fit(m, train)) for n, m in MEMBERS], prefit=True).fit(
         data.X.iloc[held], data.y[held], sample_weight=weight[held] if weighted else None
     )
-    pd.testing.assert_series_equal(model.network_.weights, prefit.weights_)
+    pd.testing.assert_series_equal(model.weights_, prefit.weights_)
     pd.testing.assert_series_equal(model.oof_log_loss_, prefit.oof_log_loss_)
     pd.testing.assert_series_equal(model.leave_one_out_, prefit.leave_one_out_)
-    assert model.network_.temperature == prefit.temperature_
+    assert model.temperature_ == prefit.temperature_
     for (_, member), fitted in zip(MEMBERS, model.estimators_, strict=True):
         whole = fit(member, np.arange(200))
         np.testing.assert_array_equal(fitted.predict_proba(data.X), whole.predict_proba(data.X))
@@ -180,7 +180,7 @@ def test_no_other_weights_are_better(data, space, temperature):
     for weights in rng.dirichlet([1, 1, 1], size=40):
         other = BlendingClassifier(members, weights=weights, **options).fit(data.X, data.y)
         assert best.oof_log_loss_["blend"] <= other.oof_log_loss_["blend"] + 1e-9
-        np.testing.assert_allclose(other.network_.weights, weights)
+        np.testing.assert_allclose(other.weights_, weights)
 
 
 def test_a_member_of_no_use_gets_next_to_no_weight_and_one_that_counts_gains(data):
@@ -190,10 +190,10 @@ def test_a_member_of_no_use_gets_next_to_no_weight_and_one_that_counts_gains(dat
         ("noise", Fixed(rng.dirichlet([1, 1, 1], size=200)).fit(None, None)),
     ]
     model = BlendingClassifier(members, prefit=True).fit(data.X, data.y)
-    assert model.network_.weights["noise"] < 0.03
+    assert model.weights_["noise"] < 0.03
     assert model.leave_one_out_["truth"] > 0.05
     assert -1e-9 <= model.leave_one_out_["noise"] < 0.005
-    assert model.network_.temperature == pytest.approx(1, abs=0.2)
+    assert model.temperature_ == pytest.approx(1, abs=0.2)
 
 
 def test_overconfident_members_are_tempered(data):
@@ -201,7 +201,7 @@ def test_overconfident_members_are_tempered(data):
     members = [("sharp", Fixed(sharp).fit(None, None))]
     for space in ("log", "probability"):
         model = BlendingClassifier(members, prefit=True, space=space).fit(data.X, data.y)
-        assert model.network_.temperature == pytest.approx(3, abs=0.6)
+        assert model.temperature_ == pytest.approx(3, abs=0.6)
         assert model.oof_log_loss_["blend"] < model.oof_log_loss_["sharp"]
         assert model.leave_one_out_.isna().all()
 
@@ -214,8 +214,8 @@ def test_members_worse_than_nothing_and_certain_members_stay_finite(data):
             members = [("one", Fixed(proba).fit(None, None)), ("two", Fixed(proba).fit(None, None))]
             model = BlendingClassifier(members, prefit=True, space=space).fit(data.X, data.y)
             assert np.isfinite(model.predict_proba(data.X)).all()
-            assert 0.0099 <= model.network_.temperature <= 100.1
-            assert model.network_.weights.sum() == pytest.approx(1)
+            assert 0.0099 <= model.temperature_ <= 100.1
+            assert model.weights_.sum() == pytest.approx(1)
 
 
 @pytest.mark.parametrize("space", ["log", "probability"])
@@ -503,7 +503,7 @@ def test_bad_battles_and_labels_are_refused(data):
 def test_named_weights_are_read_by_name(data, kind):
     weights = kind({"words": 0.9, "style": 0.1})
     model = BlendingClassifier(MEMBERS, weights=weights, temperature=1.0).fit(data.X, data.y)
-    assert model.network_.weights.to_dict() == pytest.approx({"style": 0.1, "words": 0.9})
+    assert model.weights_.to_dict() == pytest.approx({"style": 0.1, "words": 0.9})
     dropped = clone(model).set_params(style="drop", weights={"words": 1.0})
     assert dropped.fit(data.X, data.y).weights_.to_dict() == {"words": 1.0}
 
@@ -707,7 +707,7 @@ def test_given_weights_leave_the_temperature_to_the_folds(data):
         cross_val_predict(member, data.X, data.y, cv=splits, method="predict_proba")
         for _, member in MEMBERS
     ]
-    logs, found = np.log(members).mean(axis=0), model.network_.temperature
+    logs, found = np.log(members).mean(axis=0), model.temperature_
     losses = [
         log_loss(data.y, softmax(logs / t, axis=1)) for t in (0.9 * found, found, 1.1 * found)
     ]

@@ -9,9 +9,9 @@ from arena_estimators._encoder._modes import computing_in
 from arena_estimators._encoder._tokenise import tokenise
 from arena_estimators.neural_network.training import _compile
 from arena_estimators.neural_network.training._compile import (
-    allowing_recompilations,
     can_compile,
     compile_for_training,
+    compile_settings,
     merge_products,
 )
 from arena_estimators.neural_network.training._device import fast_layers
@@ -52,7 +52,7 @@ def trained(tiny, learnable, monkeypatch):
         inputs = _run.pack(sequences, np.arange(4), 256, max_sequences=16, max_length=64)
         cuda, cpu = torch.device("cuda"), torch.device("cpu")
         dtype = torch.bfloat16 if half else torch.float32
-        with fast_layers(encoder, cuda, dtype), computing_in(dtype, cpu):
+        with fast_layers(encoder, cuda, dtype), computing_in(dtype, cpu), compile_settings():
             vectors = _run.forward(compiler(encoder), inputs, pooling="mean")
             vectors.square().sum().backward()
         gradients = {name: p.grad for name, p in encoder.named_parameters() if p.requires_grad}
@@ -199,7 +199,7 @@ def test_more_shapes_are_compiled_than_torch_would():
     counter = CompileCounter()
     torch.compiler.reset()
     layer = torch.compile(torch.nn.Linear(4, 4), dynamic=False, backend=counter)
-    with allowing_recompilations():
+    with compile_settings():
         for length in range(1, 13):
             layer(torch.zeros(length, 4))
     torch.compiler.reset()

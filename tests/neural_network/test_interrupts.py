@@ -14,7 +14,6 @@ from arena_estimators.neural_network.model._calibration import default_weights
 from arena_estimators.neural_network.model._workers import Workers
 from arena_estimators.neural_network.training import _train
 from arena_estimators.neural_network.training._interrupts import Interrupts
-from arena_estimators.neural_network.training._steps import StepLoader
 
 
 @pytest.fixture(autouse=True)

@@ -1,18 +1,15 @@
 """A fitted network: what it needs to predict, and that as files."""
 
-import contextlib
 import dataclasses
-import errno
 import json
-import os
 import pathlib
-import tempfile
 
 import numpy as np
 import safetensors.torch
 
 from arena_estimators._encoder._load import T5, load_tokenizer, longest_input
 from arena_estimators._encoder._modes import own_modes
+from arena_estimators._files import temporary_folder
 from arena_estimators.exceptions import ArenaError
 from arena_estimators.neural_network.model import _calibration
 from arena_estimators.neural_network.model._module import PairModule, build_module
@@ -22,7 +19,6 @@ from arena_estimators.neural_network.model._processor import PairProcessor
 _WEIGHTS = "model.safetensors"
 _HEADS = "heads.safetensors"
 _SHAPE = "pair_module.json"
-_FULL = os.strerror(errno.ENOSPC)
 
 
 @dataclasses.dataclass(eq=False)
@@ -84,7 +80,7 @@ class FittedPair:
         dict of str to bytes
             File name to content.
         """
-        with _temporary_folder() as folder:
+        with temporary_folder() as folder:
             self.processor.tokenizer.save_pretrained(folder)
             files = {
                 path.relative_to(folder).as_posix(): path.read_bytes()
@@ -137,29 +133,13 @@ def _read_files(files):
     files = files.copy()
     shape = json.loads(files.pop(_SHAPE))
     weights, heads = (safetensors.torch.load(files.pop(name)) for name in (_WEIGHTS, _HEADS))
-    with _temporary_folder() as folder:
+    with temporary_folder() as folder:
         for name, content in files.items():
             path = pathlib.Path(folder, name)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         module = build_module(folder, **shape, weights=weights, heads=heads)
         return module, load_tokenizer(folder), shape
-
-
-@contextlib.contextmanager
-def _temporary_folder():
-    """Give a folder for a moment: transformers reads and writes tokenizers as files alone."""
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            yield folder
-        except Exception as error:  # that of tokenizers is no OSError
-            if _FULL not in str(error):
-                raise
-            raise ArenaError(
-                f"The folder for temporary files, {tempfile.gettempdir()}, is full; a fitted "
-                "BertPairClassifier's tokenizer is written and read by way of it. Make room there, "
-                "or set the environment variable TMPDIR to a folder that has it."
-            ) from error
 
 
 def _weights_of(module):

@@ -6,13 +6,13 @@ import hashlib
 import json
 import os
 import pathlib
-import secrets
 import zipfile
 from numbers import Integral
 
 import numpy as np
 import torch
 
+from arena_estimators._files import atomic_write, unfinished
 from arena_estimators._validation import this_version
 from arena_estimators.exceptions import ArenaError, warn
 
@@ -68,29 +68,19 @@ class Checkpoint:
         """Write the state; if killed meanwhile or out of room, the previous checkpoint remains."""
         readable = {name: state.pop(name) for name in ("history", "batches")}
         text = json.dumps(plain(readable))
-        partial = self.path.with_suffix(f".{secrets.token_hex(4)}.partial")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with open(partial, "wb") as file:
+            with atomic_write(self.path) as file:
                 torch.save({**state, "json": text}, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, self.path)
-        except (OSError, RuntimeError) as error:
-            # torch hides a full disk behind an error of its own.
-            reason = error if isinstance(error, OSError) else error.__context__
-            if not isinstance(reason, OSError):
-                raise
-            with contextlib.suppress(OSError):
-                partial.unlink()
+        except OSError as error:
             warn(
-                f"No checkpoint could be written to {self.path} ({reason}). The training goes on; "
+                f"No checkpoint could be written to {self.path} ({error}). The training goes on; "
                 "if it is killed, it continues from the checkpoint before, if there is one."
             )
 
     def remove(self):
         """Delete the file, where that is possible: the fit is complete."""
-        for path in (self.path, *self.path.parent.glob(f"{self.path.stem}.*.partial")):
+        for path in (self.path, *unfinished(self.path)):
             with contextlib.suppress(OSError):
                 path.unlink()
 
@@ -125,27 +115,6 @@ def identify(plan, data, encoder):
         kept["pooling"] = _text(encoder.pooling)  # what its folder says may change
     about = {"version": this_version(), "weights": encoder.fingerprint}
     return {"data": digest.hexdigest(), **about, **kept}
-
-
-def make_folder(folder):
-    """Make the folder of the checkpoints, if it is not there.
-
-    Raises
-    ------
-    ArenaError
-        If it cannot be made or written.
-    """
-    folder = pathlib.Path(folder)
-    try:
-        folder = folder.expanduser()
-        folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK):
-            raise PermissionError("no permission to write")
-    except (OSError, RuntimeError) as error:  # the latter where no home is known
-        raise ArenaError(
-            f"checkpoint_dir={str(folder)!r} cannot be used ({error}). Pass a folder that can be "
-            "written, or None."
-        ) from error
 
 
 def check_shared(checkpoint, resume, workers):

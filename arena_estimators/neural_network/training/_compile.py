@@ -10,6 +10,7 @@ from torch import fx
 from torch.nn import functional
 
 _SHAPES = 1000
+_SIDE_EFFECTS = "skip_fwd_side_effects_in_bwd_under_checkpoint"
 
 
 def can_compile():
@@ -20,13 +21,18 @@ def can_compile():
     return bool(found) and os.path.isfile(header)
 
 
-def allowing_recompilations():
-    """Let one process compile for the fits of a whole search, whose shapes all differ.
+def compile_settings():
+    """Set what torch.compile needs for the fits of a whole search, while this context lasts.
 
     torch counts the compilations of a function over all models of a family and, after eight, runs
-    it uncompiled without a word.
+    it uncompiled without a word; the shapes of fits all differ. And it leaves out layers that are
+    checkpointed if they set a variable outside, as those of transformers 5.25 do, unless told that
+    the backward pass need not set it again.
     """
-    return torch._dynamo.config.patch(recompile_limit=_SHAPES, accumulated_recompile_limit=_SHAPES)
+    settings = {"recompile_limit": _SHAPES, "accumulated_recompile_limit": _SHAPES}
+    if hasattr(torch._dynamo.config, _SIDE_EFFECTS):  # not in older releases
+        settings[_SIDE_EFFECTS] = True
+    return torch._dynamo.config.patch(settings)
 
 
 def compile_for_training(encoder):

@@ -28,9 +28,9 @@ from arena_estimators.neural_network.training._callbacks import (
 )
 from arena_estimators.neural_network.training._checkpoint import Checkpoint, check_shared, identify
 from arena_estimators.neural_network.training._compile import (
-    allowing_recompilations,
     can_compile,
     compile_for_training,
+    compile_settings,
 )
 from arena_estimators.neural_network.training._device import (
     fast_layers,
@@ -275,7 +275,7 @@ def _fit(net, data):
             stack.enter_context(frozen_on_device(encoder, device, run.dtype))
         stack.enter_context(sparse_embeddings(encoder, device))
         if net.module.compiled:
-            stack.enter_context(allowing_recompilations())
+            stack.enter_context(compile_settings())
         stack.enter_context(repeatable(device, plan.random_state is not None))
         net.module.to(device)
         net.initialize()
