@@ -80,6 +80,20 @@ def test_a_module_imports_only_from_lower_rooms(path):
             )
 
 
+def test_a_fitted_network_knows_nothing_of_its_training_nor_either_of_the_estimator():
+    """Imports in neural_network/ go from the estimator to training, and from there to model."""
+    home, order = "arena_estimators.neural_network.", ["model", "training", "estimator"]
+
+    def lifetime(name):
+        part = name.removeprefix(home).split(".")[0]
+        return order.index(part if part in order else "estimator")
+
+    for path in (PACKAGE / "neural_network").glob("[!_]*/*.py"):
+        for name in imports(path):
+            if name.startswith(home):
+                assert lifetime(name) <= lifetime(f"{home}{path.parent.name}"), (path, name)
+
+
 def test_no_import_circle():
     names = {module_name(path) for path in MODULES}
     graph = {
@@ -112,12 +126,6 @@ def test_parameter_constraints_of_scikit_learn_are_met_in_one_file():
         text = path.read_text(encoding="utf-8")
         assert "_param_validation" not in text, path
         assert "import _fit_context" not in text, path
-
-
-def test_modules_are_short():
-    for path in MODULES:
-        lines = path.read_text(encoding="utf-8").count("\n")
-        assert lines <= 400, f"{path} has {lines} lines"
 
 
 def run_python(code):

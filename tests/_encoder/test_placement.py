@@ -9,7 +9,7 @@ from tiny_encoders import FAMILIES
 
 from arena_estimators._encoder import _placement
 from arena_estimators._encoder._load import load_encoder
-from arena_estimators._encoder._placement import placing_fixed, visiting
+from arena_estimators._encoder._placement import frozen_on_device, on_device
 from arena_estimators._encoder._run import encode, resolve_precision
 from arena_estimators.exceptions import ArenaError
 
@@ -40,33 +40,33 @@ def _matrices(model):
 def test_a_visit_gives_what_casting_for_each_batch_gives(tiny, sequences, family, precision):
     model = load_encoder(tiny(family))
     bits, dtype = _bits(model), resolve_precision(precision, CPU)
-    with visiting(model, CPU, dtype, 99) as guest:
+    with on_device(model, CPU, dtype, 99) as placed:
         for packed in (False, True):
             options = {"precision": precision, "packed": packed}
             expected = encode(model, sequences, **options)
-            np.testing.assert_array_equal(encode(guest, sequences, **options), expected)
-        assert {weight.dtype for weight in _matrices(guest)} == {dtype}
-        assert guest.config._attn_implementation == model.config._attn_implementation
-        assert guest.training == model.training
+            np.testing.assert_array_equal(encode(placed, sequences, **options), expected)
+        assert {weight.dtype for weight in _matrices(placed)} == {dtype}
+        assert placed.config._attn_implementation == model.config._attn_implementation
+        assert placed.training == model.training
     _assert_same_bits(model, bits)
 
 
 def test_what_is_not_cast_is_shared_on_a_cpu_and_nothing_is_held_after_the_visit(tiny):
     model = load_encoder(tiny("bert"))
-    with visiting(model, CPU, torch.bfloat16, 99) as guest:
-        shared = [p.data_ptr() for p in guest.parameters() if p.dtype == torch.float32]
+    with on_device(model, CPU, torch.bfloat16, 99) as placed:
+        shared = [p.data_ptr() for p in placed.parameters() if p.dtype == torch.float32]
         assert set(shared) < {p.data_ptr() for p in model.parameters()}
-        assert len(shared) + len(_matrices(guest)) == len(list(model.parameters()))
-    assert not guest.state_dict() and not list(guest.buffers())
+        assert len(shared) + len(_matrices(placed)) == len(list(model.parameters()))
+    assert not placed.state_dict() and not list(placed.buffers())
     assert model.state_dict() and list(model.buffers())
 
 
 def test_a_visit_that_fails_holds_nothing_either(tiny, monkeypatch):
     model, freed = load_encoder(tiny("bert")), []
     monkeypatch.setattr(_placement, "free", freed.append)
-    with pytest.raises(KeyboardInterrupt), visiting(model, CPU, torch.bfloat16, 99) as guest:
+    with pytest.raises(KeyboardInterrupt), on_device(model, CPU, torch.bfloat16, 99) as placed:
         raise KeyboardInterrupt
-    assert not guest.state_dict() and not list(guest.buffers())
+    assert not placed.state_dict() and not list(placed.buffers())
     assert freed == [CPU]
 
 
@@ -83,9 +83,9 @@ def test_what_is_attached_to_an_encoder_is_attached_to_its_guest(tiny, sequences
     model, hook = load_encoder(tiny("bert")), Hook()
     model.embeddings.register_forward_hook(hook)
     model.kept = torch.ones(2, requires_grad=True) * 2  # which torch does not copy deeply
-    with visiting(model, CPU, torch.bfloat16, 99) as guest:
-        encode(guest, sequences, precision="bf16")
-        assert guest.kept is model.kept
+    with on_device(model, CPU, torch.bfloat16, 99) as placed:
+        encode(placed, sequences, precision="bf16")
+        assert placed.kept is model.kept
     assert sum(len(shape) and shape[0] for shape in hook.shapes) == len(sequences)
 
 
@@ -98,16 +98,16 @@ def test_layers_and_weights_in_several_places_are_copied_once(tiny):
             self.register_module("none", None)
             self.other.weight = self.first.weight
 
-    with visiting(Two(), CPU, torch.bfloat16, 99) as guest:
-        assert guest.again is guest.first and guest.other.weight is guest.first.weight
-        assert guest.none is None and guest.other.bias is None
+    with on_device(Two(), CPU, torch.bfloat16, 99) as placed:
+        assert placed.again is placed.first and placed.other.weight is placed.first.weight
+        assert placed.none is None and placed.other.bias is None
 
 
 @pytest.mark.parametrize(("dtype", "n_sequences"), [(torch.float32, 99), (torch.bfloat16, 2)])
 def test_a_cpu_copies_nothing_in_float32_or_for_a_few_sequences(tiny, dtype, n_sequences):
     model = load_encoder(tiny("bert"))
-    with visiting(model, CPU, dtype, n_sequences) as guest:
-        assert guest is model
+    with on_device(model, CPU, dtype, n_sequences) as placed:
+        assert placed is model
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_weights_that_do_not_fit_are_told_of(tiny, monkeypatch, device, other):
     monkeypatch.setattr(_placement, "free", freed.append)
     with (
         pytest.raises(ArenaError, match=f"for the weights. Take a smaller encoder, or {other}"),
-        visiting(model, torch.device(device), torch.bfloat16, 99),
+        on_device(model, torch.device(device), torch.bfloat16, 99),
     ):
         pass
     assert freed == [torch.device(device)]
@@ -134,7 +134,7 @@ def test_threads_take_turns_on_a_gpu_and_a_cpu_serves_them_at_once(monkeypatch):
     monkeypatch.setattr(_placement, "free", lambda device: events.append("leaves"))
 
     def visit(device):
-        with visiting(torch.nn.Module(), torch.device(device), torch.bfloat16, 99):
+        with on_device(torch.nn.Module(), torch.device(device), torch.bfloat16, 99):
             events.append("computes")
             with contextlib.suppress(threading.BrokenBarrierError):
                 met.wait(timeout=0.2 if device == "cuda" else 60)
@@ -156,7 +156,7 @@ def test_a_training_has_its_fixed_matrices_back_in_the_end(tiny, error):
     bits, own = _bits(model), dict(model.named_parameters())
     with (
         contextlib.nullcontext() if error is None else pytest.raises(error),
-        placing_fixed(model, CPU, torch.bfloat16),
+        frozen_on_device(model, CPU, torch.bfloat16),
     ):
         kinds = {weight.dtype: weight.requires_grad for weight in _matrices(model)}
         assert kinds == {torch.float32: True, torch.bfloat16: False}
