@@ -45,7 +45,7 @@ class FrozenEncoder:
         return _load.load_tokenizer(self.folder)
 
     @functools.cached_property
-    def reading(self):
+    def tokenizer_fingerprint(self):
         """A digest of the tokens that its tokenizer makes of a text of many kinds, as text."""
         before, after = special_tokens(self.tokenizer)
         ids = np.concatenate([before, *raw_ids([_PROBE], self.tokenizer), after])

@@ -206,7 +206,10 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
         self.blocks_, folder = self._check_settings()
         found = _open_encoder(folder)
         self.fingerprint_, self.width_ = found.fingerprint, found.width
-        self._reading, self._own_pooling = found.reading, found.pooling  # a copy may lack files
+        self._tokenizer, self._own_pooling = (
+            found.tokenizer_fingerprint,
+            found.pooling,
+        )  # a copy may lack files
         self._found, self._found_as = found, self.encoder
         return self
 
@@ -289,7 +292,7 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
                 "another configuration, than the one this estimator was fitted with. Fit it again, "
                 "or put the same encoder there."
             )
-        if not found.is_loaded and found.reading != self._reading:
+        if not found.is_loaded and found.tokenizer_fingerprint != self._tokenizer:
             raise ArenaError(
                 f"The tokenizer of the encoder found as {self.encoder!r} ({found.folder}) makes "
                 "other tokens of a text than the one this estimator was fitted with. Put all of "

