@@ -9,6 +9,7 @@ from skorch.callbacks import LRScheduler
 from arena_estimators._encoder._find import DEFAULT_ENCODER, find_encoder
 from arena_estimators._encoder._frozen import FrozenEncoder
 from arena_estimators._encoder._load import load_tokenizer
+from arena_estimators._tags import declare_tags
 from arena_estimators._validation import (
     ReadsBattles,
     check_some_weight,
@@ -311,7 +312,7 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
         check_some_weight(weight)
         used = weight > 0
         X, target, weight = X[used], target[used], weight[used]
-        folder = self._check_settings()
+        folder = self.check_settings()
         workers = join_workers(self.device)
         refuse_parallel_jobs(workers.device)
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
@@ -353,7 +354,7 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
             self.net_ = net  # last, because it is what marks the estimator as fitted
         return self
 
-    def _check_settings(self):
+    def check_settings(self):
         """Refuse what cannot work, before anything is trained; give the encoder's folder."""
         if self.checkpoint_dir is not None:
             _checkpoint.make_folder(self.checkpoint_dir)
@@ -383,6 +384,9 @@ class BertPairClassifier(ReadsBattles, PairPredictorMixin, ClassifierMixin, Base
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "net_")
+
+    def __sklearn_tags__(self):
+        return declare_tags(super().__sklearn_tags__(), soft_labels=True)
 
     def __getstate__(self):
         state = dict(super().__getstate__())
