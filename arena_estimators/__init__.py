@@ -36,6 +36,7 @@ _MODULE_OF = {
     "TrainingOptions": "neural_network",
     "check_battles": "battles",
     "check_labels": "battles",
+    "declare_tags": "utils",
     "expected_calibration_error": "metrics",
     "iter_arena": "datasets",
     "load_arena": "datasets",
@@ -108,6 +109,7 @@ if TYPE_CHECKING:  # what editors and type checkers see; a test compares it with
     from arena_estimators.neural_network import BertPairClassifier, TrainingOptions
     from arena_estimators.pipelines import make_arena_pipeline
     from arena_estimators.preprocessing import NLTKCleaner
+    from arena_estimators.utils import declare_tags
     from arena_estimators.utils.estimator_checks import parametrize_with_battle_checks
 else:  # hidden from them: a module with __getattr__ seems to have any misspelt name
     __getattr__, __dir__, __all__ = attach(__name__, _MODULE_OF)

@@ -29,6 +29,7 @@ __all__ = [
     "StrOptions",
     "check_blocks",
     "check_no_label_missing",
+    "check_parameters",
     "check_some_weight",
     "fit_context",
     "this_version",
@@ -53,6 +54,19 @@ def check_no_label_missing(y, name):
     missing = np.flatnonzero(pd.isna(np.asarray(y, dtype=object)))
     if len(missing):
         raise LabelsError(f"The label in {name}, row {missing[0]}, is missing.")
+
+
+def check_parameters(estimator):
+    """Refuse an estimator's parameters before anything is fitted, if it says what they may be.
+
+    A parameter alone is checked by scikit-learn's constraints. What several parameters or this
+    machine rule out, such as a folder that cannot be written, is checked by the estimator's method
+    `check_settings`, if it has one, which takes no argument and raises an error.
+    """
+    if hasattr(estimator, "_parameter_constraints"):
+        estimator._validate_params()
+    if hasattr(estimator, "check_settings"):
+        estimator.check_settings()
 
 
 def check_some_weight(weight):

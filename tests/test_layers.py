@@ -20,6 +20,7 @@ LEVELS = {
     "_frames": -2,
     "_files": 0,
     "battles": -1,
+    "_tags": 0,
     "_validation": 0,
     "datasets": 1,
     "metrics": 1,

@@ -10,10 +10,10 @@ from sklearn.utils import check_random_state
 
 from arena_estimators._validation import HasMethods, Interval, fit_context
 from arena_estimators.battles import COLUMNS, GROUP, like, stack
+from arena_estimators.ensemble._checks import check_member
 from arena_estimators.ensemble._members import (
     BattleClassifierMixin,
     check_classes,
-    check_member,
     fit_member,
     proba_of,
 )
@@ -148,9 +148,10 @@ class AugmentingClassifier(BattleClassifierMixin, BaseEstimator):
         -------
         self
         """
-        self._check_settings()
+        self.check_settings()
         classes, y, weight = self._read(X, y, sample_weight)
-        check_member(self.estimator, "estimator", classes, soft=y.ndim == 2)
+        soft, weighted = y.ndim == 2, weight is not None
+        check_member(self.estimator, "estimator", classes, soft=soft, weighted=weighted)
         rows, copies = self._copies(X)
         if self.n_copies and copies.empty:
             warn(
@@ -173,7 +174,8 @@ class AugmentingClassifier(BattleClassifierMixin, BaseEstimator):
     def _proba(self, X):
         return proba_of(self.estimator_, X, self.classes_, "estimator")
 
-    def _check_settings(self):
+    def check_settings(self):
+        """Refuse augmentations that are not known."""
         unknown = [name for name in self.augmentations if name not in _AUGMENTATIONS]
         if unknown or not self.augmentations:
             raise ArenaError(

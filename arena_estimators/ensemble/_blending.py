@@ -14,13 +14,9 @@ from arena_estimators._validation import (
     check_some_weight,
     fit_context,
 )
+from arena_estimators.ensemble._checks import check_member
 from arena_estimators.ensemble._folds import fit_and_predict_out_of_fold, make_splits
-from arena_estimators.ensemble._members import (
-    BattleClassifierMixin,
-    check_member,
-    proba_of,
-    weight_name,
-)
+from arena_estimators.ensemble._members import BattleClassifierMixin, proba_of
 from arena_estimators.ensemble._pooling import fit_pool, mean_log_loss, pool
 from arena_estimators.exceptions import ArenaError
 
@@ -204,11 +200,14 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
         -------
         self
         """
-        named, weights = self._check_settings()
+        self.check_settings()
+        named = self._named_members()
+        weights = self._given_weights(list(named))
         classes, y, sample_weight = self._read(X, y, sample_weight)
         soft = y.ndim == 2
+        options = {"prefit": self.prefit, "soft": soft, "weighted": sample_weight is not None}
         for name, member in named.items():
-            check_member(member, f"Member {name!r}", classes, prefit=self.prefit, soft=soft)
+            check_member(member, f"Member {name!r}", classes, **options)
         if sample_weight is not None:
             check_some_weight(sample_weight)
         temperature = None if self.temperature == "fit" else float(self.temperature)
@@ -246,8 +245,8 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
         ]
         return pool(np.stack(members), self.weights_.to_numpy(), self.temperature_, self.space)
 
-    def _check_settings(self):
-        """Give the members that are not dropped, by name, and the weights the user set."""
+    def check_settings(self):
+        """Refuse members that have no proper names, and weights that do not fit them."""
         pairs = [isinstance(item, list | tuple) and len(item) == 2 for item in self.estimators]
         if not pairs or not all(pairs) or not all(isinstance(n, str) for n, _ in self.estimators):
             raise ArenaError("estimators must be a list of (name, classifier), at least one.")
@@ -255,12 +254,19 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
             self._validate_names([name for name, _ in self.estimators])
         except ValueError as error:  # scikit-learn's
             raise ArenaError(str(error)) from None
-        named = {name: member for name, member in self.estimators if member != "drop"}
+        named = self._named_members()
         if not named or "blend" in named:
             raise ArenaError("At least one member must be left, and none be named 'blend'.")
-        return named, self._check_weights(list(named))
+        self._given_weights(list(named))
 
-    def _check_weights(self, names):
+    def _named_members(self):
+        return {name: member for name, member in self.estimators if member != "drop"}
+
+    def members(self):
+        members = list(self._named_members().values())
+        return ([], members) if self.prefit else (members, [])
+
+    def _given_weights(self, names):
         """Give the weights the user set as an array, or None if they are to be fitted."""
         weights = self.weights
         if isinstance(weights, str):
@@ -291,9 +297,6 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
         if self.prefit:
             proba = [proba_of(member, X, classes, name) for name, member in members]
             return np.stack(proba), list(named.values())
-        if sample_weight is not None:
-            for name, member in members:
-                weight_name(member, name)
         splits = make_splits(self.cv, X, y, partition=False) if needs_folds else []
         weighs = sample_weight is None or any(sample_weight[test].any() for _, test in splits)
         if splits and not weighs:

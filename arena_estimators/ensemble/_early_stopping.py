@@ -8,12 +8,11 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 
 from arena_estimators._validation import HasMethods, Interval, fit_context
+from arena_estimators.ensemble._checks import check_member, resampling_step
 from arena_estimators.ensemble._members import (
     BattleClassifierMixin,
-    check_member,
     fit_member,
     proba_of,
-    resampling_step,
 )
 from arena_estimators.exceptions import ArenaError, LabelsError
 from arena_estimators.model_selection import PromptGroupShuffleSplit, prompt_groups
@@ -111,11 +110,11 @@ class EarlyStoppingClassifier(BattleClassifierMixin, BaseEstimator):
         -------
         self
         """
-        self._check_settings()
+        self.check_settings()
         classes, y, weight = self._read(X, y, sample_weight)
         if y.ndim == 2:
             raise LabelsError("Boosters take labels, not soft labels, so y must be 1-d.")
-        check_member(self.estimator, "estimator", classes)
+        check_member(self.estimator, "estimator", classes, weighted=weight is not None)
         codes = np.searchsorted(classes, y)
         n_rounds, loss, settings = self._choose_rounds(X, codes, classes, weight)
         estimator = clone(self.estimator)
@@ -128,7 +127,8 @@ class EarlyStoppingClassifier(BattleClassifierMixin, BaseEstimator):
     def _proba(self, X):
         return proba_of(self.estimator_, X, self.classes_, "estimator")
 
-    def _check_settings(self):
+    def check_settings(self):
+        """Refuse what does not end in a booster, and settings that would overrule the search."""
         last = self.estimator[-1] if isinstance(self.estimator, Pipeline) else self.estimator
         if last is self.estimator or _kind_of(last) is None:
             raise ArenaError(

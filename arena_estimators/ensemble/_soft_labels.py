@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import _check_sample_weight
 
+from arena_estimators._tags import get_battle_tags
 from arena_estimators._validation import (
     HasMethods,
     Interval,
@@ -24,15 +25,13 @@ from arena_estimators.battles import (
     swap_proba,
     turns_of,
 )
+from arena_estimators.ensemble._checks import check_member, check_takes_weights
 from arena_estimators.ensemble._folds import fit_and_predict_out_of_fold, make_splits
 from arena_estimators.ensemble._members import (
     BattleClassifierMixin,
     check_classes,
-    check_member,
     fit_member,
     proba_of,
-    takes_soft_labels,
-    weight_name,
 )
 from arena_estimators.exceptions import BattlesError, LabelsError
 from arena_estimators.model_selection import prompt_groups
@@ -245,11 +244,13 @@ class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
         self
         """
         classes, y, sample_weight = self._read(X, y, sample_weight)
-        soft = y.ndim == 2
+        soft, weighted = y.ndim == 2, sample_weight is not None
         # Without a teacher the student is its own teacher, and as such is fitted on `y` as it is.
-        check_member(self.student, "The student", classes, soft=soft and self.teacher is None)
+        own_teacher = soft and self.teacher is None
+        check_member(self.student, "The student", classes, soft=own_teacher, weighted=weighted)
         if self.teacher is not None:
-            check_member(self.teacher, "The teacher", classes, prefit=self.prefit, soft=soft)
+            options = {"prefit": self.prefit, "soft": soft, "weighted": weighted}
+            check_member(self.teacher, "The teacher", classes, **options)
         elif self.prefit:
             raise NotFittedError("prefit=True, but the teacher is None, which is not fitted.")
         if X_unlabelled is not None:
@@ -258,10 +259,8 @@ class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
             X_unlabelled = X_unlabelled[[*self.feature_names_in_, *others]]
             X_unlabelled = X_unlabelled[~_are_among(X_unlabelled, X)]
             _check_groups(X, X_unlabelled)
-        if not takes_soft_labels(self.student):
-            weight_name(self.student, "The student, which takes no soft labels,")
-        elif sample_weight is not None:
-            weight_name(self.student, "The student")
+        if not get_battle_tags(self.student).soft_labels:
+            check_takes_weights(self.student, "The student, which takes no soft labels,")
         refit = X_unlabelled is not None
         proba, teacher = self._ask_teacher(X, y, sample_weight, classes, refit=refit)
         options = {"hard_weight": self.hard_weight, "temperature": self.temperature}
@@ -281,6 +280,14 @@ class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
         self.student_, self.soft_labels_, self.classes_ = student, soft, classes
         return self
 
+    def members(self):
+        teacher = [] if self.teacher is None else [self.teacher]
+        return ([self.student], teacher) if self.prefit else ([self.student, *teacher], [])
+
+    def members_fitted_on_y(self):
+        # The student gets a form of soft labels that it takes.
+        return [] if self.prefit else [self.student if self.teacher is None else self.teacher]
+
     def _proba(self, X):
         return proba_of(self.student_, X, self.classes_, "The student")
 
@@ -289,8 +296,6 @@ class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
         if self.prefit:
             return proba_of(self.teacher, X, classes, "The teacher"), self.teacher
         teacher = self.student if self.teacher is None else self.teacher
-        if sample_weight is not None:
-            weight_name(teacher, "The teacher")
         splits = make_splits(self.cv, X, y)
         proba, fitted = fit_and_predict_out_of_fold(
             [("The teacher", teacher)],
@@ -316,7 +321,7 @@ def _check_groups(X, X_unlabelled):
 
 
 def _fit_student(student, X, soft, weight, classes):
-    if takes_soft_labels(student):
+    if get_battle_tags(student).soft_labels:
         return fit_member(student, X, soft, weight)
     rows, columns = np.nonzero(soft)
     counts = soft[rows, columns] * (1 if weight is None else weight[rows])

@@ -13,10 +13,10 @@ from arena_estimators._validation import (
     fit_context,
 )
 from arena_estimators.battles import stack, swap, swap_labels, swap_proba
+from arena_estimators.ensemble._checks import check_member
 from arena_estimators.ensemble._members import (
     BattleClassifierMixin,
     check_classes,
-    check_member,
     fit_member,
     proba_of,
 )
@@ -122,7 +122,8 @@ class SwapSymmetricClassifier(BattleClassifierMixin, BaseEstimator):
         self
         """
         classes, y, weight = self._read(X, y, sample_weight)
-        check_member(self.estimator, "estimator", classes, soft=y.ndim == 2)
+        soft, weighted = y.ndim == 2, weight is not None
+        check_member(self.estimator, "estimator", classes, soft=soft, weighted=weighted)
         rows = self._orders(len(X))
         weight = None if weight is None else weight[rows % len(X)]
         swapped = swap(X)

@@ -137,7 +137,7 @@ class CachedTransformer(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap
         {array, sparse matrix} of shape (n_battles, n_features_out)
         """
         validate_battles(self, X, y)
-        memory = self._check_settings()
+        memory = self.check_settings()
         transformer = clone(self.transformer)
         key = memory and _hash((this_version(), transformer, _digest(X), y))
         features, transformer = self._keep(memory, _fit_transform, transformer, X, y, key)
@@ -194,8 +194,13 @@ class CachedTransformer(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap
         self._output = transform or getattr(self, "_output", None)
         return self
 
-    def _check_settings(self):
-        """Refuse what cannot work before anything is computed; give the memory, or None."""
+    def check_settings(self):
+        """Refuse settings that cannot work on this machine, before anything is computed.
+
+        Returns
+        -------
+        joblib.Memory or None
+        """
         _check_limit(self.bytes_limit)
         return writable_memory(self.memory)
 

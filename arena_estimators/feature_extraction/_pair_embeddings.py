@@ -203,7 +203,7 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
             Itself.
         """
         validate_battles(self, X, y)
-        self.blocks_, folder = self._check_settings()
+        self.blocks_, folder = self.check_settings()
         found = _open_encoder(folder)
         self.fingerprint_, self.width_ = found.fingerprint, found.width
         self._tokenizer, self._own_pooling = (
@@ -258,8 +258,15 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
         ]
         return np.array(names, dtype=object)
 
-    def _check_settings(self):
-        """Refuse what cannot work before anything is computed; give blocks and encoder's folder."""
+    def check_settings(self):
+        """Refuse settings that cannot work on this machine, before anything is computed.
+
+        Returns
+        -------
+        blocks : tuple of str
+        folder : pathlib.Path
+            The encoder's.
+        """
         blocks = check_blocks(self.blocks, BLOCKS)
         if self.cache_dir is not None:
             VectorCache(self.cache_dir)

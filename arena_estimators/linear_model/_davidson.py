@@ -14,6 +14,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, check_X_y, validate_data
 from threadpoolctl import threadpool_limits
 
+from arena_estimators._tags import declare_tags
 from arena_estimators._validation import (
     Interval,
     StrOptions,
@@ -280,7 +281,7 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         tags.classifier_tags.poor_score = True
-        return tags
+        return declare_tags(tags, soft_labels=True, numeric=True)
 
 
 def _refuse_battles(X):

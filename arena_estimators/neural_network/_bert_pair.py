@@ -14,6 +14,7 @@ from arena_estimators._encoder._layout import TRUNCATIONS
 from arena_estimators._encoder._load import load_tokenizer
 from arena_estimators._encoder._tokenise import warn_of_unknown
 from arena_estimators._files import writable_folder
+from arena_estimators._tags import declare_tags
 from arena_estimators._validation import (
     COUNT,
     POSITIVE,
@@ -239,9 +240,7 @@ class BertPairClassifier(ReadsBattles, ClassifierMixin, BaseEstimator):
         plan = self.check_settings()
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
 
-        vars(self).pop(
-            "network_", None
-        )  # a fit that fails leaves no older network beside newer names
+        vars(self).pop("network_", None)  # a fit that fails must leave no older network behind
         style = StyleInputs() if self.style_features else NoStyle()
         processor = PairProcessor(load_tokenizer(plan.encoder), self.architecture, style)
         data, self.truncation_report_ = processor.fit_transform(X[used], self._options())
@@ -369,3 +368,6 @@ class BertPairClassifier(ReadsBattles, ClassifierMixin, BaseEstimator):
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "network_")
+
+    def __sklearn_tags__(self):
+        return declare_tags(super().__sklearn_tags__(), soft_labels=True)

@@ -1,1 +1,5 @@
 """Tools for people who write estimators of battles."""
+
+from arena_estimators._tags import declare_tags
+
+__all__ = ["declare_tags"]

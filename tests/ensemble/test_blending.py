@@ -152,15 +152,11 @@ def test_a_fold_of_battles_that_are_not_there_is_refused_before_any_fit(data):
 
 
 def test_battles_that_weigh_nothing_cannot_judge(data):
-    class Untouched(DavidsonClassifier):
-        def fit(self, D, y, sample_weight=None):
-            raise AssertionError("was fitted before the weights were looked at")
-
     cv = PromptGroupShuffleSplit(random_state=0)
     weight = np.ones(200)
     weight[next(cv.split(data.X))[1]] = 0
     with pytest.raises(ValueError, match="sample_weight is zero on all battles that cv tests"):
-        BlendingClassifier([("x", Untouched())], cv=cv).fit(data.X, data.y, sample_weight=weight)
+        BlendingClassifier([("x", Weighted())], cv=cv).fit(data.X, data.y, sample_weight=weight)
 
 
 @pytest.mark.parametrize(
@@ -389,9 +385,16 @@ def test_a_vote_is_as_symmetric_as_its_members(data):
     assert swap_inconsistency(model, data.X) == 0
 
 
-class Untouched(DavidsonClassifier):
-    def fit(self, D, y):
+class Untouched(ClassifierMixin, BaseEstimator):
+    predict_proba = None
+
+    def fit(self, X, y):
         raise AssertionError("was fitted before all input was checked")
+
+
+class Weighted(Untouched):
+    def fit(self, X, y, sample_weight=None):
+        super().fit(X, y)
 
 
 STACK = StackingClassifier([("x", Untouched())])

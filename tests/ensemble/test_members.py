@@ -21,6 +21,7 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils import get_tags
 
 from arena_estimators import (
     AugmentingClassifier,
@@ -30,10 +31,10 @@ from arena_estimators import (
     EarlyStoppingClassifier,
     PairStyleFeatures,
     SwapSymmetricClassifier,
+    declare_tags,
     make_arena_pipeline,
     make_battles,
 )
-from arena_estimators.ensemble._members import check_member, takes_soft_labels
 from arena_estimators.exceptions import ArenaError, LabelsError
 
 DATA = make_battles(60, random_state=0)
@@ -146,10 +147,10 @@ def test_a_classifier_of_numbers_is_refused_before_any_fit(monkeypatch, ensemble
         model.fit(DATA.X, DATA.y)
 
 
-@pytest.mark.parametrize("inner", [make_pipeline, SwapSymmetricClassifier])
+@pytest.mark.parametrize("inner", [make_pipeline, CalibratedClassifierCV])
 def test_a_classifier_of_numbers_may_stand_behind_features_at_any_depth(inner):
-    member = make_pipeline(PairStyleFeatures(), inner(LogisticRegression()))
-    check_member(member, "x", np.array(["model_a", "model_b", "tie"]))
+    member = make_pipeline(PairStyleFeatures(), StandardScaler(), inner(LogisticRegression()))
+    SwapSymmetricClassifier(member).fit(DATA.X, DATA.y).predict_proba(DATA.X)
 
 
 @pytest.mark.parametrize("ensemble", ENSEMBLES)
@@ -242,17 +243,95 @@ def test_an_ensemble_whose_first_fit_failed_is_not_fitted(ensemble):
 
 
 def test_what_is_derived_from_this_library_takes_soft_labels_too():
-    class Mine(DavidsonClassifier):
-        pass
+    seen = []
 
-    assert takes_soft_labels(make_pipeline(PairStyleFeatures(), Mine()))
+    class Mine(DavidsonClassifier):
+        def fit(self, X, y, sample_weight=None):
+            seen.append(np.shape(y))
+            return super().fit(X, y, sample_weight)
+
+    student = make_pipeline(PairStyleFeatures("sum"), Mine(1.0))
+    DistillingClassifier(student, davidson(), cv=2).fit(DATA.X, DATA.y)
+    assert seen == [(60, 3)]
+
+
+class MeanClassifier(ClassifierMixin, BaseEstimator):
+    """Somebody's classifier, which takes soft labels alone and says so."""
+
+    def fit(self, X, y):
+        self.classes_, self.mean_ = np.array(["model_a", "model_b", "tie"]), y.mean(axis=0)
+        return self
+
+    def predict_proba(self, X):
+        return np.tile(self.mean_, (len(X), 1))
+
+    def __sklearn_tags__(self):
+        return declare_tags(super().__sklearn_tags__(), soft_labels=True)
+
+
+@pytest.mark.parametrize("member", [MeanClassifier, lambda: make_pipeline(MeanClassifier())])
+def test_somebodys_classifier_declares_that_it_takes_soft_labels(member):
+    student = DistillingClassifier(member(), davidson(), cv=2).fit(DATA.X, DATA.y)
+    augmented = AugmentingClassifier(member()).fit(DATA.X, SOFT)
+    assert get_tags(student).soft_labels and get_tags(augmented).soft_labels
+    np.testing.assert_allclose(student.predict_proba(DATA.X)[0], student.soft_labels_.mean(axis=0))
+    np.testing.assert_allclose(augmented.predict_proba(DATA.X).sum(axis=1), 1)
+
+
+class Declared(Own):
+    """Somebody's classifier, which says what it takes."""
+
+    def __init__(self, declared=None):
+        self.declared = declared
+
+    def fit(self, X, y, **options):
+        return super().fit(X, y)
+
+    def __sklearn_tags__(self):
+        return declare_tags(super().__sklearn_tags__(), **(self.declared or {}))
+
+
+@pytest.mark.parametrize("ensemble", ENSEMBLES)
+@pytest.mark.parametrize(
+    ("declared", "labels", "weight", "message"),
+    [
+        ({"soft_labels": False}, SOFT, None, "takes labels, not soft labels"),
+        ({"soft_labels": True, "numeric": True}, DATA.y, None, "Declared, which reads numbers"),
+        ({"sample_weight": False}, DATA.y, np.ones(60), "Declared. takes no sample_weight"),
+        ({}, DATA.y, np.ones(60), "Declared. takes no sample_weight"),
+    ],
+)
+def test_what_somebodys_classifier_does_not_take_is_refused(
+    ensemble, declared, labels, weight, message
+):
+    with pytest.raises(ArenaError, match=message):
+        ENSEMBLES[ensemble](Declared(declared)).fit(DATA.X, labels, weight)
+
+
+@pytest.mark.parametrize("ensemble", ENSEMBLES)
+def test_a_classifier_that_takes_weights_without_naming_them_says_so(ensemble):
+    member = Declared({"sample_weight": True})
+    ENSEMBLES[ensemble](member).fit(DATA.X, DATA.y, np.ones(60)).predict_proba(DATA.X)
+
+
+def test_tags_are_added_to_those_declared_before():
+    class Mine(DavidsonClassifier):
+        def __sklearn_tags__(self):
+            return declare_tags(super().__sklearn_tags__(), soft_labels=False)
+
+    tags = get_tags(Mine())
+    assert (tags.soft_labels, tags.numeric, tags.input_tags.sparse) == (False, True, True)
 
 
 @pytest.mark.parametrize("search", [GridSearchCV, RandomizedSearchCV])
-def test_nobody_knows_whether_a_search_takes_soft_labels(search):
-    member = make_pipeline(PairStyleFeatures(), DavidsonClassifier())
-    for estimator in (search(member, {}), SwapSymmetricClassifier(search(member, {}))):
-        assert takes_soft_labels(estimator) is None
+def test_a_search_takes_soft_labels_if_its_scorer_does(search):
+    def score(model, X, soft):
+        return (soft * np.log(model.predict_proba(X))).sum()
+
+    grid = {"davidsonclassifier__alpha": [0.1, 1.0]}
+    options = {} if search is GridSearchCV else {"n_iter": 2}
+    model = SwapSymmetricClassifier(search(davidson(), grid, scoring=score, cv=2, **options))
+    assert np.isfinite(model.fit(DATA.X, SOFT).estimator_.best_score_)
 
 
 class Shaped(Own):

@@ -29,7 +29,6 @@ from arena_estimators import (
     swap_inconsistency,
 )
 from arena_estimators.battles import swap_labels
-from arena_estimators.ensemble._members import takes_soft_labels
 from arena_estimators.exceptions import ArenaError, BattlesError, LabelsError
 
 
@@ -252,7 +251,7 @@ def test_a_blend_can_teach(data):
 
 
 @pytest.mark.parametrize(
-    ("estimator", "expected"),
+    ("estimator", "takes_them"),
     [
         (style(), True),
         (SwapSymmetricClassifier(style()), True),
@@ -262,10 +261,14 @@ def test_a_blend_can_teach(data):
         (CalibratedClassifierCV(style()), False),
     ],
 )
-def test_who_takes_soft_labels(data, estimator, expected):
-    assert takes_soft_labels(estimator) is expected
-    if expected:
-        estimator.fit(data.X, np.tile([0.5, 0.3, 0.2], (150, 1)))
+def test_who_takes_soft_labels(data, estimator, takes_them):
+    model = SwapSymmetricClassifier(estimator)
+    soft = np.tile([0.5, 0.3, 0.2], (150, 1))
+    if takes_them:
+        model.fit(data.X, soft)
+    else:
+        with pytest.raises(LabelsError, match="takes labels, not soft labels"):
+            model.fit(data.X, soft)
 
 
 class Untouched(LogisticRegression):
