@@ -561,12 +561,12 @@ def _prefit(frozen):
 @pytest.mark.parametrize(
     ("member", "message"),
     [
-        (lambda file: then_linear(CachedTransformer(PairStyleFeatures(), memory=file)), "cache"),
-        (lambda file: then_linear(PairEmbeddings(cache_dir=file)), "cache folder"),
+        (lambda file: then_linear(CachedTransformer(PairStyleFeatures(), memory=file)), "memory="),
+        (lambda file: then_linear(PairEmbeddings(cache_dir=file)), "cache_dir="),
         (lambda file: BertPairClassifier(checkpoint_dir=file), "checkpoint_dir"),
         (lambda file: BertPairClassifier(f"{file}/no/encoder"), "no/encoder"),
-        (lambda file: style().set_params(memory=file), "cache"),
-        (lambda file: SwapSymmetricClassifier(style().set_params(memory=file)), "cache"),
+        (lambda file: style().set_params(memory=file), "memory="),
+        (lambda file: SwapSymmetricClassifier(style().set_params(memory=file)), "memory="),
         (lambda file: AugmentingClassifier(style(), n_copies=-1), "n_copies"),
         (lambda file: _two_classes(), "has the classes"),
         (lambda file: SwapSymmetricClassifier(_two_classes()), "has the classes"),
