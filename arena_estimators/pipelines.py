@@ -4,6 +4,7 @@ import importlib.util
 from numbers import Integral
 
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.decomposition import TruncatedSVD
 from sklearn.ensemble import (
@@ -48,7 +49,12 @@ _ALL = ("difference", "ratio", "absolute", "sum", "similarity", "prompt")
     },
     prefer_skip_nested_validation=True,
 )
-def make_arena_pipeline(kind="linear", *, n_jobs=None, random_state=None):
+def make_arena_pipeline(
+    kind: str = "linear",
+    *,
+    n_jobs: int | None = None,
+    random_state: int | np.random.RandomState | None = None,
+) -> BaseEstimator:
     """Compose a classifier of battles, from text to probabilities, that is exactly symmetric.
 
     Parameters

@@ -4,6 +4,7 @@ from numbers import Integral, Real
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy.special import softmax
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
@@ -46,7 +47,15 @@ _SMALLEST = np.finfo(np.float64).tiny
     },
     prefer_skip_nested_validation=True,
 )
-def soften_labels(X, y, proba, *, hard_weight=0.5, temperature=1.0, sample_weight=None):
+def soften_labels(
+    X: pd.DataFrame,
+    y: ArrayLike,
+    proba: ArrayLike,
+    *,
+    hard_weight: float = 0.5,
+    temperature: float = 1.0,
+    sample_weight: ArrayLike | None = None,
+) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
     """Mix votes with a teacher's probabilities, and average over battles that occur repeatedly.
 
     Parameters
@@ -82,6 +91,7 @@ def soften_labels(X, y, proba, *, hard_weight=0.5, temperature=1.0, sample_weigh
     Examples
     --------
     >>> import pandas as pd
+    from numpy.typing import ArrayLike
     >>> from arena_estimators import soften_labels
     >>> X = pd.DataFrame({"prompt": ["Hi", "Hi"], "response_a": ["Yes", "No"],
     ...                   "response_b": ["No", "Yes"]})
@@ -94,15 +104,14 @@ def soften_labels(X, y, proba, *, hard_weight=0.5, temperature=1.0, sample_weigh
            [0.35, 0.55, 0.1 ]])
     """
     check_battles(X)
-    proba = _as_soft_labels(proba, len(X))
-    soft = proba
+    soft = given = _as_soft_labels(proba, len(X))
     if temperature != 1:
-        soft = softmax(np.log(np.maximum(proba, _SMALLEST)) / temperature, axis=1)
+        soft = softmax(np.log(np.maximum(given, _SMALLEST)) / temperature, axis=1)
     if y is not None:
         classes, target = check_labels(y, n_battles=len(X))
-        if len(classes) != proba.shape[1]:
+        if len(classes) != given.shape[1]:
             raise LabelsError(
-                f"y has the classes {classes.tolist()}, but proba has {proba.shape[1]} columns."
+                f"y has the classes {classes.tolist()}, but proba has {given.shape[1]} columns."
             )
         hard = np.eye(len(classes))[target] if target.ndim == 1 else target
         soft = hard_weight * hard + (1 - hard_weight) * soft

@@ -17,7 +17,7 @@ FUNCTION_WORDS = frozenset(
 )
 
 # What a prompt asks for, by its words.
-KINDS = {
+_WORDS = {
     "asks_code": "code python javascript java html css sql bash script program function regex api "
     "class c algorithm debug compile",
     "asks_list": "list lists steps ways ideas tips examples items bullet recipe recommend suggest "
@@ -32,7 +32,7 @@ KINDS = {
     "asks_how": "how why explain describe",
     "asks_number": "calculate solve equation sum many much percent probability average",
 }
-KINDS = {kind: frozenset(words.split()) for kind, words in KINDS.items()}
+KINDS = {kind: frozenset(words.split()) for kind, words in _WORDS.items()}
 
 NOT_ASCII = ""  # in place of stems: count in every text that is not plain ASCII
 
