@@ -21,6 +21,7 @@ from arena_estimators._validation import (
     Interval,
     ReadsBattles,
     StrOptions,
+    check_parameters,
     check_some_weight,
     fit_context,
     validate_battles,
@@ -271,7 +272,7 @@ class BertPairClassifier(ReadsBattles, ClassifierMixin, BaseEstimator):
         if self.checkpoint_dir is not None:
             writable_folder(self.checkpoint_dir, "checkpoint_dir")
         options = TrainingOptions() if self.training is None else self.training
-        options._validate_params()
+        check_parameters(options)
         parameters = self.get_params(deep=False) | options.get_params(deep=False)
         plan = TrainingPlan.from_parameters(parameters | {"encoder": find_encoder(self.encoder)})
         plan.check(self.max_length)
