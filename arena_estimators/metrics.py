@@ -5,6 +5,7 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils import column_or_1d
 
+from arena_estimators._probability import not_probabilities
 from arena_estimators._validation import (
     Interval,
     StrOptions,
@@ -135,8 +136,7 @@ def expected_calibration_error(y_true, y_proba, *, n_bins=15, strategy="uniform"
             f"{len(y_true)} labels of the classes {classes.tolist()}. If not all classes occur in "
             "y_true, pass labels."
         )
-    sums = y_proba.sum(axis=1)
-    if not ((y_proba >= 0).all() and np.allclose(sums, 1, rtol=0, atol=1e-4)):
+    if not_probabilities(y_proba).any():
         raise ArenaError(
             "y_proba must hold finite probabilities whose rows sum to one; are these the values "
             "of decision_function?"

@@ -4,11 +4,11 @@ from numbers import Integral, Real
 
 import numpy as np
 import pandas as pd
-from scipy.special import softmax
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import _check_sample_weight
 
+from arena_estimators._probability import tempered
 from arena_estimators._tags import get_battle_tags
 from arena_estimators._validation import (
     HasMethods,
@@ -35,8 +35,6 @@ from arena_estimators.ensemble._members import (
 )
 from arena_estimators.exceptions import BattlesError, LabelsError
 from arena_estimators.model_selection import prompt_groups
-
-_SMALLEST = np.finfo(np.float64).tiny
 
 
 @validate_params(
@@ -95,9 +93,7 @@ def soften_labels(X, y, proba, *, hard_weight=0.5, temperature=1.0, sample_weigh
     """
     check_battles(X)
     proba = _as_soft_labels(proba, len(X))
-    soft = proba
-    if temperature != 1:
-        soft = softmax(np.log(np.maximum(proba, _SMALLEST)) / temperature, axis=1)
+    soft = proba if temperature == 1 else tempered(proba, temperature)
     if y is not None:
         classes, target = check_labels(y, n_battles=len(X))
         if len(classes) != proba.shape[1]:
