@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils import column_or_1d
 
+from arena_estimators._probability import not_probabilities
 from arena_estimators._validation import (
     Interval,
     StrOptions,
@@ -146,8 +147,7 @@ def expected_calibration_error(
             f"{len(labelled)} labels of the classes {classes.tolist()}. If not all classes occur "
             "in y_true, pass labels."
         )
-    sums = proba.sum(axis=1)
-    if not ((proba >= 0).all() and np.allclose(sums, 1, rtol=0, atol=1e-4)):
+    if not_probabilities(proba).any():
         raise ArenaError(
             "y_proba must hold finite probabilities whose rows sum to one; are these the values "
             "of decision_function?"

@@ -56,8 +56,8 @@ class TakesNoSettings(Sound):
 
 class SetsAnotherToo(Sound):
     def set_params(self, **parameters):
-        if "uncertain_fraction" in parameters:
-            self.predict_order = parameters["uncertain_fraction"]
+        if "random_state" in parameters:
+            self.predict_order = parameters["random_state"]
         return super().set_params(**parameters)
 
 
@@ -78,7 +78,7 @@ class ReturnsNothing(Sound):
 
 class ChangesParameters(Sound):
     def fit(self, X, y, sample_weight=None):
-        self.uncertain_fraction = 0.5
+        self.random_state = 0.5
         return super().fit(X, y)
 
 

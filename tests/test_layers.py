@@ -18,6 +18,7 @@ LEVELS = {
     "_lazy": -3,
     "exceptions": -2,
     "_frames": -2,
+    "_probability": -2,
     "_files": 0,
     "battles": -1,
     "_tags": 0,

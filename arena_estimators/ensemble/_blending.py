@@ -8,6 +8,7 @@ from sklearn.utils import Bunch
 from sklearn.utils._repr_html.estimator import _VisualBlock
 from sklearn.utils.metaestimators import _BaseComposition
 
+from arena_estimators._probability import mean_log_loss
 from arena_estimators._validation import (
     Interval,
     StrOptions,
@@ -17,7 +18,7 @@ from arena_estimators._validation import (
 from arena_estimators.ensemble._checks import check_member
 from arena_estimators.ensemble._folds import fit_and_predict_out_of_fold, make_splits
 from arena_estimators.ensemble._members import BattleClassifierMixin, proba_of
-from arena_estimators.ensemble._pooling import fit_pool, mean_log_loss, pool
+from arena_estimators.ensemble._pooling import blend, fit_blend
 from arena_estimators.exceptions import ArenaError
 
 
@@ -243,7 +244,7 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
             proba_of(member, X, self.classes_, f"Member {name!r}")
             for name, member in self.named_estimators_.items()
         ]
-        return pool(np.stack(members), self.weights_.to_numpy(), self.temperature_, self.space)
+        return blend(np.stack(members), self.weights_.to_numpy(), self.temperature_, self.space)
 
     def check_settings(self):
         """Refuse members that have no proper names, and weights that do not fit them."""
@@ -316,19 +317,19 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
     def _judge(self, names, proba, truth, weights, temperature):
         """Fit the weights and temperature that are not given; return both, and losses and gains."""
 
-        def blend(kept):
+        def judge(kept):
             given = None if weights is None else weights[kept]
             if given is not None and given.sum() == 0:
                 return None, None, np.nan
             given = None if given is None else given / given.sum()
-            found = fit_pool(proba[kept], *truth, self.space, given, temperature)
-            return *found, mean_log_loss(truth[0], pool(proba[kept], *found, self.space), truth[1])
+            found = fit_blend(proba[kept], *truth, self.space, given, temperature)
+            return *found, mean_log_loss(truth[0], blend(proba[kept], *found, self.space), truth[1])
 
         everyone = np.arange(len(names))
-        fitted_weights, fitted_temperature, loss = blend(everyone)
+        fitted_weights, fitted_temperature, loss = judge(everyone)
         losses = [mean_log_loss(truth[0], member, truth[1]) for member in proba]
         oof_log_loss = pd.Series([*losses, loss], index=[*names, "blend"])
-        gains = [blend(everyone != m)[2] - loss if len(names) > 1 else np.nan for m in everyone]
+        gains = [judge(everyone != m)[2] - loss if len(names) > 1 else np.nan for m in everyone]
         gains = pd.Series(gains, index=names)
         judged = {"oof_log_loss_": oof_log_loss, "leave_one_out_": gains}
         return fitted_weights, fitted_temperature, judged

@@ -6,6 +6,7 @@ from sklearn.base import ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
+from arena_estimators._probability import normalised
 from arena_estimators._tags import all_of, declare_tags, get_battle_tags
 from arena_estimators._validation import ReadsBattles, validate_battles
 from arena_estimators.battles import CLASSES, check_labels
@@ -124,7 +125,7 @@ def proba_of(estimator, X, classes, name):
     proba = np.ascontiguousarray(proba[:, order])
     if not (np.isfinite(proba).all() and (proba >= 0).all() and (proba.sum(axis=1) > 0).all()):
         raise ArenaError(f"{name} ({type(estimator).__name__}) predicts what is no probability.")
-    return proba / proba.sum(axis=1, keepdims=True)
+    return normalised(proba)
 
 
 def _names(classes):

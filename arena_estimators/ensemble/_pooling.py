@@ -2,33 +2,22 @@
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.special import log_softmax, softmax
+from scipy.special import log_softmax
 
-SMALLEST = np.finfo(np.float64).eps
+from arena_estimators._probability import (
+    FLOOR,
+    log,
+    log_pool,
+    normalised,
+    tempered,
+    weighted_sum,
+)
+
 _COLDEST, _HOTTEST = 0.01, 100.0
 
 
-def mean_log_loss(Y, P, weight):
-    """Compute the weighted mean log loss of probabilities against (soft) labels.
-
-    Parameters
-    ----------
-    Y, P : ndarray of shape (n_battles, n_classes)
-    weight : ndarray of shape (n_battles,)
-        Weights that sum to one.
-
-    Returns
-    -------
-    float
-    """
-    return float(-(weight @ (Y * np.log(np.maximum(P, SMALLEST))).sum(axis=1)))
-
-
-def pool(members, weights, temperature, space):
-    """Blend probabilities.
-
-    The members are added one after the other, each class separately, so that the blend is exactly
-    symmetric if they all are: exchanging two columns of every member exchanges those of the blend.
+def blend(members, weights, temperature, space):
+    """Blend probabilities. The blend is exactly symmetric if all members are.
 
     Parameters
     ----------
@@ -41,17 +30,13 @@ def pool(members, weights, temperature, space):
     -------
     ndarray of shape (n_battles, n_classes)
     """
-    total = np.zeros(members.shape[1:])
-    for proba, weight in zip(members, weights, strict=True):
-        total += weight * (_log(proba) if space == "log" else proba)
-    if space == "probability":
-        if temperature == 1:
-            return total / total.sum(axis=1, keepdims=True)
-        total = _log(total)
-    return softmax(total / temperature, axis=1)
+    if space == "log":
+        return log_pool(members, weights, temperature)
+    mean = weighted_sum(members, weights)
+    return normalised(mean) if temperature == 1 else tempered(mean, temperature)
 
 
-def fit_pool(members, Y, weight, space, weights=None, temperature=None):
+def fit_blend(members, Y, weight, space, weights=None, temperature=None):
     """Find the weights and the temperature of least log loss.
 
     In log space both are found at once: the loss is convex in `weights / temperature`. In
@@ -78,7 +63,7 @@ def fit_pool(members, Y, weight, space, weights=None, temperature=None):
     temperature : float
     """
     if weights is None and space == "log":
-        scaled = _minimise(_LogLoss(_log(members), Y, weight), len(members), temperature)
+        scaled = _minimise(_LogLoss(log(members), Y, weight), len(members), temperature)
         return scaled / scaled.sum(), float(temperature or 1 / scaled.sum())
     if weights is None:
         loss = _MixtureLoss(members, Y, weight, temperature or 1)
@@ -92,8 +77,8 @@ def fit_pool(members, Y, weight, space, weights=None, temperature=None):
         weights = min([*found, *alone], key=lambda w: round(loss(w / w.sum())[0], 10))
         weights = weights / weights.sum()
     if temperature is None:
-        blend = _log(pool(members, weights, 1.0, space))
-        temperature = 1 / _minimise(_LogLoss(blend[None], Y, weight), 1, None)[0]
+        logs = log(blend(members, weights, 1.0, space))
+        temperature = 1 / _minimise(_LogLoss(logs[None], Y, weight), 1, None)[0]
     return weights, float(temperature)
 
 
@@ -118,7 +103,7 @@ class _MixtureLoss:
         self.temperature = temperature
 
     def __call__(self, weights):
-        mixture = np.maximum(np.tensordot(weights, self.members, 1), SMALLEST)
+        mixture = np.maximum(np.tensordot(weights, self.members, 1), FLOOR)
         log_proba = log_softmax(np.log(mixture) / self.temperature, axis=1)
         loss = -(self.weight @ (self.Y * log_proba).sum(axis=1))
         residual = self.weight[:, None] * (np.exp(log_proba) - self.Y) / self.temperature
@@ -147,7 +132,3 @@ def _minimise(loss, n_weights, temperature, start=None):
         options={"ftol": 1e-12, "maxiter": 300},
     )
     return np.maximum(result.x, 0)
-
-
-def _log(proba):
-    return np.log(np.maximum(proba, SMALLEST))

@@ -5,11 +5,11 @@ from numbers import Integral, Real
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy.special import softmax
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import _check_sample_weight
 
+from arena_estimators._probability import tempered
 from arena_estimators._tags import get_battle_tags
 from arena_estimators._validation import (
     HasMethods,
@@ -36,8 +36,6 @@ from arena_estimators.ensemble._members import (
 )
 from arena_estimators.exceptions import BattlesError, LabelsError
 from arena_estimators.model_selection import prompt_groups
-
-_SMALLEST = np.finfo(np.float64).tiny
 
 
 @validate_params(
@@ -106,7 +104,7 @@ def soften_labels(
     check_battles(X)
     soft = given = _as_soft_labels(proba, len(X))
     if temperature != 1:
-        soft = softmax(np.log(np.maximum(given, _SMALLEST)) / temperature, axis=1)
+        soft = tempered(given, temperature)
     if y is not None:
         classes, target = check_labels(y, n_battles=len(X))
         if len(classes) != given.shape[1]:

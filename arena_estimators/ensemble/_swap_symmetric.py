@@ -1,17 +1,10 @@
 """A wrapper that makes any classifier of battles blind to the order of the responses."""
 
-from numbers import Real
-
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
-from arena_estimators._validation import (
-    HasMethods,
-    Interval,
-    StrOptions,
-    fit_context,
-)
+from arena_estimators._validation import HasMethods, StrOptions, fit_context
 from arena_estimators.battles import stack, swap, swap_labels, swap_proba
 from arena_estimators.ensemble._checks import check_member
 from arena_estimators.ensemble._members import (
@@ -36,12 +29,9 @@ class SwapSymmetricClassifier(BattleClassifierMixin, BaseEstimator):
     train : {"both", "random", "none"}, default="both"
         Fit on each battle in both orders (twice the rows, one below the other), on each battle in
         an order drawn at random, or on the battles as given.
-    predict_order : {"average", "uncertain", "none"}, default="average"
-        Average the predictions for both orders, which makes them exactly symmetric; do so only
-        for the battles the first pass is least sure of; or predict in the given order alone.
-    uncertain_fraction : float, default=0.35
-        The share of battles that `predict_order="uncertain"` predicts twice, from 0 to 1. It is a
-        share of those predicted in one call, so the others decide whether a battle is read twice.
+    predict_order : {"average", "none"}, default="average"
+        Average the predictions for both orders, which makes them exactly symmetric, or predict in
+        the given order alone, which takes half the time.
     random_state : int, RandomState instance or None, default=None
         Determines the orders when `train="random"`.
 
@@ -84,8 +74,7 @@ class SwapSymmetricClassifier(BattleClassifierMixin, BaseEstimator):
     _parameter_constraints = {
         "estimator": [HasMethods("fit")],
         "train": [StrOptions({"both", "random", "none"})],
-        "predict_order": [StrOptions({"average", "uncertain", "none"})],
-        "uncertain_fraction": [Interval(Real, 0, 1, closed="both")],
+        "predict_order": [StrOptions({"average", "none"})],
         "random_state": ["random_state"],
     }
 
@@ -95,13 +84,11 @@ class SwapSymmetricClassifier(BattleClassifierMixin, BaseEstimator):
         *,
         train="both",
         predict_order="average",
-        uncertain_fraction=0.35,
         random_state=None,
     ):
         self.estimator = estimator
         self.train = train
         self.predict_order = predict_order
-        self.uncertain_fraction = uncertain_fraction
         self.random_state = random_state
 
     @fit_context(prefer_skip_nested_validation=False)
@@ -139,14 +126,8 @@ class SwapSymmetricClassifier(BattleClassifierMixin, BaseEstimator):
         proba = proba_of(self.estimator_, X, self.classes_, "estimator")
         if self.predict_order == "none":
             return proba
-        again = np.arange(len(X))
-        if self.predict_order == "uncertain":
-            count = int(np.ceil(self.uncertain_fraction * len(X)))
-            again = np.sort(np.argsort(proba.max(axis=1), kind="stable")[:count])
-        if len(again):
-            swapped = proba_of(self.estimator_, swap(X.iloc[again]), self.classes_, "estimator")
-            proba[again] = (proba[again] + swap_proba(swapped)) / 2
-        return proba
+        swapped = proba_of(self.estimator_, swap(X), self.classes_, "estimator")
+        return (proba + swap_proba(swapped)) / 2
 
     def _orders(self, n_battles):
         """Choose rows of the battles as given (the first half) and exchanged (the second)."""

@@ -7,13 +7,14 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import minimize
 from scipy.sparse import issparse
-from scipy.special import log_softmax, softmax
+from scipy.special import log_softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, check_X_y, validate_data
 from threadpoolctl import threadpool_limits
 
+from arena_estimators._probability import davidson_logits, to_proba
 from arena_estimators._tags import declare_tags
 from arena_estimators._validation import (
     Interval,
@@ -226,9 +227,7 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         d, t = self._gap_and_tie(X)
-        if len(self.classes_) == 2:
-            return -d
-        return _logits(d, t, 3)
+        return -d if t is None else davidson_logits(d, t)
 
     def predict_proba(self, X):
         """Compute the probabilities of the classes.
@@ -243,8 +242,7 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
         ndarray of shape (n_battles, n_classes) of float64
         """
         check_is_fitted(self)
-        d, t = self._gap_and_tie(X)
-        return softmax(_logits(d, t, len(self.classes_)), axis=1)
+        return to_proba(davidson_logits(*self._gap_and_tie(X)))
 
     def predict(self, X):
         """Give the most probable class of each battle.
@@ -264,7 +262,9 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
     def _gap_and_tie(self, X):
         _refuse_battles(X)
         D = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
-        return D @ self.coef_, _absolute(D) @ self.tie_coef_ + self.tie_intercept_
+        ties = len(self.classes_) == 3
+        tie = _absolute(D) @ self.tie_coef_ + self.tie_intercept_ if ties else None
+        return D @ self.coef_, tie
 
     def _start(self, n_features, classes):
         if self.warm_start and hasattr(self, "coef_"):
@@ -302,10 +302,6 @@ def _absolute(D):
         D = D.copy()
         D.sum_duplicates()
     return type(D)((abs(D.data), D.indices, D.indptr), shape=D.shape)
-
-
-def _logits(d, t, n_classes):
-    return np.stack([d / 2, -d / 2, t][:n_classes], axis=1)
 
 
 def _one_hot(y):
@@ -360,7 +356,7 @@ class _DavidsonLoss:
         dtype = self.D.dtype
         d = (self.D @ w.astype(dtype)).astype(np.float64)
         t = (self.absolute @ v.astype(dtype)).astype(np.float64) + c if self.ties else None
-        log_proba = log_softmax(_logits(d, t, self.Y.shape[1]), axis=1)
+        log_proba = log_softmax(davidson_logits(d, t), axis=1)
         loss = -(self.weight @ (self.Y * log_proba).sum(axis=1))
         residual = self.weight[:, None] * (np.exp(log_proba) - self.Y)
         gradient = self.penalty * theta

@@ -14,6 +14,7 @@ from arena_estimators._encoder._layout import TRUNCATIONS
 from arena_estimators._encoder._load import load_tokenizer
 from arena_estimators._encoder._tokenise import warn_of_unknown
 from arena_estimators._files import writable_folder
+from arena_estimators._probability import log_odds
 from arena_estimators._tags import declare_tags
 from arena_estimators._validation import (
     COUNT,
@@ -29,7 +30,6 @@ from arena_estimators._validation import (
 from arena_estimators.battles import check_labels
 from arena_estimators.model_selection import prompt_groups
 from arena_estimators.neural_network._training_options import TrainingOptions
-from arena_estimators.neural_network.model._calibration import log_odds
 from arena_estimators.neural_network.model._prediction import PredictionOptions
 from arena_estimators.neural_network.model._processor import PairProcessor
 from arena_estimators.neural_network.model._style import NoStyle, StyleInputs

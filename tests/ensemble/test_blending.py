@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from joblib.parallel import ThreadingBackend
-from scipy.optimize import check_grad
 from scipy.special import softmax
 from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
@@ -58,9 +57,9 @@ from arena_estimators import (
     swap_inconsistency,
     swap_proba,
 )
-from arena_estimators.ensemble import _pooling
+from arena_estimators._probability import FLOOR, mean_log_loss
 from arena_estimators.ensemble._folds import fit_and_predict_out_of_fold, make_splits
-from arena_estimators.ensemble._pooling import SMALLEST, fit_pool, mean_log_loss, pool
+from arena_estimators.ensemble._pooling import blend, fit_blend
 from arena_estimators.exceptions import ArenaError, BattlesError, LabelsError
 
 
@@ -681,10 +680,10 @@ def test_weights_suit_a_temperature_that_is_given(temperature):
         members = members * 0.7 + 0.3 * (0.8 * Y + 0.1)
         members /= members.sum(axis=2, keepdims=True)
         weight = np.full(200, 1 / 200)
-        found = fit_pool(members, Y, weight, "probability", temperature=temperature)
+        found = fit_blend(members, Y, weight, "probability", temperature=temperature)
         alone = [np.eye(3)[i] for i in range(3)]
         losses = [
-            mean_log_loss(Y, pool(members, w, temperature, "probability"), weight)
+            mean_log_loss(Y, blend(members, w, temperature, "probability"), weight)
             for w in (found[0], *alone)
         ]
         assert losses[0] <= min(losses[1:]) + 1e-7
@@ -701,9 +700,9 @@ def test_no_other_weights_suit_a_high_temperature_better(temperature, certainty,
         members = softmax(rng.normal(Y, 2, size=(4, n_battles, 3)) * certainty, axis=2)
 
         def loss(weights, members=members, Y=Y):
-            return mean_log_loss(Y, pool(members, weights, temperature, "probability"), weight)
+            return mean_log_loss(Y, blend(members, weights, temperature, "probability"), weight)
 
-        found, _ = fit_pool(members, Y, weight, "probability", temperature=temperature)
+        found, _ = fit_blend(members, Y, weight, "probability", temperature=temperature)
         others = [*rng.dirichlet([0.3] * 4, size=100), *np.eye(4)]
         assert loss(found) <= min(map(loss, others)) + 1e-6
 
@@ -714,7 +713,7 @@ def test_equal_members_share_the_weight(temperature):
     for _ in range(5):
         Y, weight = np.eye(3)[rng.integers(3, size=100)], np.full(100, 0.01)
         members = np.stack([softmax(rng.normal(Y, 2, size=(100, 3)), axis=1)] * 3)
-        weights, _ = fit_pool(members, Y, weight, "probability", temperature=temperature)
+        weights, _ = fit_blend(members, Y, weight, "probability", temperature=temperature)
         np.testing.assert_allclose(weights, np.full(3, 1 / 3), atol=1e-6)
 
 
@@ -841,44 +840,26 @@ def test_the_member_whose_fit_fails_is_named(data):
 def test_certain_members_mix_to_finite_probabilities():
     members = np.array([[[1.0, 0.0, 0.0]], [[0.5, 0.5, 0.0]]])
     weights = np.array([0.5, 0.5])
-    mean = pool(members, weights, 1.0, "probability")
+    mean = blend(members, weights, 1.0, "probability")
     np.testing.assert_allclose(mean, [[0.75, 0.25, 0.0]])
-    cooled = pool(members, weights, 2.0, "probability")
+    cooled = blend(members, weights, 2.0, "probability")
     np.testing.assert_allclose(cooled, [np.sqrt([3, 1, 0]) / (1 + np.sqrt(3))], atol=1e-7)
-    powers = np.sqrt([0.5, 0.5 * SMALLEST, SMALLEST**2])
-    np.testing.assert_allclose(pool(members, weights, 1.0, "log"), [powers / powers.sum()])
+    powers = np.sqrt([0.5, 0.5 * FLOOR, FLOOR**2])
+    np.testing.assert_allclose(blend(members, weights, 1.0, "log"), [powers / powers.sum()])
 
 
 def test_certain_predictions_have_a_finite_loss():
     weight = np.array([0.25, 0.75])
     assert mean_log_loss(np.eye(3)[[0, 1]], np.eye(3)[[0, 1]], weight) == 0
     wrong = mean_log_loss(np.eye(3)[[0, 1]], np.eye(3)[[0, 2]], weight)
-    assert wrong == pytest.approx(-0.75 * np.log(SMALLEST))
-
-
-@pytest.mark.parametrize("temperature", [1.0, 0.4])
-@pytest.mark.parametrize("kind", ["log", "mixture"])
-def test_gradients_of_a_pool_agree_with_finite_differences(kind, temperature):
-    rng = np.random.default_rng(0)
-    members, Y = rng.dirichlet([1, 1, 1], size=(2, 30)), rng.dirichlet([1, 1, 1], size=30)
-    weight = rng.dirichlet(np.ones(30))
-    if kind == "log":
-        loss = _pooling._LogLoss(np.log(members), Y, weight)
-    else:
-        loss = _pooling._MixtureLoss(members, Y, weight, temperature)
-    error = check_grad(lambda w: loss(w)[0], lambda w: loss(w)[1], np.array([0.3, 0.6]))
-    assert error < 1e-6
-    if kind == "mixture":
-        weights = np.array([0.3, 0.7])
-        expected = mean_log_loss(Y, pool(members, weights, temperature, "probability"), weight)
-        assert loss(weights)[0] == pytest.approx(expected)
+    assert wrong == pytest.approx(-0.75 * np.log(FLOOR))
 
 
 def test_all_weight_may_go_to_one_member_at_a_low_temperature():
     rng = np.random.default_rng(0)
     Y, weight = np.eye(3)[rng.integers(3, size=200)], np.full(200, 1 / 200)
     members = np.stack([0.4 * Y + 0.2, rng.dirichlet([5, 5, 5], size=200)])
-    weights, _ = fit_pool(members, Y, weight, "log", temperature=0.4)
+    weights, _ = fit_blend(members, Y, weight, "log", temperature=0.4)
     np.testing.assert_allclose(weights, [1, 0], atol=0.05)
 
 
@@ -887,9 +868,9 @@ def test_the_temperature_suits_the_space_that_members_are_blended_in(space):
     rng = np.random.default_rng(0)
     Y, weight = np.eye(3)[rng.integers(3, size=200)], np.full(200, 1 / 200)
     members, weights = rng.dirichlet([0.3] * 3, size=(2, 200)) + 0.05 * Y, np.array([0.3, 0.7])
-    _, best = fit_pool(members, Y, weight, space, weights=weights)
+    _, best = fit_blend(members, Y, weight, space, weights=weights)
     losses = [
-        mean_log_loss(Y, pool(members, weights, best * factor, space), weight)
+        mean_log_loss(Y, blend(members, weights, best * factor, space), weight)
         for factor in (0.98, 1.0, 1.02)
     ]
     assert losses[1] == min(losses)
@@ -899,16 +880,16 @@ def test_the_temperature_suits_the_space_that_members_are_blended_in(space):
 @pytest.mark.parametrize(("scale", "temperature"), [(0.005, 0.01), (-5, 100)])
 def test_temperatures_end_where_they_are_said_to(space, scale, temperature):
     Y, weight = np.eye(3)[np.arange(30) % 3], np.full(30, 1 / 30)
-    _, found = fit_pool(softmax(scale * Y, axis=1)[None], Y, weight, space)
+    _, found = fit_blend(softmax(scale * Y, axis=1)[None], Y, weight, space)
     assert found == pytest.approx(temperature)
 
 
-def test_what_all_members_hold_to_be_impossible_has_a_finite_loss():
-    members, Y = np.array([[[1.0, 0.0, 0.0]], [[0.5, 0.5, 0.0]]]), np.eye(3)[[2]]
-    loss = _pooling._MixtureLoss(members, Y, np.ones(1), 1.0)
-    value, gradient = loss(np.array([0.5, 0.5]))
-    assert value == pytest.approx(-np.log(SMALLEST))
-    assert np.isfinite(gradient).all()
+def test_what_all_members_hold_to_be_impossible_has_a_finite_loss(data):
+    certain = np.tile([[1.0, 0.0, 0.0]], (200, 1)), np.tile([[0.5, 0.5, 0.0]], (200, 1))
+    members = [(f"m{number}", Fixed(proba).fit(None, None)) for number, proba in enumerate(certain)]
+    for options in ({"space": "probability"}, {"space": "probability", "temperature": 1.0}, {}):
+        model = BlendingClassifier(members, prefit=True, **options).fit(data.X, data.y)
+        assert np.isfinite(model.oof_log_loss_).all() and np.isfinite(model.weights_).all()
 
 
 def test_a_member_of_other_classes_is_refused_without_folds_too(data):
@@ -925,14 +906,14 @@ def test_what_a_member_gains_is_unknown_where_no_other_has_a_weight(data):
     assert model.leave_one_out_["none"] == pytest.approx(0)
 
 
-@pytest.mark.parametrize("moment", ["fit_pool", "Bunch"])
-def test_an_interrupted_fit_leaves_the_older_blend(data, fitted, monkeypatch, moment):
-    def interrupted(*_, **__):
-        raise KeyboardInterrupt
+def test_an_interrupted_fit_leaves_the_older_blend(data, fitted):
+    class Interrupted(Fixed):
+        def predict_proba(self, X):
+            raise KeyboardInterrupt
 
     others = make_battles(100, random_state=4)
-    model = copy.deepcopy(fitted).set_params(cv=2)
-    monkeypatch.setattr(f"arena_estimators.ensemble._blending.{moment}", interrupted)
+    model = copy.deepcopy(fitted)
+    model.set_params(estimators=[*MEMBERS, ("last", Interrupted())], cv=2)
     with pytest.raises(KeyboardInterrupt):
         model.fit(others.X, others.y)
     np.testing.assert_array_equal(model.predict_proba(data.X), fitted.predict_proba(data.X))

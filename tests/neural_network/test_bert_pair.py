@@ -738,7 +738,7 @@ def test_the_best_epoch_returns_whole_when_more_was_unfrozen_after_it(
 
     losses = iter([1.0, 2.0])  # the first epoch is the best
     monkeypatch.setattr(
-        "arena_estimators.neural_network.training._net.log_loss_of", lambda *_: next(losses)
+        "arena_estimators.neural_network.training._net.mean_log_loss", lambda *_: next(losses)
     )
     callbacks = [Freezer("encoder.*"), Unfreezer("encoder.*", at=2), Remember()]
     model = small(callbacks=callbacks, patience=None).fit(*learnable)

@@ -646,7 +646,7 @@ def test_gradients_and_their_checkpointing_end_with_the_training(small, learnabl
 
 def test_a_validation_loss_that_is_no_number_is_told_as_such(small, learnable, monkeypatch):
     monkeypatch.setattr(
-        "arena_estimators.neural_network.training._net.log_loss_of", lambda *_: np.nan
+        "arena_estimators.neural_network.training._net.mean_log_loss", lambda *_: np.nan
     )
     with pytest.raises(ArenaError, match="The validation loss became nan"):
         small(n_epochs=1).fit(*learnable)
