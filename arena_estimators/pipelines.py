@@ -154,9 +154,7 @@ def make_arena_pipeline(kind="linear", *, n_jobs=None, random_state=None):
         embedding_features = FeatureUnion(
             [("vectors", vectors), ("style", scaled)], transformer_weights={"vectors": 0.2}
         )
-        embedding = make_pipeline(
-            embedding_features, DavidsonClassifier("auto", tie_alpha="auto")
-        )
+        embedding = make_pipeline(embedding_features, DavidsonClassifier())
 
         ensemble = BlendingClassifier(
             [("linear", linear), ("boosting", boosting), ("kernel", kernel)], cv=cv
@@ -185,7 +183,7 @@ def make_arena_pipeline(kind="linear", *, n_jobs=None, random_state=None):
     ... )
     >>> by_hand = make_pipeline(
     ...     FeatureUnion([("words", words), ("style", style)], transformer_weights={"words": 10}),
-    ...     DavidsonClassifier(alpha="auto", tie_alpha="auto"),
+    ...     DavidsonClassifier(),
     ... )
     >>> from arena_estimators import make_arena_pipeline
     >>> str(make_arena_pipeline("linear")) == str(by_hand)
@@ -267,9 +265,7 @@ def _dimensions(n_components, n_jobs, random_state, *, analyzer="multilingual", 
 
 
 def _linear(n_jobs, random_state):
-    return make_pipeline(
-        _linear_features(n_jobs), DavidsonClassifier(alpha="auto", tie_alpha="auto")
-    )
+    return make_pipeline(_linear_features(n_jobs), DavidsonClassifier())
 
 
 def _boosting(n_jobs, random_state):
@@ -350,10 +346,7 @@ def _svm(n_jobs, random_state):
 
 def _embedding(n_jobs, random_state):
     vectors = make_pipeline(PairEmbeddings(), StandardScaler(with_mean=False))
-    return make_pipeline(
-        _beside_style("vectors", vectors, weight=0.2),
-        DavidsonClassifier(alpha="auto", tie_alpha="auto"),
-    )
+    return make_pipeline(_beside_style("vectors", vectors, weight=0.2), DavidsonClassifier())
 
 
 def _bert(n_jobs, random_state):
