@@ -22,6 +22,7 @@ test-oldest: .venv-oldest/installed
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 bench: .venv/installed-test
 	$(BIN)/python -m benchmarks $(if $(DATA),--data "$(DATA)") $(if $(ALL),--all)

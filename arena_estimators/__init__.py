@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from arena_estimators._lazy import attach
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _MODULE_OF = {
     "ArenaError": "exceptions",

@@ -33,7 +33,13 @@ class BattleTags(utils.Tags):
     numeric: bool = False
 
 
-def declare_tags(tags, *, soft_labels=None, sample_weight=None, numeric=None):
+def declare_tags(
+    tags: utils.Tags,
+    *,
+    soft_labels: bool | None = None,
+    sample_weight: bool | None = None,
+    numeric: bool | None = None,
+) -> BattleTags:
     """Declare, in `__sklearn_tags__`, what a classifier can do that scikit-learn has no tag for.
 
     Parameters

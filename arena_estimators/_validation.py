@@ -139,7 +139,7 @@ class ReadsBattles:
     what counts as a word or a measure of style may change from one version to the next.
     """
 
-    _of_pandas = ()  # fitted attributes that are a Series or a DataFrame
+    _of_pandas: tuple[str, ...] = ()  # fitted attributes that are a Series or a DataFrame
 
     def __getstate__(self):
         state = {

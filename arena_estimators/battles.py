@@ -5,8 +5,11 @@ is text, missing, or a list or tuple of turns, each text or None. The label says
 person preferred: `"model_a"`, `"model_b"` or `"tie"`.
 """
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 # `like` and `stack` are re-exported for rooms that have not moved to `_frames` yet.
 from arena_estimators._frames import (  # noqa: F401
@@ -28,7 +31,7 @@ _EXPECTED = (
 )
 
 
-def swap(X):
+def swap(X: pd.DataFrame) -> pd.DataFrame:
     """Exchange the two responses of every battle.
 
     Parameters
@@ -59,7 +62,7 @@ def swap(X):
     _check_columns(X, (RESPONSE_A, RESPONSE_B))
     names = [name for name in X.columns if isinstance(name, str)]
     pairs = [(name, name[:-1] + "b") for name in names if name.endswith("_a")]
-    exchanged = {}
+    exchanged: dict[str, pd.Series] = {}
     for a, b in [pair for pair in pairs if pair[1] in names]:
         _check_columns(X, (a, b))
         left, right = same_categories(X[a], X[b])
@@ -67,7 +70,7 @@ def swap(X):
     return X.assign(**exchanged)
 
 
-def swap_proba(P):
+def swap_proba(P: ArrayLike) -> np.ndarray:
     """Exchange the probabilities (or soft labels) of model_a and model_b.
 
     Parameters
@@ -117,7 +120,9 @@ def swap_labels(y):
     return classes[np.array([1, 0, 2])[codes]]
 
 
-def check_battles(X, *, columns=COLUMNS, name="X"):
+def check_battles(
+    X: pd.DataFrame, *, columns: Sequence[str] = COLUMNS, name: str = "X"
+) -> pd.DataFrame:
     """Check that `X` keeps the data contract, and return it unchanged.
 
     Parameters
@@ -154,7 +159,7 @@ def check_battles(X, *, columns=COLUMNS, name="X"):
     return X
 
 
-def check_labels(y, *, n_battles=None):
+def check_labels(y: ArrayLike, *, n_battles: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Check labels and return their classes beside codes or probabilities.
 
     Parameters
@@ -250,7 +255,7 @@ def text_of(cell, separator="\n\n"):
     return separator.join(filter(None, cell)) if isinstance(cell, list | tuple) else ""
 
 
-def texts(column, separator="\n\n"):
+def texts(column: Iterable, separator: str = "\n\n") -> list[str]:
     r"""Give each cell of a column as one text, for tools that know nothing of turns.
 
     Parameters

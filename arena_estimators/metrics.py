@@ -1,8 +1,12 @@
 """How symmetric and how calibrated predictions are; for the loss itself use scikit-learn's."""
 
 from numbers import Integral
+from typing import Literal
 
 import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 from sklearn.utils import column_or_1d
 
 from arena_estimators._probability import not_probabilities
@@ -16,7 +20,7 @@ from arena_estimators.battles import columns_of, is_frame, names_of, swap, swap_
 from arena_estimators.exceptions import ArenaError, LabelsError
 
 
-def swap_inconsistency(estimator, X):
+def swap_inconsistency(estimator: BaseEstimator, X: pd.DataFrame) -> float:
     """Measure how far predictions depend on which response is called a.
 
     Parameters
@@ -55,7 +59,14 @@ def swap_inconsistency(estimator, X):
     },
     prefer_skip_nested_validation=True,
 )
-def expected_calibration_error(y_true, y_proba, *, n_bins=15, strategy="uniform", labels=None):
+def expected_calibration_error(
+    y_true: ArrayLike,
+    y_proba: ArrayLike,
+    *,
+    n_bins: int = 15,
+    strategy: Literal["uniform", "quantile"] = "uniform",
+    labels: ArrayLike | None = None,
+) -> float:
     """Measure how far confidence is from accuracy.
 
     The battles are binned by the probability of their most probable class; the error is the mean,
@@ -103,17 +114,17 @@ def expected_calibration_error(y_true, y_proba, *, n_bins=15, strategy="uniform"
     0.25
     """
     check_no_label_missing(y_true, "y_true")  # NumPy makes text of NaN beside text
-    y_true = column_or_1d(y_true)
-    if not len(y_true):
+    labelled = column_or_1d(y_true)
+    if not len(labelled):
         raise LabelsError("y_true is empty; there is nothing to measure.")
     try:
-        classes = np.unique(y_true if labels is None else labels)
+        classes = np.unique(labelled if labels is None else labels)
     except TypeError as error:
         raise LabelsError(f"The labels mix kinds of values: {error}.") from None
-    if labels is not None and list(labels) != classes.tolist():
+    if labels is not None and np.asarray(labels).tolist() != classes.tolist():
         raise LabelsError(
             f"labels must be sorted, as the columns of y_proba are: {classes.tolist()}, got "
-            f"{list(labels)}."
+            f"{np.asarray(labels).tolist()}."
         )
     if is_frame(y_proba):
         found, y_proba = names_of(y_proba), columns_of(y_proba, classes)
@@ -123,32 +134,32 @@ def expected_calibration_error(y_true, y_proba, *, n_bins=15, strategy="uniform"
                 "or without the prefix 'winner_'. If not all occur in y_true, pass labels."
             )
     try:
-        y_proba = np.asarray(y_proba, dtype=np.float64)
+        proba = np.asarray(y_proba, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ArenaError(
             f"y_proba must hold probabilities whose rows sum to one: {error}."
         ) from None
-    if y_proba.ndim == 1 and len(classes) == 2:
-        y_proba = np.column_stack([1 - y_proba, y_proba])
-    if y_proba.shape != (len(y_true), len(classes)):
+    if proba.ndim == 1 and len(classes) == 2:
+        proba = np.column_stack([1 - proba, proba])
+    if proba.shape != (len(labelled), len(classes)):
         raise LabelsError(
-            f"y_proba has shape {y_proba.shape}; expected ({len(y_true)}, {len(classes)}) for "
-            f"{len(y_true)} labels of the classes {classes.tolist()}. If not all classes occur in "
-            "y_true, pass labels."
+            f"y_proba has shape {proba.shape}; expected ({len(labelled)}, {len(classes)}) for "
+            f"{len(labelled)} labels of the classes {classes.tolist()}. If not all classes occur "
+            "in y_true, pass labels."
         )
-    if not_probabilities(y_proba).any():
+    if not_probabilities(proba).any():
         raise ArenaError(
             "y_proba must hold finite probabilities whose rows sum to one; are these the values "
             "of decision_function?"
         )
-    if not np.isin(y_true, classes).all():
+    if not np.isin(labelled, classes).all():
         raise LabelsError(f"y_true has labels that are not among {classes.tolist()}.")
-    confidence = y_proba.max(axis=1)
-    right = classes[y_proba.argmax(axis=1)] == y_true
+    confidence = proba.max(axis=1)
+    right = classes[proba.argmax(axis=1)] == labelled
     if strategy == "quantile":
         edges = np.quantile(confidence, np.linspace(0, 1, n_bins + 1)[1:-1])
     else:
         edges = np.linspace(0, 1, n_bins + 1)[1:-1]
     bins = np.searchsorted(edges, confidence)
     gaps = np.bincount(bins, weights=right - confidence, minlength=n_bins)
-    return float(np.abs(gaps).sum() / len(y_true))
+    return float(np.abs(gaps).sum() / len(labelled))

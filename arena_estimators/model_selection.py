@@ -3,13 +3,14 @@
 from unicodedata import normalize
 
 import numpy as np
+import pandas as pd
 from sklearn.model_selection import BaseCrossValidator, GroupKFold, GroupShuffleSplit
 
 from arena_estimators.battles import GROUP, PROMPT, check_battles, texts
 from arena_estimators.exceptions import BattlesError
 
 
-def prompt_groups(X):
+def prompt_groups(X: pd.DataFrame) -> np.ndarray:
     """Give all battles of a prompt the same number.
 
     Prompts are compared without regard to case, to how much white space stands between words or

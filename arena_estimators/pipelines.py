@@ -4,6 +4,7 @@ import importlib.util
 from numbers import Integral
 
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.decomposition import TruncatedSVD
 from sklearn.ensemble import (
@@ -48,7 +49,12 @@ _ALL = ("difference", "ratio", "absolute", "sum", "similarity", "prompt")
     },
     prefer_skip_nested_validation=True,
 )
-def make_arena_pipeline(kind="linear", *, n_jobs=None, random_state=None):
+def make_arena_pipeline(
+    kind: str = "linear",
+    *,
+    n_jobs: int | None = None,
+    random_state: int | np.random.RandomState | None = None,
+) -> BaseEstimator:
     """Compose a classifier of battles, from text to probabilities, that is exactly symmetric.
 
     Parameters
@@ -95,70 +101,8 @@ def make_arena_pipeline(kind="linear", *, n_jobs=None, random_state=None):
 
     Notes
     -----
-    Without LightGBM the booster is ``HistGradientBoostingClassifier(l2_regularization=10,
-    learning_rate=0.04, max_features=0.3, max_iter=1000, max_leaf_nodes=15)``.
-
-    What the other kinds are, typed by hand (`"linear"` is in the example below, `"bert"` is
-    `BertPairClassifier()`)::
-
-        odd = "difference", "ratio", "tanh", "interaction"
-        every = "difference", "ratio", "absolute", "sum", "similarity", "prompt"
-        words = PairTfidfVectorizer(
-            analyzer="multilingual", ngram_range=(1, 2), min_df=10, sublinear_tf=True
-        )
-        clip = FunctionTransformer(
-            np.clip, kw_args={"a_min": -2.5, "a_max": 2.5}, feature_names_out=same_names
-        )
-        scaled = make_pipeline(PairStyleFeatures(odd), StandardScaler(with_mean=False), clip)
-        linear_features = FeatureUnion(
-            [("words", words), ("style", scaled)], transformer_weights={"words": 10}
-        )
-        some_words = PairTfidfVectorizer(analyzer="multilingual", min_df=5, sublinear_tf=True)
-        topics = make_pipeline(some_words, TruncatedSVD(48))
-        features = FeatureUnion([("style", PairStyleFeatures(every)), ("topics", topics)])
-        cv = PromptGroupKFold(3)
-
-        trigrams = PairTfidfVectorizer(
-            analyzer="char_wb", ngram_range=(3, 3), min_df=5, max_features=20_000,
-            sublinear_tf=True,
-        )
-        characters = make_pipeline(trigrams, TruncatedSVD(32))
-        more_features = FeatureUnion([*features.transformer_list, ("characters", characters)])
-        booster = LGBMClassifier(
-            learning_rate=0.04, n_estimators=1000, num_leaves=31, reg_lambda=50,
-            colsample_bytree=0.3, subsample=0.8, subsample_freq=1, n_jobs=1, verbose=-1,
-        )
-        early = EarlyStoppingClassifier(make_pipeline(more_features, booster))
-        boosting = SwapSymmetricClassifier(early)
-
-        trees = RandomForestClassifier(200, min_samples_leaf=3, max_features="sqrt")
-        forest = SwapSymmetricClassifier(
-            CalibratedClassifierCV(make_pipeline(features, trees), cv=cv, method="temperature")
-        )
-
-        exact, short = FunctionTransformer(np.float64), FunctionTransformer(np.float32)
-        rbf = Nystroem(gamma=0.004, n_components=1000)
-        logistic = LogisticRegression(max_iter=1000)
-        kernel = SwapSymmetricClassifier(
-            make_pipeline(features, exact, StandardScaler(), clip, rbf, short, logistic)
-        )
-
-        machine = make_pipeline(linear_features, LinearSVC(C=1e-4))
-        svm = SwapSymmetricClassifier(
-            StackingClassifier(
-                [("svm", machine)], LogisticRegression(), cv=cv, stack_method="decision_function"
-            )
-        )
-
-        vectors = make_pipeline(PairEmbeddings(), StandardScaler(with_mean=False))
-        embedding_features = FeatureUnion(
-            [("vectors", vectors), ("style", scaled)], transformer_weights={"vectors": 0.2}
-        )
-        embedding = make_pipeline(embedding_features, DavidsonClassifier())
-
-        ensemble = BlendingClassifier(
-            [("linear", linear), ("boosting", boosting), ("kernel", kernel)], cv=cv
-        )
+    Every kind is an ordinary scikit-learn estimator: print it, or call `get_params`, to see all its
+    steps and settings, and change any of them with `set_params`.
 
     Examples
     --------

@@ -82,6 +82,28 @@ def test_a_module_imports_only_from_lower_rooms(path):
             )
 
 
+def closure(arrows):
+    """Add the arrows that follow from others."""
+    while True:
+        more = arrows | {(a, d) for a, b in arrows for c, d in arrows if b == c}
+        if more == arrows:
+            return arrows
+        arrows = more
+
+
+def test_the_picture_of_the_architecture_is_that_of_the_imports():
+    page = (PACKAGE.parent / "docs/architecture.md").read_text(encoding="utf-8")
+    picture = page.split("```mermaid")[1].split("```")[0]
+    drawn = {tuple(line.split(" --> ")) for line in map(str.strip, picture.split("\n")[2:-1])}
+    found = set()
+    for path in MODULES:
+        home = room(module_name(path))
+        others = (room(name) for name in imports(path) if name.startswith("arena_estimators."))
+        found |= {(home, other) for other in others if {home, other}.isdisjoint({"", "_lazy"})}
+    assert closure(drawn) == closure({arrow for arrow in found if arrow[0] != arrow[1]})
+    assert {name for arrow in drawn for name in arrow} == set(LEVELS) - {"_lazy"}
+
+
 def test_a_fitted_network_knows_nothing_of_its_training_nor_either_of_the_estimator():
     """Imports in neural_network/ go from the estimator to training, and from there to model."""
     home, order = "arena_estimators.neural_network.", ["model", "training", "estimator"]

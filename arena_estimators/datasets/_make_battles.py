@@ -34,8 +34,13 @@ P(model_a, model_b, tie) proportional to (exp(d / 2), exp(-d / 2), exp(t)).
     prefer_skip_nested_validation=True,
 )
 def make_battles(
-    n_samples=1000, *, tie_rate=0.3, length_effect=1.0, style_effect=0.3, random_state=None
-):
+    n_samples: int = 1000,
+    *,
+    tie_rate: float = 0.3,
+    length_effect: float = 1.0,
+    style_effect: float = 0.3,
+    random_state: int | np.random.RandomState | None = None,
+) -> Bunch:
     """Generate believable battles whose true preference model is known.
 
     Prompts cover many subjects, code and several languages, about one in seven comes up again, and
@@ -95,9 +100,9 @@ def make_battles(
     """
     rng = check_random_state(random_state)
     writer = Writer(random.Random(int(rng.randint(2**31 - 1))))
-    cells, models, phi = zip(*(writer.battle() for _ in range(n_samples)), strict=True)
+    cells, names, measured = zip(*(writer.battle() for _ in range(n_samples)), strict=True)
     X = pd.DataFrame(dict(zip(COLUMNS, zip(*cells, strict=True), strict=True)))
-    models, phi = np.array(models), np.array(phi)
+    models, phi = np.array(names), np.array(measured)
     D = phi[:, 0] - phi[:, 1]
 
     coef = np.array([length_effect, style_effect, style_effect, style_effect, -1.5, 1.5])

@@ -6,16 +6,21 @@ import re
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 
 from arena_estimators._files import atomic_write
 from arena_estimators.battles import CLASSES
 from arena_estimators.exceptions import SubmissionError, warn
 
 COLUMNS = ("id", *(f"winner_{name}" for name in CLASSES))
-_POSITIONS = {**{name: i for i, name in enumerate(CLASSES)}, **{i: i for i in range(3)}}
+_POSITIONS: dict[str | int, int] = {
+    **{name: i for i, name in enumerate(CLASSES)},
+    **{i: i for i in range(3)},
+}
 
 
-def make_submission(estimator, X, ids):
+def make_submission(estimator: BaseEstimator, X: pd.DataFrame, ids: ArrayLike) -> pd.DataFrame:
     """Predict battles and lay the probabilities out as the competition wants them.
 
     Parameters
@@ -53,18 +58,18 @@ def make_submission(estimator, X, ids):
     >>> make_submission(prior, test.X, test.id).columns.tolist()
     ['id', 'winner_model_a', 'winner_model_b', 'winner_tie']
     """
-    ids = _check_ids(ids)
-    _warn_of_floats(ids)
-    repeated = ids[pd.Series(ids).duplicated()]
+    rows = _check_ids(ids)
+    _warn_of_floats(rows)
+    repeated = rows[pd.Series(rows).duplicated()]
     if len(repeated):
         warn(
-            f"{len(repeated)} of {len(ids)} rows have an id that was there before, such as "
+            f"{len(repeated)} of {len(rows)} rows have an id that was there before, such as "
             f"{repeated[0]}; a competition scores one row an id."
         )
     if isinstance(X, dict):
         raise SubmissionError("X is what load_arena gives; pass its battles alone, `.X`.")
-    if len(ids) != len(X):
-        raise SubmissionError(f"X has {len(X)} battles but there are {len(ids)} ids.")
+    if len(rows) != len(X):
+        raise SubmissionError(f"X has {len(X)} battles but there are {len(rows)} ids.")
     for name in ("predict_proba", "classes_"):
         if not hasattr(estimator, name):
             raise SubmissionError(
@@ -73,15 +78,15 @@ def make_submission(estimator, X, ids):
             )
     positions = _check_classes(estimator.classes_)
     proba = np.asarray(estimator.predict_proba(X))
-    if proba.shape != (len(ids), 3):
+    if proba.shape != (len(rows), 3):
         raise SubmissionError(
-            f"predict_proba gave the shape {proba.shape}; expected {(len(ids), 3)}."
+            f"predict_proba gave the shape {proba.shape}; expected {(len(rows), 3)}."
         )
-    proba = _check_proba(proba[:, np.argsort(positions)], ids)
-    return pd.DataFrame({"id": ids, **dict(zip(COLUMNS[1:], proba.T, strict=True))})
+    proba = _check_proba(proba[:, np.argsort(positions)], rows)
+    return pd.DataFrame({"id": rows, **dict(zip(COLUMNS[1:], proba.T, strict=True))})
 
 
-def write_submission(frame, path):
+def write_submission(frame: pd.DataFrame, path: str | os.PathLike) -> None:
     """Check a submission and write it whole, or leave what was there untouched.
 
     The file is written beside `path` and moved there when it is complete.

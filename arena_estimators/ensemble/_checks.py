@@ -109,7 +109,7 @@ def resampling_step(estimator):
 def _members_of(estimator):
     """List the classifiers that a classifier fits, and those that it uses as they are."""
     if isinstance(estimator, BattleClassifierMixin):
-        return estimator.members()
+        return estimator._members()
     if isinstance(estimator, FrozenEstimator):
         return [], [estimator]
     if isinstance(estimator, Pipeline):

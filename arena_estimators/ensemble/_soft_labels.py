@@ -4,6 +4,7 @@ from numbers import Integral, Real
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import _check_sample_weight
@@ -44,7 +45,15 @@ from arena_estimators.model_selection import prompt_groups
     },
     prefer_skip_nested_validation=True,
 )
-def soften_labels(X, y, proba, *, hard_weight=0.5, temperature=1.0, sample_weight=None):
+def soften_labels(
+    X: pd.DataFrame,
+    y: ArrayLike,
+    proba: ArrayLike,
+    *,
+    hard_weight: float = 0.5,
+    temperature: float = 1.0,
+    sample_weight: ArrayLike | None = None,
+) -> np.ndarray:
     """Mix votes with a teacher's probabilities, and average over battles that occur repeatedly.
 
     Parameters
@@ -80,6 +89,7 @@ def soften_labels(X, y, proba, *, hard_weight=0.5, temperature=1.0, sample_weigh
     Examples
     --------
     >>> import pandas as pd
+    from numpy.typing import ArrayLike
     >>> from arena_estimators import soften_labels
     >>> X = pd.DataFrame({"prompt": ["Hi", "Hi"], "response_a": ["Yes", "No"],
     ...                   "response_b": ["No", "Yes"]})
@@ -92,13 +102,14 @@ def soften_labels(X, y, proba, *, hard_weight=0.5, temperature=1.0, sample_weigh
            [0.35, 0.55, 0.1 ]])
     """
     check_battles(X)
-    proba = _as_soft_labels(proba, len(X))
-    soft = proba if temperature == 1 else tempered(proba, temperature)
+    soft = given = _as_soft_labels(proba, len(X))
+    if temperature != 1:
+        soft = tempered(given, temperature)
     if y is not None:
         classes, target = check_labels(y, n_battles=len(X))
-        if len(classes) != proba.shape[1]:
+        if len(classes) != given.shape[1]:
             raise LabelsError(
-                f"y has the classes {classes.tolist()}, but proba has {proba.shape[1]} columns."
+                f"y has the classes {classes.tolist()}, but proba has {given.shape[1]} columns."
             )
         hard = np.eye(len(classes))[target] if target.ndim == 1 else target
         soft = hard_weight * hard + (1 - hard_weight) * soft
@@ -276,11 +287,11 @@ class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
         self.student_, self.soft_labels_, self.classes_ = student, soft, classes
         return self
 
-    def members(self):
+    def _members(self):
         teacher = [] if self.teacher is None else [self.teacher]
         return ([self.student], teacher) if self.prefit else ([self.student, *teacher], [])
 
-    def members_fitted_on_y(self):
+    def _members_fitted_on_y(self):
         # The student gets a form of soft labels that it takes.
         return [] if self.prefit else [self.student if self.teacher is None else self.teacher]
 

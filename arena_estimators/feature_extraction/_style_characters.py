@@ -1,27 +1,17 @@
 """The characters of many texts, counted by NumPy all at once."""
 
+import functools
 from io import BytesIO
 
 import numpy as np
 
-_LINE, _BLANK, _HYPHEN, _POINT = 10, 32, 45, 46
-_FIRST_WIDE = 128  # from here on, a code stands for characters that are not ASCII
-_WIDE = {character: _FIRST_WIDE + i for i, character in enumerate("…。！？।॥۔؟“«「『，、،；؛（—–")}
-_OTHER, _SPACE, _EMOJI = range(_FIRST_WIDE + len(_WIDE), _FIRST_WIDE + len(_WIDE) + 3)
-_N_CODES = _EMOJI + 1
-
-
-def _holds(characters, *codes):
-    table = np.zeros(256, dtype=bool)
-    table[[*map(ord, characters), *codes]] = True
-    return table
-
-
-_IS_STOP = _holds(".!?", _WIDE["…"])
-_IS_CLOSING = _holds("\"')*")
-_IS_SPACE = _holds([chr(c) for c in range(128) if chr(c).isspace()], _SPACE)
-_IS_BEFORE_NAME = _holds("abcdefghijklmnopqrstuvwxyz,")
-_IS_MARK = _holds("-*+")
+_LINE, _BLANK, _HYPHEN, _POINT = b"\n -."
+# Beyond ASCII, one byte stands for a character that is counted, and one for each other kind.
+_FIRST_WIDE = 128
+_WIDE = "…。！？।॥۔؟“«「『，、،；؛（—–"
+_OTHER, _SPACE, _EMOJI, _N_CODES = range(148, 152)
+_BEFORE_NAME = b"abcdefghijklmnopqrstuvwxyz,"
+_SPACES = b" \t\n\v\f\r\x1c\x1d\x1e\x1f\x95"  # the last is _SPACE
 
 
 def is_emoji(character):
@@ -29,32 +19,31 @@ def is_emoji(character):
     return "\u2600" <= character <= "\u27bf" or "\U0001f300" <= character <= "\U0001faff"
 
 
-class _WideCodes(dict):
-    """The codes of characters that are not ASCII, by their numbers."""
-
-    def __missing__(self, number):
-        character = chr(number)
-        if character.isspace():
-            code = _SPACE
-        elif is_emoji(character):
-            code = _EMOJI
-        else:
-            code = _WIDE.get(character, _OTHER)
-        self[number] = code
-        return code
+@functools.cache
+def _codes():
+    """Map numbers of characters to bytes; the last entry stands for all above."""
+    codes = np.full(0x1FB01, _OTHER, dtype=np.uint8)
+    codes[:_FIRST_WIDE] = range(_FIRST_WIDE)
+    codes[[*filter(lambda number: chr(number).isspace(), range(_FIRST_WIDE, 0x3001))]] = _SPACE
+    codes[0x2600:0x27C0] = codes[0x1F300:0x1FB00] = _EMOJI
+    codes[list(map(ord, _WIDE))] = range(_FIRST_WIDE, _OTHER)
+    return codes
 
 
-_WIDE_CODES = _WideCodes()
+@functools.cache
+def _table(codes):
+    """Make a table that says of each byte whether it is one of `codes`."""
+    table = np.zeros(256, dtype=bool)
+    table[list(codes)] = True
+    return table
 
 
 def one_byte_each(texts):
     """Write each character as one byte: ASCII as it is, what else there is by its kind."""
     wide = "".join([text for text in texts if not text.isascii()])
     numbers = np.frombuffer(wide.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-    codes = np.minimum(numbers, _OTHER).astype(np.uint8)
-    at = np.flatnonzero(numbers >= _FIRST_WIDE)
-    codes[at] = [_WIDE_CODES[number] for number in numbers[at].tolist()]
-    rest = BytesIO(codes.tobytes())
+    table = _codes()
+    rest = BytesIO(table[np.minimum(numbers, len(table) - 1)].tobytes())
     return [text.encode() if text.isascii() else rest.read(len(text)) for text in texts]
 
 
@@ -84,8 +73,7 @@ class Characters:
 
     def number(self, characters):
         """Count characters out of `characters` in each text."""
-        codes = [_WIDE.get(character) or ord(character) for character in characters]
-        return self._counts[:, codes].sum(axis=1)
+        return self._counts[:, _codes()[list(map(ord, characters))]].sum(axis=1)
 
     def not_ascii(self):
         """Count characters that are not ASCII."""
@@ -97,15 +85,16 @@ class Characters:
 
     def sentence_ends(self):
         r"""Count what ``[.!?…]["')*]?(?=\s|$)`` finds."""
-        at = self._at[_IS_STOP[self._kind]]
+        at = self._at[_table(b".!?\x80")[self._kind]]
+        space, closing = _table(_SPACES), _table(b"\"')*")
         after, later = self._codes[at + 1], self._codes[at + 2]
-        return self._number_at(at[_IS_SPACE[after] | _IS_CLOSING[after] & _IS_SPACE[later]])
+        return self._number_at(at[space[after] | closing[after] & space[later]])
 
     def names(self):
         """Count what ``[a-z,] [A-Z](?=[a-z])`` finds."""
         at = self._at[self._kind - np.uint8(65) <= 25]
         before, earlier = self._codes[at - 1], self._codes[at - 2]
-        found = (before == _BLANK) & _IS_BEFORE_NAME[earlier]
+        found = (before == _BLANK) & _table(_BEFORE_NAME)[earlier]
         return self._number_at(at[found & (self._codes[at + 1] - np.uint8(97) <= 25)])
 
     def blank_lines(self):
@@ -113,16 +102,18 @@ class Characters:
         at = self._at[self._kind == _LINE]
         start, end = at[:-1] + 1, at[1:]  # of each line
         blank = start == end
-        unsure = ~blank & _IS_SPACE[self._codes[start]] & _IS_SPACE[self._codes[end - 1]]
+        space = _table(_SPACES)
+        unsure = ~blank & space[self._codes[start]] & space[self._codes[end - 1]]
         for i in np.flatnonzero(unsure).tolist():
-            blank[i] = _IS_SPACE[self._codes[start[i] : end[i]]].all()
+            blank[i] = space[self._codes[start[i] : end[i]]].all()
         first = blank & ~np.concatenate([[False], blank[:-1]])
         return self._number_at(at[:-1][first])
 
     def marks(self):
         """Count what ``[-*+]`` finds between two blanks of any kind: bullets, dashes, minus."""
-        at = self._at[_IS_MARK[self._kind]]
-        return self._number_at(at[_IS_SPACE[self._codes[at - 1]] & _IS_SPACE[self._codes[at + 1]]])
+        at = self._at[_table(b"-*+")[self._kind]]
+        space = _table(_SPACES)
+        return self._number_at(at[space[self._codes[at - 1]] & space[self._codes[at + 1]]])
 
     def hyphens(self):
         """Count `-` between two blanks."""
@@ -135,7 +126,7 @@ class Characters:
         at = self._at[self._kind == _POINT]
         before = self._codes[at - 1]
         digit = (before - np.uint8(48) <= 9) | (before >= _FIRST_WIDE)
-        return self._number_at(at[digit & _IS_SPACE[self._codes[at + 1]]])
+        return self._number_at(at[digit & _table(_SPACES)[self._codes[at + 1]]])
 
     def _number_at(self, positions):
         return np.diff(np.searchsorted(positions, self._bounds))

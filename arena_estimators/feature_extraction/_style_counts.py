@@ -26,6 +26,20 @@ from arena_estimators.feature_extraction._style_lexicon import (
 )
 from arena_estimators.feature_extraction._style_words import Words
 
+MEASURES = (
+    "empty", "log_turns",
+    "log_characters", "log_words", "log_distinct_words", "log_sentences", "log_lines",
+    "log_paragraphs", "log_long_words", "long_words", "word_length", "log_sentence_length",
+    "type_token_ratio",
+    "headers", "ordered_items", "bullet_items", "bold", "table_rows", "code_blocks", "inline_code",
+    "links",
+    "digits", "non_ascii", "emoji", "questions", "exclamations", "commas", "semicolons", "names",
+    "quotes", "parentheses", "dashes",
+    "first_person", "hedges", "function_words",
+    "refusals", "apologies", "examples", "self_mentions",
+    "repeated_lines",
+    "greets", "offers_more", "ends_asking", "finished", "cut_off",
+)  # fmt: skip
 FENCE = "```"
 _CODE_BLOCK = re.compile(r"```[^`]*```")  # style control: what is taken out before counting
 # Style control's three patterns start with ^ and \s*. These find as many places in linear time.
@@ -38,7 +52,7 @@ _BOLD_UNDERSCORES = re.compile(r"__[^_\n]+__")
 _INLINE_CODE = re.compile(r"`[^`\n]+`")
 _LINK = re.compile(r"https?://|\]\(\S")
 _TABLE_ROW = re.compile(r"\n *\|.*\| *(?=\n|$)")
-_OPENING = re.compile(rf"(?:{'|'.join(map(re.escape, OPENINGS))})\b")
+_OPENING = re.compile(rf"(?:{'|'.join(OPENINGS)})\b")
 _LONGEST = 30  # cap on the mean length of words: a text without spaces is one of thousands
 # Marks that end a sentence even with no space after them; the last four: Hindi, Urdu and Arabic.
 _STOPS = "。！？।॥۔؟"
@@ -204,6 +218,3 @@ def _count_where(possible, texts, count):
     for i in np.flatnonzero(possible).tolist():
         counts[i] = count(texts[i])
     return counts
-
-
-MEASURES = tuple(measure_texts(["x"])[0])

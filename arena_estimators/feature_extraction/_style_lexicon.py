@@ -4,18 +4,6 @@ Phrases are counted as plain text. To be fast, they are counted only in texts wh
 with one of the stems named beside them (of a stem, 8 letters matter).
 """
 
-FIRST_PERSON = frozenset("i me my mine myself we us our".split())
-HEDGES = frozenset(
-    "may maybe perhaps might could possibly probably seems seem likely generally typically usually "
-    "often sometimes depends depending".split()
-)
-FUNCTION_WORDS = frozenset(
-    "a about after all also am an and any are as at be been but by can could did do does for from "
-    "had has have he her his how i if in into is it its just like me more most my no not of on one "
-    "or our out over she should so some such than that the their them then there these they this "
-    "to up us was we were what when where which who will with would you your".split()
-)
-
 # What a prompt asks for, by its words.
 KINDS = {
     "asks_code": "code python javascript java html css sql bash script program function regex api "
@@ -32,7 +20,16 @@ KINDS = {
     "asks_how": "how why explain describe",
     "asks_number": "calculate solve equation sum many much percent probability average",
 }
-KINDS = {kind: frozenset(words.split()) for kind, words in KINDS.items()}
+WORD_LISTS = {
+    "first_person": "i me my mine myself we us our",
+    "hedges": "may maybe perhaps might could possibly probably seems seem likely generally "
+    "typically usually often sometimes depends depending",
+    "function_words": "a about after all also am an and any are as at be been but by can could did "
+    "do does for from had has have he her his how i if in into is it its just like me more most my "
+    "no not of on one or our out over she should so some such than that the their them then there "
+    "these they this to up us was we were what when where which who will with would you your",
+    **KINDS,
+}
 
 NOT_ASCII = ""  # in place of stems: count in every text that is not plain ASCII
 

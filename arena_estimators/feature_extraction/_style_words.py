@@ -1,41 +1,21 @@
 """The words of many texts as numbers, so that NumPy can count and compare them."""
 
-from functools import cached_property
+import functools
 from hashlib import blake2b
 from itertools import chain
 
 import numpy as np
 
-from arena_estimators.feature_extraction._style_lexicon import (
-    FIRST_PERSON,
-    FUNCTION_WORDS,
-    HEDGES,
-    KINDS,
-    PHRASES,
-)
+from arena_estimators.feature_extraction._style_lexicon import PHRASES, WORD_LISTS
+from arena_estimators.feature_extraction._words import find_runs
 
 MAX_TEXTS = 1000  # a text's number fits the upper 10 bits of a key
 _CODE_BITS = 54
 _LONG = 8
 _BLOB = 512  # bytes of a word that are mixed 8 at a time: the rest of a longer one at once
-_ASCII = bytes(range(128))
-_BLANK_NON_WORD_BYTES = bytes(
-    c if chr(c).isalnum() or c == 95 or c >= 128 else 32 for c in range(256)
-)
 _FIRST_BYTES = np.array([(1 << 8 * n) - 1 for n in range(9)], dtype=np.uint64)
+_BIT = {name: bit for bit, name in enumerate(WORD_LISTS)}
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd, without a pattern: 2 ** 64 / golden ratio
-
-
-def spell(lower):
-    r"""Give the words of a text, what ``\w+`` finds, as UTF-8 with blanks in place of all else."""
-    raw = lower.encode("utf-8", "surrogatepass")
-    if len(raw) > len(lower):
-        wide = set(raw.translate(None, _ASCII).decode("utf-8", "surrogatepass"))
-        for character in wide:
-            if not character.isalnum():
-                lower = lower.replace(character, " ")
-        raw = lower.encode("utf-8", "surrogatepass")
-    return raw.translate(_BLANK_NON_WORD_BYTES)
 
 
 class Words:
@@ -59,15 +39,14 @@ class Words:
     """
 
     def __init__(self, texts):
-        spelled = [spell(text) for text in texts]
-        starts, letters, first, codes = _read(spelled)
-        sizes = np.array([len(raw) + 1 for raw in spelled])
-        bounds = np.searchsorted(starts, np.concatenate([[0], np.cumsum(sizes)]))
+        runs = find_runs(texts)
+        letters, first, codes = _read(runs)
+        bounds = runs.bounds
         self.n_words = np.diff(bounds)
         self.n_letters = _sums(letters, bounds)
         self.n_long = _sums(letters >= _LONG, bounds)
         text = np.repeat(np.arange(len(texts), dtype=np.uint64), self.n_words)
-        stems = np.flatnonzero(_MAY_BE_STEM[first & 0xFFFF])
+        stems = np.flatnonzero(_may_be_stem()[first & 0xFFFF])
         self._stems, self._stem_texts = first[stems], text[stems].astype(np.intp)
         keys = np.sort(text << np.uint64(_CODE_BITS) | codes)
         new = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]])[: len(keys)])
@@ -77,26 +56,27 @@ class Words:
         self.n_distinct = np.diff(self._ends)
         self.n_distinct_long = _sums(self.keys & np.uint64(1), self._ends)
 
-    @cached_property
+    @functools.cached_property
     def _lists(self):
         """Bits that say in which word lists each of `keys` is."""
         codes = self.keys & np.uint64((1 << _CODE_BITS) - 1)
-        nearest = np.minimum(np.searchsorted(_LISTED_CODES, codes), len(_LISTED_CODES) - 1)
-        return np.where(_LISTED_CODES[nearest] == codes, _LISTED_BITS[nearest], 0)
+        listed, bits = _listed()
+        nearest = np.minimum(np.searchsorted(listed, codes), len(listed) - 1)
+        return np.where(listed[nearest] == codes, bits[nearest], 0)
 
     def number_in(self, name):
         """Count the words of each text that are in the word list `name`."""
-        return _sums(self._counts * (self._lists >> _LISTS.index(name) & 1), self._ends)
+        return _sums(self._counts * (self._lists >> _BIT[name] & 1), self._ends)
 
     def distinct_in(self, name):
         """Count the words of each text that are in the word list `name`, each once."""
-        return _sums(self._lists >> _LISTS.index(name) & 1, self._ends)
+        return _sums(self._lists >> _BIT[name] & 1, self._ends)
 
     def meets(self, name):
         """Say of each text whether one of its words is in the word list `name`."""
-        return (self._met >> _LISTS.index(name) & 1) > 0
+        return (self._met >> _BIT[name] & 1) > 0
 
-    @cached_property
+    @functools.cached_property
     def _met(self):
         met = np.bitwise_or.reduceat(np.append(self._lists, 0), self._ends[:-1])
         return np.where(self.n_distinct > 0, met, 0)
@@ -127,20 +107,16 @@ class Words:
         place = np.minimum(np.searchsorted(self.keys, wanted), max(0, len(self.keys) - 1))
         found = self.keys[place] == wanted
         if without is not None:
-            found &= (self._lists[at] >> _LISTS.index(without) & 1) == 0
+            found &= (self._lists[at] >> _BIT[without] & 1) == 0
         return _sums(found, ends)
 
 
-def _read(spelled):
-    """Find where words start, their numbers of characters, their first 8 bytes and their codes."""
-    raw = b" ".join([b"", *spelled, b" " * 8])
-    data = np.frombuffer(raw, dtype=np.uint8)
-    inside = data != 32
-    edges = np.flatnonzero(inside[1:] != inside[:-1]) + 1
-    starts, ends = edges[::2], edges[1::2]
+def _read(runs):
+    """Find the words' numbers of characters, their first 8 bytes and their codes."""
+    raw, starts, ends = runs.raw, runs.starts, runs.ends
     lengths = letters = ends - starts
     if not raw.isascii():
-        later_bytes = np.flatnonzero((data & 0xC0) == 0x80)
+        later_bytes = np.flatnonzero((np.frombuffer(raw, dtype=np.uint8) & 0xC0) == 0x80)
         words = np.searchsorted(starts, later_bytes, side="right") - 1
         letters = lengths - np.bincount(words, minlength=len(starts))
     eight = np.ndarray(len(raw) - 7, dtype="<u8", buffer=raw, strides=(1,))
@@ -156,13 +132,24 @@ def _read(spelled):
         rest = raw[starts[word] + done : ends[word]]
         codes[word] ^= np.frombuffer(blake2b(rest, digest_size=8).digest(), np.uint64)[0]
     codes = codes >> np.uint64(64 - _CODE_BITS) & ~np.uint64(1) | (letters >= _LONG)
-    return starts, letters, first, codes
+    return letters, first, codes
 
 
 def _stem_bytes(stem):
     return stem.encode()[:8]
 
 
+@functools.cache
+def _listed():
+    """Give the codes of all words of the lists, sorted, and the bits of their lists."""
+    words = sorted(set().union(*(text.split() for text in WORD_LISTS.values())))
+    bits = [sum(1 << _BIT[n] for n, text in WORD_LISTS.items() if w in text.split()) for w in words]
+    codes = _read(find_runs(words))[-1]
+    order = np.argsort(codes)
+    return codes[order], np.array(bits)[order]
+
+
+@functools.cache
 def _may_be_stem():
     """Make a table that says, for a word's first two bytes as a number, if a stem begins so."""
     table = np.zeros((256, 256), dtype=bool)
@@ -184,18 +171,3 @@ def _first_keys(keys, n_texts):
 def _sums(values, bounds):
     """Sum values between neighbouring bounds; nothing between equal ones."""
     return np.diff(np.concatenate([[0], np.cumsum(values, dtype=np.int64)])[bounds])
-
-
-_MAY_BE_STEM = _may_be_stem()
-_LISTED = {
-    "first_person": FIRST_PERSON,
-    "hedges": HEDGES,
-    "function_words": FUNCTION_WORDS,
-    **KINDS,
-}
-_LISTS = tuple(_LISTED)
-_known = sorted(frozenset().union(*_LISTED.values()))
-_known_bits = [sum(1 << i for i, name in enumerate(_LISTS) if w in _LISTED[name]) for w in _known]
-_known_codes = _read([spell(word) for word in _known])[-1]
-_LISTED_CODES = np.sort(_known_codes)
-_LISTED_BITS = np.array(_known_bits)[np.argsort(_known_codes)]

@@ -8,6 +8,8 @@ import pyarrow as pa
 import scipy.sparse as sp
 from sklearn.feature_extraction.text import CountVectorizer
 
+from arena_estimators.feature_extraction._words import find_runs
+
 # Thai to Lao, Myanmar, Khmer, kana and Chinese characters: no spaces stand between words.
 _ALONE = (
     r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
@@ -135,23 +137,13 @@ def _characters(texts):
 
 
 def _runs(texts, kind):
-    r"""Find the maximal runs of characters of `kind`, written as within a regex's brackets: `\w`.
-
-    In UTF-8 all bytes of a character beyond ASCII are beyond ASCII. So, once all characters beyond
-    ASCII that are not of the kind are replaced by spaces, every byte says by itself whether it is
-    in a run, and the edges of all runs are found at once.
-    """
-    outside = re.compile(rf"[^{kind}\x00-\x7f]")
-    texts = [text if text.isascii() else outside.sub(" ", text) for text in texts]
-    texts = [text.encode("utf-8", "surrogatepass") for text in texts]
-    data = np.frombuffer(b" ".join([b"", *texts, b""]), dtype=np.uint8)
-    in_run = np.array([i > 127 or bool(re.match(f"[{kind}]", chr(i))) for i in range(256)])[data]
-    edges = np.flatnonzero(in_run[1:] != in_run[:-1]) + 1
-    begins, ends = edges[::2], edges[1::2]
-    offsets = np.concatenate([[0], np.cumsum(ends - begins)]).astype(np.int32)
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(data[in_run])]
-    runs = pa.Array.from_buffers(pa.binary(), len(begins), buffers).dictionary_encode()
-    names = [name.decode("utf-8", "surrogatepass") for name in runs.dictionary.to_pylist()]
-    borders = np.cumsum([0, *(len(text) + 1 for text in texts)])
-    lengths = np.diff(np.searchsorted(begins, borders))
-    return Units(names, runs.indices.to_numpy(zero_copy_only=False), lengths)
+    """Take the runs of characters of a kind as units."""
+    runs = find_runs(texts, kind)
+    lengths = runs.ends - runs.starts
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    data = np.frombuffer(runs.raw, dtype=np.uint8)[runs.inside]
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(data)]
+    found = pa.Array.from_buffers(pa.binary(), len(lengths), buffers).dictionary_encode()
+    names = [name.decode("utf-8", "surrogatepass") for name in found.dictionary.to_pylist()]
+    ids = found.indices.to_numpy(zero_copy_only=False)
+    return Units(names, ids, np.diff(runs.bounds))

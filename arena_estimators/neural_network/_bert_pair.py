@@ -14,6 +14,7 @@ from arena_estimators._encoder._layout import TRUNCATIONS
 from arena_estimators._encoder._load import load_tokenizer
 from arena_estimators._encoder._tokenise import warn_of_unknown
 from arena_estimators._files import writable_folder
+from arena_estimators._probability import log_odds
 from arena_estimators._tags import declare_tags
 from arena_estimators._validation import (
     COUNT,
@@ -21,6 +22,7 @@ from arena_estimators._validation import (
     Interval,
     ReadsBattles,
     StrOptions,
+    check_parameters,
     check_some_weight,
     fit_context,
     validate_battles,
@@ -28,7 +30,6 @@ from arena_estimators._validation import (
 from arena_estimators.battles import check_labels
 from arena_estimators.model_selection import prompt_groups
 from arena_estimators.neural_network._training_options import TrainingOptions
-from arena_estimators.neural_network.model._calibration import log_odds
 from arena_estimators.neural_network.model._prediction import PredictionOptions
 from arena_estimators.neural_network.model._processor import PairProcessor
 from arena_estimators.neural_network.model._style import NoStyle, StyleInputs
@@ -271,7 +272,7 @@ class BertPairClassifier(ReadsBattles, ClassifierMixin, BaseEstimator):
         if self.checkpoint_dir is not None:
             writable_folder(self.checkpoint_dir, "checkpoint_dir")
         options = TrainingOptions() if self.training is None else self.training
-        options._validate_params()
+        check_parameters(options)
         parameters = self.get_params(deep=False) | options.get_params(deep=False)
         plan = TrainingPlan.from_parameters(parameters | {"encoder": find_encoder(self.encoder)})
         plan.check(self.max_length)

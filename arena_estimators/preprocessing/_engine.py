@@ -6,7 +6,6 @@ at once: the dictionary is replaced, never emptied, so a thread keeps the one it
 """
 
 import functools
-import pickle
 
 from arena_estimators.preprocessing import _punkt, _treebank, _words
 
@@ -27,27 +26,6 @@ def clean_texts(texts, settings, folders=None):
 
         nltk.data.path[:] = folders
     return engine(*settings).clean(texts)
-
-
-def clean_file(path, settings, folders):
-    """Replace the texts in a file by what `clean_texts` makes of them.
-
-    Through a pipe they would come and go in small pieces, and the thread at its other end would
-    have to wait for its turns while another thread there cleans.
-    """
-    write_texts(path, clean_texts(read_texts(path), settings, folders))
-
-
-def write_texts(path, texts):
-    """Write a list of texts into a file."""
-    with open(path, "wb") as file:
-        pickle.dump(texts, file, protocol=pickle.HIGHEST_PROTOCOL)
-
-
-def read_texts(path):
-    """Read a list of texts from a file."""
-    with open(path, "rb") as file:
-        return pickle.load(file)
 
 
 def data_folders(settings):

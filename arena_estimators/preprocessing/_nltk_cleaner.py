@@ -1,7 +1,10 @@
 """NLTKCleaner: tokens, stop words and lemmas as NLTK gives them, fast and offline."""
 
+from bisect import bisect_left
+from itertools import accumulate, chain, pairwise
 from numbers import Integral
 
+from joblib import Parallel, delayed, effective_n_jobs
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
@@ -13,10 +16,11 @@ from arena_estimators._validation import (
     fit_context,
     validate_battles,
 )
-from arena_estimators.battles import COLUMNS
+from arena_estimators.battles import COLUMNS, texts
 from arena_estimators.exceptions import ArenaError
 from arena_estimators.preprocessing import _engine, _treebank, _words
-from arena_estimators.preprocessing._columns import clean_columns
+
+_WORTH_A_PROCESS = 5_000_000  # characters: with fewer, sending them takes longer than cleaning
 
 
 class NLTKCleaner(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
@@ -62,10 +66,8 @@ class NLTKCleaner(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap_outpu
     keep_punctuation : bool, default=False
         Whether to keep tokens without any letter or digit. The usual line keeps them.
     n_jobs : int, default=None
-        Number of processes, as in joblib, including this one. While others have to be started, this
-        one cleans five million characters alone (twenty with "punkt", whose processes import NLTK;
-        two and a half with "tweet", which is slow). Each process learns chunks for itself, so if
-        fewer than five million more characters are left for each, fewer processes take part.
+        Number of processes, as in joblib. Each gets five million characters or more, so with fewer
+        than ten million, everything is cleaned in this one.
 
     Attributes
     ----------
@@ -184,7 +186,7 @@ class NLTKCleaner(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap_outpu
         settings = self._settings()
         columns = tuple(dict.fromkeys(self.columns))
         validate_battles(self, X, columns=columns, reset=False)
-        cleaned = clean_columns([X[name].tolist() for name in columns], settings, self.n_jobs)
+        cleaned = _clean_columns([X[name].tolist() for name in columns], settings, self.n_jobs)
         result = X.copy()
         for name, cells in zip(columns, cleaned, strict=True):
             result[name] = like(X[name], cells)
@@ -250,3 +252,50 @@ class NLTKCleaner(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap_outpu
         if of_fit and of_fit[0] == self.stop_words:
             return of_fit[1]
         return _words.stop_words(self.stop_words)
+
+
+def _clean_columns(columns, settings, n_jobs=None):
+    """Clean the cells of columns, lists of equal length, with `settings` as `engine` takes them.
+
+    Battles are sorted by the first column, by default the prompt, so that those with the same
+    prompt stay together: they share words, and a process remembers only what it has cleaned itself.
+    """
+    order = sorted(range(len(columns[0])), key=texts(columns[0]).__getitem__)
+    battles = zip(*(map(cells.__getitem__, order) for cells in columns), strict=True)
+    turns = list(chain.from_iterable(map(_turns, chain.from_iterable(battles))))
+    cleaned = iter(_clean(turns, settings, n_jobs))
+    result = list(map(list, columns))
+    for battle in order:
+        for cells in result:
+            cells[battle] = _filled(cells[battle], cleaned)
+    return result
+
+
+def _turns(cell):
+    """Give the texts of a cell: the cell itself, or those of its turns that are not missing."""
+    if isinstance(cell, str):
+        return (cell,)
+    return [text for text in cell if text is not None] if isinstance(cell, list | tuple) else ()
+
+
+def _filled(cell, cleaned):
+    """Give a cell whose texts are replaced by the next ones of `cleaned`."""
+    if isinstance(cell, str):
+        return next(cleaned)
+    if isinstance(cell, list | tuple):
+        turns = [None if text is None else next(cleaned) for text in cell]
+        return turns if isinstance(cell, list) else tuple(turns)
+    return cell
+
+
+def _clean(turns, settings, n_jobs):
+    """Clean texts in this process or, if they are enough to be worth it, in several others."""
+    ends = list(accumulate(map(len, turns), initial=0))
+    n_chunks = min(effective_n_jobs(n_jobs), ends[-1] // _WORTH_A_PROCESS)
+    if n_chunks < 2:
+        return _engine.clean_texts(turns, settings)
+    cuts = [bisect_left(ends, ends[-1] * part // n_chunks) for part in range(n_chunks)]
+    chunks = [turns[start:stop] for start, stop in pairwise([*cuts, len(turns)])]
+    folders = _engine.data_folders(settings)
+    tasks = (delayed(_engine.clean_texts)(chunk, settings, folders) for chunk in chunks)
+    return list(chain.from_iterable(Parallel(n_jobs=n_chunks, batch_size=1)(tasks)))

@@ -8,13 +8,14 @@ import copy
 import inspect
 import io
 import pickle
+from collections.abc import Callable, Sequence
 
 import joblib
 import numpy as np
 import pandas as pd
 from pandas.testing import assert_frame_equal
 from scipy.sparse import issparse
-from sklearn.base import clone, is_classifier
+from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.ensemble import VotingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
@@ -41,7 +42,11 @@ from arena_estimators.utils._testing import (
 )
 
 
-def parametrize_with_battle_checks(estimators, *, expected_failed_checks=None):
+def parametrize_with_battle_checks(
+    estimators: Sequence[BaseEstimator],
+    *,
+    expected_failed_checks: Callable[[BaseEstimator], dict[str, str]] | None = None,
+) -> Callable:
     """Make a pytest decorator that runs on each estimator the checks that apply to it.
 
     Parameters

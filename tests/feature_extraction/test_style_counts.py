@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from arena_estimators.battles import texts
 from arena_estimators.datasets import make_battles
 from arena_estimators.feature_extraction import _style_lexicon as lexicon
-from arena_estimators.feature_extraction._style_counts import measure_texts
-from arena_estimators.feature_extraction._style_words import MAX_TEXTS, Words, spell
+from arena_estimators.feature_extraction._style_counts import MEASURES, measure_texts
+from arena_estimators.feature_extraction._style_words import MAX_TEXTS, Words
+from arena_estimators.feature_extraction._words import find_runs
 
 MARKDOWN = """# Title
 Some **bold** and __also bold__ text.
@@ -84,7 +85,7 @@ def reference(text):
         values[name] = len(re.findall(pattern, text)) / len(text)
     n_words = max(1, len(words))
     for name in ("first_person", "hedges", "function_words"):
-        listed = getattr(lexicon, name.upper())
+        listed = lexicon.WORD_LISTS[name].split()
         values[name] = sum(word in listed for word in words) / n_words
     lines = [line for line in text.split("\n") if line.strip()]
     return values | {
@@ -155,11 +156,18 @@ def test_every_phrase_is_found_and_its_guard_hides_none(name):
     assert min(every) > 0
 
 
-@given(NASTY)
-def test_words_are_runs_of_word_characters(text):
-    lower = text.lower()
-    words = spell(lower).decode("utf-8", "surrogatepass").split()
-    assert words == re.findall(r"\w+", lower)
+@given(st.lists(NASTY))
+def test_words_are_runs_of_word_characters(some):
+    runs = find_runs(some)
+    words = [runs.raw[start:end] for start, end in zip(runs.starts, runs.ends, strict=True)]
+    words = [word.decode("utf-8", "surrogatepass") for word in words]
+    found = [re.findall(r"\w+", text) for text in some]
+    assert words == sum(found, [])
+    assert np.diff(runs.bounds).tolist() == list(map(len, found))
+
+
+def test_measures_are_those_that_are_listed():
+    assert tuple(measure_text("x")) == MEASURES
 
 
 @given(st.lists(NASTY | PIECED, min_size=2, max_size=6))
@@ -171,11 +179,12 @@ def test_shared_words_are_those_of_sets(some):
     assert words.shared(ours, ours + 1).tolist() == [
         len(a & b) for a, b in zip(sets, sets[1:], strict=False)
     ]
+    function_words = set(lexicon.WORD_LISTS["function_words"].split())
     content = words.shared(ours + 1, ours, without="function_words")
     assert content.tolist() == [
-        len((a & b) - lexicon.FUNCTION_WORDS) for a, b in zip(sets, sets[1:], strict=False)
+        len((a & b) - function_words) for a, b in zip(sets, sets[1:], strict=False)
     ]
-    asks = [not lexicon.KINDS["asks_code"].isdisjoint(words) for words in sets]
+    asks = [not words.isdisjoint(lexicon.KINDS["asks_code"].split()) for words in sets]
     assert words.meets("asks_code").tolist() == asks
 
 
@@ -351,9 +360,9 @@ def test_an_offer_stands_among_the_last_250_characters(n_after, offers):
     assert measure_texts([text])[0]["offers_more"][0] == offers
 
 
-@pytest.mark.parametrize("name", ["first_person", "hedges", "function_words", *lexicon.KINDS])
+@pytest.mark.parametrize("name", lexicon.WORD_LISTS)
 def test_every_listed_word_is_found_and_no_text_lends_its_own(name):
-    listed = sorted(lexicon.KINDS.get(name) or getattr(lexicon, name.upper()))
+    listed = sorted(lexicon.WORD_LISTS[name].split())
     words = Words([text for word in listed for text in ("", word)])
     found = [text % 2 for text in range(2 * len(listed))]
     assert words.meets(name).tolist() == found

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
+from arena_estimators._probability import mean_log_loss
 from arena_estimators.neural_network.model import _calibration
 
 
@@ -9,13 +10,6 @@ def test_probabilities_are_averaged_softmax():
     logits = np.random.default_rng(0).normal(size=(2, 7, 3))
     expected = softmax(logits / 2, axis=-1).mean(0)
     np.testing.assert_allclose(_calibration.probabilities(logits, 2.0), expected)
-
-
-def test_log_odds_exponentiate_to_the_probabilities():
-    proba = np.random.default_rng(0).dirichlet([1, 1, 1], size=9)
-    np.testing.assert_allclose(softmax(_calibration.log_odds(proba), axis=1), proba)
-    two = np.array([[0.2, 0.8], [0.5, 0.5]])
-    np.testing.assert_allclose(_calibration.log_odds(two), [np.log(4), 0], atol=1e-12)
 
 
 @pytest.mark.parametrize("true", [0.1, 0.7, 2.5, 10.0])
@@ -51,12 +45,6 @@ def test_battles_count_by_their_weight():
         for weight in ([1.0, 9.0], [9.0, 1.0])
     )
     assert sharp < 1 < flat
-
-
-def test_what_was_held_to_be_impossible_has_a_finite_loss():
-    certain, weight = np.array([[1.0, 0.0, 0.0]]), np.ones(1)
-    assert _calibration.log_loss_of(certain, np.eye(3)[[0]], weight) == 0
-    assert 30 < _calibration.log_loss_of(certain, np.eye(3)[[2]], weight) < 40
 
 
 def test_the_scale_of_weights_does_not_move_the_temperature():
@@ -158,7 +146,7 @@ def test_each_prompt_is_one_observation_beside_the_prior_of_the_weights():
         def at(temperature):
             counts = np.append(np.exp(ratios), 1)
             pooled = np.tensordot(counts / counts.sum(), logits, 1) / temperature
-            loss = _calibration.log_loss_of(_calibration.probabilities(pooled), target, weight)
+            loss = mean_log_loss(target, _calibration.probabilities(pooled), weight)
             return 15 * loss + np.log(temperature) ** 2 / 0.18
 
         away = (ratios - np.log([0.25, 0.5])) / 1.5
@@ -185,11 +173,6 @@ def test_the_scale_of_battles_weights_does_not_move_those_of_the_predictors():
     weight = np.linspace(0.1, 1, 30)
     found, light = (_calibration.fit_weights(logits, target, weight * s) for s in (1, 1e-3))
     np.testing.assert_allclose(light, found, atol=1e-4)
-
-
-@pytest.mark.parametrize("n_classes", [2, 3])
-def test_log_odds_of_certain_predictions_are_finite(n_classes):
-    assert np.isfinite(_calibration.log_odds(np.eye(n_classes))).all()
 
 
 def test_probabilities_are_double_however_large_the_logits():

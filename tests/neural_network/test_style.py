@@ -7,8 +7,9 @@ import torch
 from skorch.callbacks import Callback
 
 from arena_estimators import DavidsonClassifier
+from arena_estimators._probability import mean_log_loss
 from arena_estimators.feature_extraction._pair_style import BLOCKS
-from arena_estimators.neural_network.model._calibration import log_loss_of, probabilities
+from arena_estimators.neural_network.model._calibration import probabilities
 from arena_estimators.neural_network.model._heads import StyleHeads
 from arena_estimators.neural_network.model._processor import PairData
 from arena_estimators.neural_network.model._style import StyleInputs
@@ -80,7 +81,7 @@ def _learn(data, **settings):
 def test_style_is_learnt_by_itself():
     data = _longer_wins(1000)
     heads, proba = _learn(data)
-    assert log_loss_of(proba, data.target, data.weight) < 0.7  # the shares' is 1.1
+    assert mean_log_loss(data.target, proba, data.weight) < 0.7  # the shares' is 1.1
     assert not heads.training
     again, _ = _learn(data)
     for first, second in zip(heads.parameters(), again.parameters(), strict=True):
@@ -124,8 +125,8 @@ def test_what_the_davidson_model_misses_is_learnt_too():
     data = _longer_wins(2000)
     winner = data.odd[:, 0] * data.even[:, 0] > 0
     data.target = np.eye(3)[np.where(winner, 0, 1)]
-    assert log_loss_of(_davidson(data), data.target, data.weight) > 0.68
-    assert log_loss_of(_learn(data)[1], data.target, data.weight) < 0.6
+    assert mean_log_loss(data.target, _davidson(data), data.weight) > 0.68
+    assert mean_log_loss(data.target, _learn(data)[1], data.weight) < 0.6
 
 
 @pytest.mark.parametrize(

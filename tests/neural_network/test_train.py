@@ -471,14 +471,13 @@ def test_constant_rates_without_warm_up_are_left_to_callbacks(small, learnable):
     np.testing.assert_allclose(rates.seen, 1e-3 * 0.5 ** np.arange(len(rates.seen)))
 
 
-@pytest.mark.parametrize("attention", ["sdpa"])
-def test_attention_by_name_reaches_the_encoder(small, learnable, monkeypatch, attention):
+def test_padding_by_name_reaches_the_encoder(small, learnable, monkeypatch):
     monkeypatch.setattr(
         torch, "compile", lambda *_, **__: pytest.fail("what is padded was compiled")
     )
-    model = small(attention=attention, compile=True, n_epochs=1).fit(*learnable)
+    model = small(attention="sdpa", compile=True, n_epochs=1).fit(*learnable)
     for one in (model, pickle.loads(pickle.dumps(model))):
-        assert one.network_.module.encoder.config._attn_implementation == attention
+        assert one.network_.module.encoder.config._attn_implementation == "sdpa"
 
 
 @pytest.mark.parametrize(("fraction", "where"), [(0.1, "training"), (0.5, "held-out")])
@@ -638,26 +637,24 @@ def test_gradients_are_clipped_and_shown_without_the_scale_of_half_precision(sma
     assert norms["fp16"] == pytest.approx(norms["fp32"], rel=0.2)
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("kind", ["training", "validation"])
+def test_a_loss_that_is_no_number_is_told_as_such(small, learnable, kind, precision):
+    class Spoil(Callback):
+        def on_batch_begin(self, net, training=None, **kwargs):
+            if training == (kind == "training") and net.step_ >= 2:
+                net.module_.heads.text.prefer[-1].bias.data.fill_(np.nan)
+
+    settings = {"n_epochs": 1, "precision": precision, "style_features": False}
+    with pytest.raises(ArenaError, match=f"The {kind} loss became nan before step") as error:
+        small(callbacks=[Spoil()], **settings).fit(*learnable)
+    assert ("precision='fp32'" in str(error.value)) == (precision == "bf16")
+
+
 def test_gradients_and_their_checkpointing_end_with_the_training(small, learnable):
     model = small(gradient_checkpointing=True, n_epochs=1).fit(*learnable)
     assert all(parameter.grad is None for parameter in model.network_.module.parameters())
     assert not _checkpointing(model.network_.module.encoder)
-
-
-def test_a_validation_loss_that_is_no_number_is_told_as_such(small, learnable, monkeypatch):
-    monkeypatch.setattr(
-        "arena_estimators.neural_network.training._net.log_loss_of", lambda *_: np.nan
-    )
-    with pytest.raises(ArenaError, match="The validation loss became nan"):
-        small(n_epochs=1).fit(*learnable)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_only_half_precision_is_told_to_try_full(dtype):
-    lost = {"step_": 4, "unread_": [({}, "train_loss", torch.tensor(np.inf))], "run_.dtype": dtype}
-    with pytest.raises(ArenaError, match=r"training loss became inf before step 5\.") as error:
-        _net.PairNet.read_losses(Mock(**lost))
-    assert ("precision='fp32'" in str(error.value)) == (dtype == torch.bfloat16)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])

@@ -1,23 +1,20 @@
 import functools
 import gc
 import json
-import os
 import pickle
+import re
 import subprocess
 import sys
 import threading
-import time
 import weakref
 from itertools import chain
 
 import joblib
-import nltk
 import numpy as np
 import pandas as pd
 import pytest
 from cleaning_reference import EXPECTED, TEXTS, need, need_all, reference, word_tokenizer
 from hypothesis import given, settings
-from joblib.externals.loky import get_reusable_executor
 from nasty_text import lines, nasty
 from nltk.tokenize import NLTKWordTokenizer, word_tokenize
 from pandas.testing import assert_frame_equal
@@ -31,7 +28,7 @@ from arena_estimators import NLTKCleaner
 from arena_estimators.battles import texts
 from arena_estimators.datasets import load_arena
 from arena_estimators.exceptions import ArenaError, BattlesError
-from arena_estimators.preprocessing import _columns, _engine, _treebank, _words
+from arena_estimators.preprocessing import _engine, _treebank, _words
 
 CASES = json.loads(EXPECTED.read_text(encoding="ascii"))
 NAMES = ["-".join(map(str, case["settings"].values())) for case in CASES]
@@ -271,91 +268,77 @@ def sample(n, seed=0):
 
 
 # This process has threads, of other tests' libraries too, and joblib's multiprocessing forks it.
+class Counting(joblib.parallel.ThreadingBackend):
+    """Runs tasks in threads, and counts how many run at a time in each call."""
+
+    calls = []
+
+    def configure(self, n_jobs=1, **options):
+        self.calls.append(n_jobs)
+        return super().configure(n_jobs, **options)
+
+
+@pytest.fixture
+def calls():
+    joblib.register_parallel_backend("counting", Counting)
+    Counting.calls.clear()
+    with joblib.parallel_config(backend="counting"):
+        yield Counting.calls
+
+
+def characters(n):
+    """Give cells of so many characters, which are cleaned fast because most are equal."""
+    return ["The dogs. "] * (n // 10) + ["x" * (n % 10)]
+
+
+@pytest.mark.parametrize(
+    ("n_characters", "n_jobs", "expected"),
+    [
+        (9_999_999, 2, []),
+        (10_000_000, 2, [2]),
+        (14_999_999, 3, [2]),
+        (15_000_000, 3, [3]),
+        (15_000_000, 2, [2]),
+        (15_000_000, 1, []),
+        (15_000_000, None, []),
+    ],
+)
+def test_every_process_gets_five_million_characters(calls, n_characters, n_jobs, expected):
+    cells = characters(n_characters)
+    assert cleaned(cells, n_jobs=n_jobs) == ["dog"] * (len(cells) - 1) + [cells[-1]]
+    assert calls == expected
+
+
+def test_the_number_of_jobs_may_be_set_for_all(calls):
+    with joblib.parallel_config(backend="counting", n_jobs=2):
+        cleaned(characters(10_000_000))
+    assert calls == [2]
+
+
+# This process has threads, of other tests' libraries too, and joblib's multiprocessing forks it.
 @pytest.mark.filterwarnings("ignore:This process.*multi-threaded, use of fork:DeprecationWarning")
-@pytest.mark.parametrize("n_jobs", [2, 3])
 @pytest.mark.parametrize("backend", ["loky", "threading", "multiprocessing"])
-def test_n_jobs_changes_nothing(monkeypatch, backend, n_jobs):
-    monkeypatch.setattr(_columns, "_WORTH_A_PROCESS", 100)
-    cells = [*sample(7), None, "", ["Dogs", None], ("Cats", "mice")]
+def test_n_jobs_changes_nothing(backend):
+    cells = [*sample(7), None, "", ["Dogs", None], ("Cats", "mice")] * 1100
+    X = frame(cells[::-1], columns=["prompt"]).assign(response_a=cells)
+    cleaner = NLTKCleaner(columns=["prompt", "response_a"])
+    expected = cleaner.fit_transform(X)
     with joblib.parallel_config(backend=backend):
-        assert cleaned(cells, n_jobs=n_jobs) == cleaned(cells)
+        assert_frame_equal(cleaner.set_params(n_jobs=3).transform(X), expected)
 
 
-def test_a_file_then_holds_what_a_share_becomes(tmp_path):
-    settings = NLTKCleaner()._settings()
-    texts = ["The dogs", "Cats", "\ud800", "", "Mice"]
-    path = tmp_path / "share"
-    _engine.write_texts(path, texts)
-    _engine.clean_file(path, settings, None)
-    expected = ["dog", "cat", "", "", "mouse"]
-    assert _engine.read_texts(path) == _engine.clean_texts(texts, settings) == expected
+def test_a_text_larger_than_a_share_is_cleaned():
+    cells = ["small words", "the dogs " * 1_200_000, "cats"]
+    assert cleaned(cells, n_jobs=2) == ["small word", " ".join(["dog"] * 1_200_000), "cat"]
 
 
-def test_processes_leave_no_file_behind(monkeypatch):
-    monkeypatch.setattr(_columns, "_WORTH_A_PROCESS", 100)
-    seen = []
-    read = _columns.read_texts
-    monkeypatch.setattr(_columns, "read_texts", lambda path: seen.append(path) or read(path))
-    assert cleaned(sample(7), n_jobs=3) == cleaned(sample(7))
-    assert len(set(seen)) == 2
-    assert not any(os.path.exists(os.path.dirname(path)) for path in seen)
-
-
-def test_processes_get_equal_shares_and_this_one_a_little_more():
-    texts = [str(row) for row in range(1000)]
-    ends = np.cumsum([100] * 1000)
-    shares = _columns._shares(texts, ends, 4, head_start=0)
-    own, *others = map(len, shares)
-    assert max(others) - min(others) <= 1
-    assert max(others) < own < 1.2 * min(others)
-    assert [text for share in shares for text in share] == texts
-
-
-def test_processes_that_must_be_started_get_less():
-    ends = np.cumsum([100] * 1000)
-    own, *others = map(len, _columns._shares(["x"] * 1000, ends, 3, head_start=40_000))
-    assert own + sum(others) == 1000
-    assert 190 < min(others) <= max(others) < 200
-    assert 400 < own - max(others) < 430
-
-
-def test_joblib_is_asked_whether_processes_must_be_started():
-    get_reusable_executor().shutdown()
-    assert _columns._must_start()
-    with joblib.parallel_config(backend="threading"):
-        assert not _columns._must_start()
-    joblib.Parallel(n_jobs=2)(joblib.delayed(len)("ab") for _ in range(2))
-    assert not _columns._must_start()
-
-
-def test_each_distinct_text_is_cleaned_once(monkeypatch):
-    read, clean = [], _engine.Engine._cleaned
-    monkeypatch.setattr(
-        _engine.Engine, "_cleaned", lambda engine, text: read.append(text) or clean(engine, text)
-    )
-    X = frame(["Dogs", None, ["Cats", "Dogs"], "Dogs", "dogs"], columns=["prompt", "response_a"])
-    columns = NLTKCleaner(columns=["prompt", "response_a"], lowercase=False).fit_transform(X)
-    for name in columns:
-        assert columns[name].tolist() == ["Dogs", None, ["Cats", "Dogs"], "Dogs", "dog"]
-    assert sorted(read) == ["Cats", "Dogs", "dogs"]
-
-
-def test_a_text_larger_than_a_share_is_cleaned_once(monkeypatch):
-    monkeypatch.setattr(_columns, "_WORTH_A_PROCESS", 100)
-    cells = ["small words", "the dogs " * 10_000, "cats"]
-    assert cleaned(cells, n_jobs=3) == ["small word", " ".join(["dog"] * 10_000), "cat"]
-
-
-def test_few_characters_start_no_process(monkeypatch):
-    monkeypatch.setattr(_columns, "Parallel", lambda **_: pytest.fail("a process was started"))
-    assert cleaned([*sample(7)], n_jobs=2) == cleaned(sample(7), n_jobs=-1) == cleaned(sample(7))
-    monkeypatch.setattr(_columns, "_WORTH_A_PROCESS", 100)
-    with joblib.parallel_config(n_jobs=1):
-        assert cleaned(sample(7)) == cleaned(sample(7), n_jobs=1)
-    with pytest.raises(pytest.fail.Exception, match="process was started"):
-        cleaned(sample(7), n_jobs=2)
-    with joblib.parallel_config(n_jobs=2), pytest.raises(pytest.fail.Exception):
-        cleaned(sample(7))
+def test_rules_that_changed_in_nltk_are_followed(monkeypatch):
+    monkeypatch.setattr(NLTKWordTokenizer, "DOUBLE_DASHES", (re.compile("dogs"), " cats "))
+    _treebank.known_rules.cache_clear()
+    try:
+        assert cleaned(["It's (the dogs') end."]) == ["'s cat end"]
+    finally:
+        _treebank.known_rules.cache_clear()
 
 
 @pytest.fixture
@@ -415,16 +398,6 @@ def test_memory_is_bounded_and_no_text_too_long(small_room, monkeypatch, cells):
     monkeypatch.setattr(engine, "_forget", forget)
     assert cleaned(cells, lemmatize=None) == [cell.replace("?", " ") for cell in cells]
     assert 1_000 < max(most) < 50_000
-
-
-def test_rules_that_changed_in_nltk_are_followed(monkeypatch):
-    monkeypatch.setattr(_treebank, "_RULES", 0)
-    monkeypatch.setattr(_treebank, "keys_of", lambda _: pytest.fail("old rules were followed"))
-    _treebank.known_rules.cache_clear()
-    try:
-        assert cleaned(["It's (the dogs') end."]) == ["'s dog end"]
-    finally:
-        _treebank.known_rules.cache_clear()
 
 
 def test_a_process_that_only_cleans_needs_no_large_library():
@@ -495,77 +468,8 @@ def test_a_column_may_have_any_name():
     assert NLTKCleaner(columns=["self"]).fit_transform(X)["self"][0] == "dog"
 
 
-@pytest.mark.parametrize(
-    ("n_characters", "must_start", "n_jobs"),
-    [(199, 0, 1), (200, 0, 2), (299, 0, 2), (300, 0, 3), (900, 0, 3), (299, 1, 1), (300, 1, 2)],
-)
-def test_every_process_gets_enough_characters(monkeypatch, n_characters, must_start, n_jobs):
-    monkeypatch.setattr(_columns, "_WORTH_A_PROCESS", 100)
-    monkeypatch.setattr(_columns, "_must_start", lambda: must_start)
-    # Texts count as often as they occur: 99 of two characters, and one of the rest.
-    X = frame([f"{row:02}" for row in range(50)], columns=["prompt", "response_a"])
-    X.at[0, "response_a"] = [None, "x" * (n_characters - 198)]
-    shares = []
-    clean = _columns._clean_shares
-    monkeypatch.setattr(
-        _columns, "_clean_shares", lambda *given: shares.extend(given[0]) or clean(*given)
-    )
-    with joblib.parallel_config(backend="threading"):
-        NLTKCleaner(columns=["prompt", "response_a"], n_jobs=3).fit_transform(X)
-    assert max(1, len(shares)) == n_jobs
-
-
-def test_battles_of_one_prompt_stand_beside_each_other(monkeypatch):
-    monkeypatch.setattr(_columns, "_WORTH_A_PROCESS", 100)
-    monkeypatch.setattr(_columns, "_must_start", lambda: False)
-    seen = []
-    monkeypatch.setattr(
-        _columns, "_clean_shares", lambda given, _: seen.extend(given) or sum(given, [])
-    )
-    X = frame(["dogs", "cats"] * 20).assign(response_a=[f"response {row}" for row in range(40)])
-    result = NLTKCleaner(columns=["prompt", "response_a"], n_jobs=2).fit_transform(X)
-    assert result.equals(X)
-    first, second = seen
-    assert [*first, *second][::2] == ["cats"] * 20 + ["dogs"] * 20
-
-
 def test_no_battles_are_cleaned_by_any_number_of_processes():
     assert cleaned([], n_jobs=2) == []
-
-
-def test_processes_that_may_be_elsewhere_get_no_file_but_nltks_folders(monkeypatch):
-    need("tokenizers/punkt_tab/english/")
-    told, all_at_once = [], threading.Barrier(2)
-
-    def clean(share, settings, folders):
-        all_at_once.wait(timeout=20)
-        told.append(folders)
-        return share
-
-    monkeypatch.setattr(_columns, "_WORTH_A_PROCESS", 100)
-    monkeypatch.setattr(_columns, "write_texts", lambda *_: pytest.fail("a file was written"))
-    monkeypatch.setattr(_columns, "clean_texts", clean)
-    cells = sample(7)
-    with joblib.parallel_config(backend="threading"):
-        assert cleaned(cells, tokenizer="punkt", n_jobs=2) == cells
-    assert told == [nltk.data.path] * 2
-
-
-def test_a_single_other_process_works_beside_this_one(monkeypatch, tmp_path):
-    here, begun, clean = os.getpid(), tmp_path / "begun", _columns.clean_texts
-
-    def elsewhere(*task):
-        assert os.getpid() != here
-        for _ in range(200):
-            if begun.exists():
-                return _engine.clean_file(*task)
-            time.sleep(0.1)
-        raise TimeoutError
-
-    monkeypatch.setattr(_columns, "_WORTH_A_PROCESS", 100)
-    monkeypatch.setattr(_columns, "clean_file", elsewhere)
-    monkeypatch.setattr(_columns, "clean_texts", lambda *given: begun.touch() or clean(*given))
-    assert cleaned(sample(7), n_jobs=2) == cleaned(sample(7))
 
 
 def test_only_the_columns_to_clean_need_be_there():

@@ -202,10 +202,8 @@ def test_other_processes_find_nltks_data_where_this_one_does():
     code = f"""
 import nltk, pandas as pd
 from arena_estimators import NLTKCleaner
-from arena_estimators.preprocessing import _columns
 nltk.data.path[:] = {nltk.data.path!r}
-_columns._WORTH_A_PROCESS = 100
-X = pd.DataFrame({{"prompt": [f"Dr. Smith met {{n}} dogs. They barked." for n in range(20)]}})
+X = pd.DataFrame({{"prompt": ["Dr. Smith met 19 dogs. They barked."] * 300_000}})
 cleaner = NLTKCleaner(columns=["prompt"], tokenizer="punkt", n_jobs=2)
 print(cleaner.fit_transform(X).prompt[19])
 """

@@ -6,11 +6,12 @@ Predictors are averaged as logits, a logarithmic opinion pool, and orders as pro
 import numpy as np
 from scipy.optimize import minimize, minimize_scalar
 
+from arena_estimators._probability import mean_log_loss, to_proba, weighted_sum
+
 _SPREAD = 0.3  # prior: log temperature is 0, with this standard deviation
 _PRIOR = np.array([0.25, 0.5])  # prior: weights of text and of both, where style's is 1 ...
 _VAGUE = 1.5  # ... with this standard deviation of their logs
 _ENOUGH = 1000  # battles; fewer teach only part of what texts tell
-_SMALLEST = 1e-15
 
 
 def probabilities(logits, temperature=1.0):
@@ -25,12 +26,7 @@ def probabilities(logits, temperature=1.0):
     -------
     ndarray of shape (n_battles, n_classes), float64
     """
-    logits = np.asarray(logits, dtype=np.float64) / temperature
-    powers = np.exp(logits - logits.max(-1, keepdims=True))
-    total = powers[..., 0] + powers[..., 1]  # a and b first, so that swapping them changes no bit
-    if powers.shape[-1] == 3:
-        total = total + powers[..., 2]
-    shares = powers / total[..., None]
+    shares = to_proba(logits, temperature)
     return shares[0] if len(shares) == 1 else (shares[0] + shares[1]) / 2
 
 
@@ -46,7 +42,7 @@ def pool(logits, weights):
     -------
     ndarray of shape (n_orders, n_battles, n_classes), float64
     """
-    return sum(w * part.astype(np.float64) for w, part in zip(weights, logits, strict=True))
+    return weighted_sum(logits, weights)
 
 
 def learnt_share(n_battles):
@@ -89,19 +85,13 @@ def fit_weights(logits, target, weight, prompts=None, *, share=1.0):
     def objective(found):
         *log_ratios, log_temperature = found
         pooled = pool(logits, _normalised(np.exp(log_ratios)))
-        loss = log_loss_of(probabilities(pooled, np.exp(log_temperature)), target, weight)
+        loss = mean_log_loss(target, probabilities(pooled, np.exp(log_temperature)), weight)
         penalty = (np.subtract(log_ratios, prior) / _VAGUE) ** 2
         return loss + (penalty.sum() + (log_temperature / _SPREAD) ** 2) / (2 * n_observations)
 
     start = [*prior, 0.0]
     found = minimize(objective, start, method="L-BFGS-B", bounds=[(-9, 9)] * 3)
     return _normalised(np.exp(found.x[:2]))
-
-
-def log_loss_of(proba, target, weight):
-    """Give the weighted mean log loss against soft labels."""
-    losses = -(np.log(np.maximum(proba, _SMALLEST)) * target).sum(1)
-    return float(np.average(losses, weights=weight))
 
 
 def fit_temperature(logits, target, weight, prompts=None):
@@ -113,7 +103,7 @@ def fit_temperature(logits, target, weight, prompts=None):
     n_observations = _count_observations(target, prompts)
 
     def objective(log_temperature):
-        loss = log_loss_of(probabilities(logits, np.exp(log_temperature)), target, weight)
+        loss = mean_log_loss(target, probabilities(logits, np.exp(log_temperature)), weight)
         return loss * n_observations + (log_temperature / _SPREAD) ** 2 / 2
 
     return float(np.exp(minimize_scalar(objective, bounds=(-3, 3), method="bounded").x))
@@ -123,21 +113,7 @@ def prior_loss(train_target, train_weight, target, weight):
     """Give the log loss of always predicting training's class shares, equal ones for a and b."""
     prior = np.average(train_target, axis=0, weights=train_weight)
     prior[:2] = prior[:2].mean()
-    return log_loss_of(np.broadcast_to(prior, target.shape), target, weight)
-
-
-def log_odds(proba):
-    """Give half the strength gap, its negative, and the tie logit; without ties, b's gap over a.
-
-    The softmax of the three columns is `proba` (Davidson's form). The one number for two classes is
-    positive where model_b is likelier, as scikit-learn expects of a binary task.
-    """
-    logs = np.log(np.maximum(proba, _SMALLEST))
-    gap = logs[:, 0] - logs[:, 1]
-    if proba.shape[1] == 2:
-        return -gap
-    tie = logs[:, 2] - (logs[:, 0] + logs[:, 1]) / 2
-    return np.column_stack([gap / 2, -gap / 2, tie])
+    return mean_log_loss(target, np.broadcast_to(prior, target.shape), weight)
 
 
 def _count_observations(target, prompts):

@@ -21,7 +21,7 @@ _HEADS = "heads.safetensors"
 _SHAPE = "pair_module.json"
 
 
-@dataclasses.dataclass(eq=False)
+@dataclasses.dataclass(eq=False, repr=False)
 class FittedPair:
     """A trained network with all that it needs to predict. It knows nothing of its training.
 

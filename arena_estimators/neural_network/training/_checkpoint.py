@@ -18,9 +18,11 @@ from arena_estimators.exceptions import ArenaError, warn
 
 NAME = "bert_pair-{}.checkpoint"
 # What may differ between the fit that wrote a checkpoint and the one that takes it up.
-_FREE = ("checkpoint_dir", "device", "callbacks", "verbose", "compile")
-_FREE += ("temperature",)  # read when the training is over
-_FREE += ("encoder",)  # its content counts, not its place
+_FREE = {
+    *("checkpoint_dir", "device", "callbacks", "verbose", "compile"),
+    "temperature",  # read when the training is over
+    "encoder",  # its content counts, not its place
+}
 
 
 class Checkpoint:

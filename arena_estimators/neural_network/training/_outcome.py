@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from arena_estimators._probability import mean_log_loss
 from arena_estimators.exceptions import warn
 from arena_estimators.neural_network.model import _calibration
 from arena_estimators.neural_network.training._loss import smoothed
@@ -55,7 +56,7 @@ def _warn_if_no_better(net, train_data, valid_data, proba, epoch):
     """Warn if the log loss is no better than the class shares', on held-out battles if enough."""
     if proba is not None and len(valid_data) >= _TELLING:
         where, slack, truth = "held-out", 0.0, (valid_data.target, valid_data.weight)
-        loss = _calibration.log_loss_of(proba, *truth)
+        loss = mean_log_loss(truth[0], proba, truth[1])
         prior = _calibration.prior_loss(train_data.target, train_data.weight, *truth)
     else:
         where, slack = "training", 1e-3
@@ -87,7 +88,7 @@ def _training_loss(net, data, epoch):
         found.append((loss, _calibration.prior_loss(*truth, *(t[battles] for t in truth))))
     if net.module_.heads.style is not None:
         proba = _calibration.probabilities(style_logits(net.module_.heads.style, data))
-        loss = _calibration.log_loss_of(proba, *truth)
+        loss = mean_log_loss(truth[0], proba, truth[1])
         found.append((loss, _calibration.prior_loss(*truth, *truth)))
     return min(found, key=lambda pair: pair[0] - pair[1])
 
