@@ -127,7 +127,7 @@ def make_arena_pipeline(
     ... )
     >>> by_hand = make_pipeline(
     ...     FeatureUnion([("words", words), ("style", style)], transformer_weights={"words": 10}),
-    ...     DavidsonClassifier(alpha="auto", tie_alpha="auto"),
+    ...     DavidsonClassifier(),
     ... )
     >>> from arena_estimators import make_arena_pipeline
     >>> str(make_arena_pipeline("linear")) == str(by_hand)
@@ -209,9 +209,7 @@ def _dimensions(n_components, n_jobs, random_state, *, analyzer="multilingual", 
 
 
 def _linear(n_jobs, random_state):
-    return make_pipeline(
-        _linear_features(n_jobs), DavidsonClassifier(alpha="auto", tie_alpha="auto")
-    )
+    return make_pipeline(_linear_features(n_jobs), DavidsonClassifier())
 
 
 def _boosting(n_jobs, random_state):
@@ -292,10 +290,7 @@ def _svm(n_jobs, random_state):
 
 def _embedding(n_jobs, random_state):
     vectors = make_pipeline(PairEmbeddings(), StandardScaler(with_mean=False))
-    return make_pipeline(
-        _beside_style("vectors", vectors, weight=0.2),
-        DavidsonClassifier(alpha="auto", tie_alpha="auto"),
-    )
+    return make_pipeline(_beside_style("vectors", vectors, weight=0.2), DavidsonClassifier())
 
 
 def _bert(n_jobs, random_state):

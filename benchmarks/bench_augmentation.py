@@ -41,7 +41,7 @@ def weak():
 
 def style():
     scaler = StandardScaler(with_mean=False)
-    return make_pipeline(PairStyleFeatures(), scaler, DavidsonClassifier("auto", tie_alpha="auto"))
+    return make_pipeline(PairStyleFeatures(), scaler, DavidsonClassifier())
 
 
 def blend():

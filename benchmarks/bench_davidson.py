@@ -32,7 +32,8 @@ def main(argv=None):
     D = tfidf.transform(texts(X.response_a)) - tfidf.transform(texts(X.response_b))
     both = hstack([D, abs(D)], format="csr")
     candidates = [
-        ("DavidsonClassifier", D, DavidsonClassifier(alpha)) for alpha in (5e-6, 1e-5, 2e-5)
+        ("DavidsonClassifier", D, DavidsonClassifier(alpha, tie_alpha=1e-4))
+        for alpha in (5e-6, 1e-5, 2e-5)
     ]
     candidates += [
         ("LogisticRegression on [D, |D|]", both, LogisticRegression(C=C, max_iter=1000))

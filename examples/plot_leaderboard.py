@@ -41,7 +41,7 @@ style = StandardScaler(with_mean=False).set_output(transform="pandas").fit_trans
 # Ratings are in the unit of chess: 400 points more mean ten wins to one loss; the mean is 1000.
 # The intervals resample the prompts, because the battles of a prompt are not independent.
 def ratings(features, sample_weight=None):
-    model = DavidsonClassifier(tie_alpha="auto").fit(features, data.y, sample_weight)
+    model = DavidsonClassifier(1e-5, tie_alpha="auto").fit(features, data.y, sample_weight)
     strength = pd.Series(model.coef_, model.feature_names_in_)[played.columns]
     return 1000 + 400 / np.log(10) * (strength - strength.mean())
 

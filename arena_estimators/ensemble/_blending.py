@@ -263,8 +263,9 @@ class BlendingClassifier(BattleClassifierMixin, _BaseComposition):
     def _named_members(self):
         return {name: member for name, member in self.estimators if member != "drop"}
 
-    def members(self):
-        members = list(self._named_members().values())
+    def _members(self):
+        pairs = [item for item in self.estimators if isinstance(item, list | tuple)]
+        members = [item[-1] for item in pairs if item[-1] != "drop"]
         return ([], members) if self.prefit else (members, [])
 
     def _given_weights(self, names):

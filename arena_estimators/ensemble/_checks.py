@@ -109,7 +109,7 @@ def resampling_step(estimator):
 def _members_of(estimator):
     """List the classifiers that a classifier fits, and those that it uses as they are."""
     if isinstance(estimator, BattleClassifierMixin):
-        return estimator.members()
+        return estimator._members()
     if isinstance(estimator, FrozenEstimator):
         return [], [estimator]
     if isinstance(estimator, Pipeline):
@@ -177,9 +177,8 @@ def _check_prefit(estimator, name):
 def _check_reads_battles(estimator, name):
     if get_battle_tags(estimator).numeric:
         kind = type(estimator).__name__
-        settings = "'auto', tie_alpha='auto'" if kind == "DavidsonClassifier" else ""
         raise ArenaError(
             f"{name} would give battles to a {kind}, which reads numbers. Put a step "
             "that makes them in front, as in make_pipeline(PairStyleFeatures(), "
-            f"StandardScaler(with_mean=False), {kind}({settings}))."
+            f"StandardScaler(with_mean=False), {kind}())."
         )

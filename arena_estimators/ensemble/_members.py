@@ -16,16 +16,16 @@ from arena_estimators.exceptions import ArenaError, LabelsError
 class BattleClassifierMixin(ReadsBattles, ClassifierMixin, MetaEstimatorMixin):
     """What all classifiers of battles made of others have in common; each defines its `_proba`."""
 
-    def members(self):
+    def _members(self):
         """List the classifiers that `fit` fits, and those that it uses as they are."""
         return [self.estimator], []
 
-    def members_fitted_on_y(self):
+    def _members_fitted_on_y(self):
         """List the classifiers that `fit` fits on labels as they are given."""
-        return self.members()[0]
+        return self._members()[0]
 
     def __sklearn_tags__(self):
-        members = map(get_battle_tags, self.members_fitted_on_y())
+        members = map(get_battle_tags, self._members_fitted_on_y())
         soft_labels = all_of(tags.soft_labels for tags in members)
         return declare_tags(super().__sklearn_tags__(), soft_labels=soft_labels)
 

@@ -53,7 +53,7 @@ def soften_labels(
     hard_weight: float = 0.5,
     temperature: float = 1.0,
     sample_weight: ArrayLike | None = None,
-) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+) -> np.ndarray:
     """Mix votes with a teacher's probabilities, and average over battles that occur repeatedly.
 
     Parameters
@@ -287,11 +287,11 @@ class DistillingClassifier(BattleClassifierMixin, BaseEstimator):
         self.student_, self.soft_labels_, self.classes_ = student, soft, classes
         return self
 
-    def members(self):
+    def _members(self):
         teacher = [] if self.teacher is None else [self.teacher]
         return ([self.student], teacher) if self.prefit else ([self.student, *teacher], [])
 
-    def members_fitted_on_y(self):
+    def _members_fitted_on_y(self):
         # The student gets a form of soft labels that it takes.
         return [] if self.prefit else [self.student if self.teacher is None else self.teacher]
 

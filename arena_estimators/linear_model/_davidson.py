@@ -26,6 +26,9 @@ from arena_estimators._validation import (
 from arena_estimators.battles import CLASSES, COLUMNS, check_labels, is_frame, names_of
 from arena_estimators.exceptions import ArenaError, BattlesError, warn
 
+_VARIANCE = 2.0  # of the strength gap of an average battle, under the prior of alpha="auto"
+_FEW = 40  # battles; a column that is not zero in so many counts half
+
 
 class DavidsonClassifier(ClassifierMixin, BaseEstimator):
     """Bradley-Terry-Davidson regression of who wins, or whether it is a tie.
@@ -39,14 +42,15 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    alpha : float or "auto", default=1e-5
-        Strength of the penalty on `coef_`. "auto" is 100 / n_battles: the same normal prior, with
-        a standard deviation of 0.1, for any number of battles. It is meant for columns of unit
-        variance, such as scaled style features; the default is meant for TF-IDF differences.
-        With sample weights, their sum replaces n_battles, as if a battle of weight 2 were there
-        twice, so "auto" needs weights with a mean near one.
-    tie_alpha : float or "auto", default=1e-4
-        Strength of the penalty on `tie_coef_`. "auto" is 1000 / n_battles, counted likewise.
+    alpha : float or "auto", default="auto"
+        Strength of the penalty on `coef_`. It is a normal prior of the weights, and under that of
+        "auto" the strength gap of an average battle has the variance 2, whatever the number of
+        battles, of columns, and the scale of `X`. A column counts in that average by the share
+        `m / (m + 40)`, where m is the number of battles in which it is not zero: rare words say
+        little of new battles. With sample weights, a battle of weight 2 counts as two, so "auto"
+        needs weights with a mean near one.
+    tie_alpha : float or "auto", default="auto"
+        Strength of the penalty on `tie_coef_`. "auto" is ten times what it is for `alpha`.
     fit_intercept : bool, default=True
         Whether the tie term has a constant `c`. The strength gap never has one: that would prefer
         a side.
@@ -133,9 +137,9 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        alpha=1e-5,
+        alpha="auto",
         *,
-        tie_alpha=1e-4,
+        tie_alpha="auto",
         fit_intercept=True,
         max_iter=500,
         tol=3e-4,
@@ -188,11 +192,12 @@ class DavidsonClassifier(ClassifierMixin, BaseEstimator):
                 "'auto' takes that for the number of battles: almost nothing will be learnt. "
                 "Divide the weights by their mean."
             )
-        alpha = 100 / total if self.alpha == "auto" else self.alpha
-        tie_alpha = 1000 / total if self.tie_alpha == "auto" else self.tie_alpha
-        loss = _DavidsonLoss(D, Y, weight / total, alpha, tie_alpha, self.fit_intercept)
         start = self._start(D.shape[1], classes)
         with np.errstate(over="ignore", invalid="ignore"):  # an overflow is reported below
+            auto = _automatic_alpha(D, weight) if "auto" in (self.alpha, self.tie_alpha) else None
+            alpha = auto if self.alpha == "auto" else self.alpha
+            tie_alpha = 10 * auto if self.tie_alpha == "auto" else self.tie_alpha
+            loss = _DavidsonLoss(D, Y, weight / total, alpha, tie_alpha, self.fit_intercept)
             solution, n_iter, converged = loss.minimise(start, self.max_iter, self.tol)
         if not np.isfinite(solution).all():
             raise ArenaError(
@@ -288,9 +293,8 @@ def _refuse_battles(X):
     if is_frame(X) and set(COLUMNS) <= set(names_of(X)):
         raise BattlesError(
             "X holds battles, and DavidsonClassifier reads odd features of them. Take "
-            "make_arena_pipeline(), or put PairTfidfVectorizer() before it in a pipeline; or "
-            "PairStyleFeatures() and StandardScaler(with_mean=False), and let alpha and tie_alpha "
-            "be 'auto'."
+            "make_arena_pipeline(), or put PairTfidfVectorizer() before it in a pipeline, or "
+            "PairStyleFeatures() and StandardScaler(with_mean=False)."
         )
 
 
@@ -302,6 +306,22 @@ def _absolute(D):
         D = D.copy()
         D.sum_duplicates()
     return type(D)((abs(D.data), D.indices, D.indptr), shape=D.shape)
+
+
+def _squares(D):
+    return D.multiply(D) if issparse(D) else D**2
+
+
+def _automatic_alpha(D, weight):
+    """Give the penalty that "auto" stands for, as the docstring of `alpha` says it."""
+    squares, weight, total = _squares(D), weight.astype(D.dtype), weight.sum()
+    sums = np.asarray(squares.T @ weight, dtype=np.float64)
+    if issparse(squares):
+        squares.data = (squares.data != 0).astype(D.dtype)
+    else:
+        squares = (squares != 0).astype(D.dtype)
+    counts = np.asarray(squares.T @ weight, dtype=np.float64)
+    return (sums * counts / (counts + _FEW)).sum() / total / (_VARIANCE * total)
 
 
 def _one_hot(y):
@@ -370,8 +390,8 @@ class _DavidsonLoss:
 
     def scale(self):
         """Return 1 / sqrt(curvature's diagonal at zero, with ties), for steps of similar size."""
-        squares = self.D.multiply(self.D) if issparse(self.D) else self.D**2
-        moments = np.asarray(squares.T @ self.weight.astype(self.D.dtype), dtype=np.float64)
+        weight = self.weight.astype(self.D.dtype)
+        moments = np.asarray(_squares(self.D).T @ weight, dtype=np.float64)
         curvature = np.concatenate([moments / 6, moments * 2 / 9, [2 / 9]]) + self.penalty
         return 1 / np.sqrt(np.where(curvature > 0, curvature, 1.0))
 

@@ -378,7 +378,7 @@ def test_unlabelled_battles_may_order_their_columns_otherwise(data):
     np.testing.assert_allclose(results[0].soft_labels_, results[1].soft_labels_)
 
 
-def test_a_battle_without_weight_leaves_its_twin_alone():
+def test_a_battle_without_weight_leaves_its_repetition_alone():
     X = pd.DataFrame({"prompt": "p", "response_a": ["x", "z", "x"], "response_b": ["z", "x", "w"]})
     y, proba = [[1, 0, 0], [1, 0, 0], [0, 0, 1]], np.full((3, 3), 1 / 3)
     soft = soften_labels(X, y, proba, hard_weight=1.0, sample_weight=[1, 0, 0])
