@@ -29,7 +29,8 @@ def learn_style(heads, data, plan):
     n_battles = len(data)
     target = smoothed(data.target, plan.label_smoothing)
     weight = data.weight / data.weight.mean()
-    davidson = DavidsonClassifier("auto", tie_alpha="auto")
+    total = weight.sum()
+    davidson = DavidsonClassifier(100 / total, tie_alpha=1000 / total)  # for unit variance
     heads.start_from(davidson.fit(data.odd, target, weight))
     size = max(_BATCH, -(-n_battles // _MOST_STEPS))
     columns = [torch.from_numpy(array) for array in (data.odd, data.even)]
