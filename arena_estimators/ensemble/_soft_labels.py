@@ -89,7 +89,6 @@ def soften_labels(
     Examples
     --------
     >>> import pandas as pd
-    from numpy.typing import ArrayLike
     >>> from arena_estimators import soften_labels
     >>> X = pd.DataFrame({"prompt": ["Hi", "Hi"], "response_a": ["Yes", "No"],
     ...                   "response_b": ["No", "Yes"]})

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from arena_estimators.exceptions import ArenaError
-from arena_estimators.feature_extraction import _vector_cache
 from arena_estimators.feature_extraction._vector_cache import KEY_BYTES, VectorCache
 
 RNG = np.random.default_rng(0)
@@ -32,27 +31,6 @@ def test_what_is_stored_is_found(cache):
     for key, vector in found.items():
         np.testing.assert_array_equal(vector, VECTORS[KEYS.index(key)])
         assert vector.dtype == np.float32
-
-
-def test_files_without_what_is_wanted_are_read_once(cache, monkeypatch):
-    for start in range(0, 30, 3):
-        cache.store(KEYS[start : start + 3], VECTORS[start : start + 3])
-    cache.load([RNG.bytes(KEY_BYTES)])
-    opened = []
-    real = _vector_cache._open
-    monkeypatch.setattr(_vector_cache, "_open", lambda path: opened.append(path) or real(path))
-    assert set(cache.load(KEYS[4:5])) == {KEYS[4]}
-    assert len(opened) == 1
-
-
-def test_no_file_is_read_once_all_is_found(cache, monkeypatch):
-    for start in range(0, 30, 3):
-        cache.store(KEYS[start : start + 3], VECTORS[start : start + 3])
-    first = np.load(files(cache)[0])["key"][0].tobytes()
-    real, read = _vector_cache._rows_of, []
-    monkeypatch.setattr(_vector_cache, "_rows_of", lambda *file: read.append(file) or real(*file))
-    assert set(cache.load([first])) == {first}
-    assert len(read) == 1
 
 
 def test_keys_may_hold_zeros(cache):
@@ -132,8 +110,8 @@ def test_a_folder_deleted_meanwhile_is_made_again(cache):
 def test_a_file_deleted_between_two_looks_counts_as_absent(cache, monkeypatch):
     cache.store(KEYS, VECTORS)
     assert len(cache.load(KEYS)) == 30
-    real = _vector_cache._open
-    monkeypatch.setattr(_vector_cache, "_open", lambda path: path.unlink() or real(path))
+    load = np.load
+    monkeypatch.setattr(np, "load", lambda path, **how: path.unlink() or load(path, **how))
     assert cache.load(KEYS) == {}
 
 
@@ -163,36 +141,42 @@ def test_many_calls_leave_few_files(cache):
     np.testing.assert_array_equal([found[key] for key in keys], vectors)
 
 
-def test_large_files_and_those_of_others_are_left_alone(cache, monkeypatch):
-    monkeypatch.setattr(_vector_cache, "FEWEST_JOINED", 1)
-    cache.store(KEYS, VECTORS)
-    other = np.ones((30, 1), np.float32)
-    cache.store(KEYS[::-1], other)
+def store_each(cache, keys, width):
+    """Store vectors in a file each; eight that are about as small are joined to one."""
+    vectors = RNG.normal(size=(len(keys), width)).astype(np.float32)
+    for row in range(len(keys)):
+        cache.store(keys[row : row + 1], vectors[row : row + 1])
+
+
+def test_large_files_and_those_of_others_are_left_alone(cache):
+    cache.store(KEYS[:8], np.ones((8, 2**18), np.float32))  # 8 MiB, twice what is joined
     np.save(cache.folder / "mine.npy", np.arange(3))
     kept = files(cache)
-    monkeypatch.setattr(_vector_cache, "LARGEST_JOINED", kept[0].stat().st_size // 20)
-    cache.store(KEYS[:20], other[:20])
+    store_each(cache, KEYS[10:], 384)
+    assert set(files(cache)) > set(kept)
+    assert len(files(cache)) < 15
+    cache.store(KEYS[:8], np.ones((8, 2**18), np.float32))
     assert set(files(cache)) > set(kept)
 
 
-def test_a_damaged_vector_is_not_joined_over_a_sound_one(cache, monkeypatch):
+def test_a_damaged_vector_is_not_joined_over_a_sound_one(cache):
     cache.store(KEYS[:10], VECTORS[:10])
     (path,) = files(cache)
     content = bytearray(path.read_bytes())
     content[-3] ^= 255  # in the last vector
-    cache.store(KEYS[10:20], VECTORS[10:20])
-    monkeypatch.setattr(_vector_cache, "FEWEST_JOINED", 1)
     for name in ("0.npy", "z.npy"):  # one that is met before the sound one, one after
         (cache.folder / name).write_bytes(content)
-    cache.store(KEYS[20:], VECTORS[20:])
-    assert len(files(cache)) == 1
+    for start in range(10, 30, 4):
+        cache.store(KEYS[start : start + 4], VECTORS[start : start + 4])
+    cache.store(KEYS[:9], VECTORS[:9])
     found = cache.load(KEYS)
     np.testing.assert_array_equal([found[key] for key in KEYS], VECTORS)
+    assert not {"0.npy", "z.npy"} & {path.name for path in files(cache)}
 
 
-def test_vectors_of_another_width_are_not_joined(cache, monkeypatch):
-    monkeypatch.setattr(_vector_cache, "FEWEST_JOINED", 1)
-    cache.store(KEYS[:10], VECTORS[:10])
-    cache.store(KEYS[10:], VECTORS[10:, :1])
+def test_vectors_of_another_width_are_not_joined(cache):
+    store_each(cache, KEYS[:5], 384)
+    store_each(cache, KEYS[5:], 500)
+    assert len(files(cache)) < 20
     found = cache.load(KEYS)
-    assert [found[key].size for key in KEYS] == [5] * 10 + [1] * 20
+    assert [found[key].size for key in KEYS] == [384] * 5 + [500] * 25

@@ -111,7 +111,7 @@ def test_ctrl_c_when_a_training_continues_keeps_what_it_had(
     assert model.network_.weights.tolist() == default_weights(3, len(X) / 1000 / 2).tolist()
 
 
-@pytest.mark.parametrize("place", ["split_by_prompt", "build_module"])
+@pytest.mark.parametrize("place", ["split", "build_module"])
 def test_ctrl_c_before_the_training_is_raised(fitted, learnable, monkeypatch, place):
     model = fitted()
     send_ctrl_c_in(f"arena_estimators.neural_network.training._train.{place}", monkeypatch)

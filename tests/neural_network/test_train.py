@@ -20,9 +20,9 @@ from arena_estimators.neural_network.model import _calibration
 from arena_estimators.neural_network.model._prediction import logits_of
 from arena_estimators.neural_network.model._processor import PairData
 from arena_estimators.neural_network.model._workers import Workers
-from arena_estimators.neural_network.training import _device, _net, _outcome, _train
+from arena_estimators.neural_network.training import _assemble, _device, _net, _outcome
 from arena_estimators.neural_network.training._optimizer import rate_at
-from arena_estimators.neural_network.training._train import split_by_prompt
+from arena_estimators.neural_network.training._split import split_by_prompt
 
 
 def _battles(prompts):
@@ -300,7 +300,7 @@ def test_batches_wait_in_pinned_memory_for_cuda_alone(kind):
     plan = SimpleNamespace(batch_tokens="auto", accumulate=1)
     run = SimpleNamespace(plan=plan, workers=Workers(torch.device(kind)), seed=0)
     config = SimpleNamespace(pad_token_id=0)
-    batching = _train._batching(run, np.array([9, 9]), False, False, config)
+    batching = _assemble._batching(run, np.array([9, 9]), False, False, config)
     assert batching.pin == (kind == "cuda")
 
 
@@ -496,13 +496,13 @@ def test_long_trainings_are_worth_compiling(monkeypatch):
 
     def worth(compile, n_epochs):
         plan = SimpleNamespace(compile=compile, n_epochs=n_epochs)
-        return _train._worth_compiling(plan, encoder, data)
+        return _assemble._worth_compiling(plan, encoder, data)
 
-    monkeypatch.setattr(_train, "can_compile", lambda: True)
+    monkeypatch.setattr(_assemble, "can_compile", lambda: True)
     assert worth("auto", 1)
     assert not worth("auto", 0.5)
     assert worth(False, 2) is False
-    monkeypatch.setattr(_train, "can_compile", lambda: False)
+    monkeypatch.setattr(_assemble, "can_compile", lambda: False)
     assert not worth("auto", 2)
 
 

@@ -5,6 +5,7 @@ Predictors are averaged as logits, a logarithmic opinion pool, and orders as pro
 
 import numpy as np
 from scipy.optimize import minimize, minimize_scalar
+from scipy.special import log_softmax
 
 from arena_estimators._probability import mean_log_loss, to_proba, weighted_sum
 
@@ -85,7 +86,7 @@ def fit_weights(logits, target, weight, prompts=None, *, share=1.0):
     def objective(found):
         *log_ratios, log_temperature = found
         pooled = pool(logits, _normalised(np.exp(log_ratios)))
-        loss = mean_log_loss(target, probabilities(pooled, np.exp(log_temperature)), weight)
+        loss = _log_loss(pooled, np.exp(log_temperature), target, weight)
         penalty = (np.subtract(log_ratios, prior) / _VAGUE) ** 2
         return loss + (penalty.sum() + (log_temperature / _SPREAD) ** 2) / (2 * n_observations)
 
@@ -103,7 +104,7 @@ def fit_temperature(logits, target, weight, prompts=None):
     n_observations = _count_observations(target, prompts)
 
     def objective(log_temperature):
-        loss = mean_log_loss(target, probabilities(logits, np.exp(log_temperature)), weight)
+        loss = _log_loss(logits, np.exp(log_temperature), target, weight)
         return loss * n_observations + (log_temperature / _SPREAD) ** 2 / 2
 
     return float(np.exp(minimize_scalar(objective, bounds=(-3, 3), method="bounded").x))
@@ -114,6 +115,13 @@ def prior_loss(train_target, train_weight, target, weight):
     prior = np.average(train_target, axis=0, weights=train_weight)
     prior[:2] = prior[:2].mean()
     return mean_log_loss(target, np.broadcast_to(prior, target.shape), weight)
+
+
+def _log_loss(logits, temperature, target, weight):
+    """Compute the log loss of `probabilities`, smooth however sure the logits are."""
+    logs = log_softmax(np.asarray(logits, dtype=np.float64) / temperature, axis=-1)
+    logs = logs[0] if len(logs) == 1 else np.logaddexp(*logs) - np.log(2)
+    return float(np.average(-(target * logs).sum(1), weights=weight))
 
 
 def _count_observations(target, prompts):
