@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import GridSearchCV
@@ -26,7 +26,6 @@ from arena_estimators import (
 from arena_estimators.battles import text_of
 from arena_estimators.ensemble._augmenting import strip_markdown
 from arena_estimators.exceptions import ArenaWarning
-from arena_estimators.model_selection import _PromptSplitter
 
 
 def style():
@@ -161,31 +160,41 @@ def test_predictions_are_made_for_battles_as_given(data):
     assert model.estimator_.asked_ is data.X
 
 
+class Watched(TransformerMixin, BaseEstimator):
+    """Keeps the prompts it was fitted on beside those it was asked."""
+
+    parts = []
+
+    def fit(self, X, y=None):
+        self.prompts_, self.style_ = {cell[-1] for cell in X["prompt"]}, PairStyleFeatures().fit(X)
+        return self
+
+    def fit_transform(self, X, y=None):
+        return self.fit(X).style_.transform(X)
+
+    def transform(self, X):
+        Watched.parts.append((self.prompts_, {cell[-1] for cell in X["prompt"]}))
+        return self.style_.transform(X)
+
+
 @pytest.mark.parametrize("inside", ["blend", "calibration", "early stopping"])
-def test_no_copy_crosses_a_split_made_inside(data, inside, monkeypatch):
+def test_no_copy_crosses_a_split_made_inside(data, inside):
     """A copy without its first turns has another prompt and still is the same battle."""
     battles = data.X.map(lambda cell: ["Well?", text_of(cell)])
     battles["prompt"] = [["Hello.", f"number {row}"] for row in range(len(battles))]
-    parts = []
-
-    def keep(splitter, X, *arguments, **options):
-        for train, test in split(splitter, X, *arguments, **options):
-            parts.append([{cell[-1] for cell in X["prompt"].iloc[rows]} for rows in (train, test)])
-            yield train, test
-
-    split, folds = _PromptSplitter.split, PromptGroupKFold(2, shuffle=True, random_state=0)
-    monkeypatch.setattr(_PromptSplitter, "split", keep)
+    folds = PromptGroupKFold(2, shuffle=True, random_state=0)
+    booster = HistGradientBoostingClassifier(max_iter=3)
+    watched = make_pipeline(Watched(), DavidsonClassifier())
     wrapped = {
-        "blend": lambda: BlendingClassifier([("a", style()), ("b", style())], cv=folds),
-        "calibration": lambda: CalibratedClassifierCV(style(), cv=folds),
-        "early stopping": lambda: EarlyStoppingClassifier(
-            make_pipeline(PairStyleFeatures(), HistGradientBoostingClassifier(max_iter=3))
-        ),
-    }[inside]()
+        "blend": BlendingClassifier([("a", watched), ("b", watched)], cv=folds),
+        "calibration": CalibratedClassifierCV(watched, cv=folds),
+        "early stopping": EarlyStoppingClassifier(make_pipeline(Watched(), booster)),
+    }[inside]
     model = AugmentingClassifier(wrapped, augmentations=("drop_turns",), random_state=0)
+    Watched.parts.clear()
     assert model.fit(battles, data.y).n_copies_ == len(battles)
-    assert parts
-    for train, test in parts:
+    assert Watched.parts
+    for train, test in Watched.parts:
         assert test and not train & test
     assert model.predict_proba(battles).shape == (len(battles), 3)
 

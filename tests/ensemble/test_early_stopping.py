@@ -12,6 +12,7 @@ from sklearn.svm import LinearSVC
 from arena_estimators import (
     EarlyStoppingClassifier,
     PairStyleFeatures,
+    PromptGroupShuffleSplit,
     SwapSymmetricClassifier,
     make_battles,
     prompt_groups,
@@ -68,9 +69,15 @@ def early(booster, **options):
     return EarlyStoppingClassifier(make_pipeline(PairStyleFeatures(), booster), **options)
 
 
-def held_out_losses(model, boosters, data, weight=None):
+def split(data, random_state=0):
+    """Give the rows that a model with this seed trains on, and those that it holds out."""
+    splitter = PromptGroupShuffleSplit(test_size=0.15, random_state=random_state)
+    return next(splitter.split(data.X))
+
+
+def held_out_losses(boosters, data, weight=None):
     """Fit boosters without the battles that the model held out, and judge each by these."""
-    train, held_out = model._split(data.X, np.unique(data.y, return_inverse=True)[1])
+    train, held_out = split(data)
     style = PairStyleFeatures().fit(data.X.iloc[train])
     features, judged = (style.transform(data.X.iloc[part]) for part in (train, held_out))
     weights = (None, None) if weight is None else (weight[train], weight[held_out])
@@ -113,7 +120,7 @@ def test_the_loss_is_that_of_the_held_out_battles(kind, tie_rate):
     make = BOOSTERS[kind]
     model = early(make()).fit(data.X, data.y)
     n_rounds = model.n_rounds_
-    losses = held_out_losses(model, map(make, range(1, n_rounds + 6)), data)
+    losses = held_out_losses(map(make, range(1, n_rounds + 6)), data)
     assert model.validation_log_loss_ == pytest.approx(losses[n_rounds - 1], rel=1e-6)
     assert losses[n_rounds - 1] == pytest.approx(min(losses), rel=1e-9)
 
@@ -123,7 +130,7 @@ def test_weights_reach_the_booster_and_the_held_out_loss(data, kind):
     make = BOOSTERS[kind]
     weight = np.random.default_rng(0).uniform(0.1, 3, size=240)
     model = early(make()).fit(data.X, data.y, sample_weight=weight)
-    (loss,) = held_out_losses(model, [make(model.n_rounds_)], data, weight)
+    (loss,) = held_out_losses([make(model.n_rounds_)], data, weight)
     assert model.validation_log_loss_ == pytest.approx(loss, rel=1e-6)
     alone = make_pipeline(PairStyleFeatures(), make(model.n_rounds_))
     alone.fit(data.X, data.y, **{f"{alone.steps[-1][0]}__sample_weight": weight})
@@ -286,7 +293,7 @@ def test_bad_input_is_refused_before_any_fit(data):
         untouched().fit(data.X, None)
     with pytest.raises(LabelsError, match="not soft labels"):
         untouched().fit(data.X, np.full((240, 3), 1 / 3))
-    _, held_out = early(histogram())._split(data.X, np.unique(data.y, return_inverse=True)[1])
+    _, held_out = split(data)
     weight = np.ones(240)
     weight[held_out] = 0
     with pytest.raises(ArenaError, match="sample_weight is zero on all battles that are held out"):
@@ -299,12 +306,13 @@ def test_bad_input_is_refused_before_any_fit(data):
 
 
 def test_the_seed_draws_the_prompts_that_are_held_out(data):
-    codes = np.unique(data.y, return_inverse=True)[1]
-    one, again, other = (
-        early(histogram(), random_state=seed)._split(data.X, codes)[1].tolist()
-        for seed in (1, 1, 2)
-    )
-    assert one == again != other
+    for seed in (1, 1, 2):
+        Recorder.calls.clear()
+        pipeline = make_pipeline(Recorder(), histogram(3))
+        EarlyStoppingClassifier(pipeline, random_state=seed).fit(data.X, data.y)
+        held_out = Recorder.calls[2][1]
+        assert held_out.equals(data.X.index[split(data, seed)[1]])
+    assert split(data, 1)[1].tolist() != split(data, 2)[1].tolist()
 
 
 @each_booster
@@ -334,7 +342,7 @@ def test_dart_is_refused_by_any_of_its_names(data, alias):
 
 
 def test_battles_without_weight_cannot_be_all_that_is_learnt_from(data):
-    _, held_out = early(histogram())._split(data.X, np.unique(data.y, return_inverse=True)[1])
+    _, held_out = split(data)
     weight = np.zeros(240)
     weight[held_out] = 1
     with pytest.raises(ArenaError, match="held out, or on all others"):
@@ -369,8 +377,8 @@ class Supervised(TransformerMixin, BaseEstimator):
 def test_steps_may_learn_from_the_labels(data):
     Supervised.seen.clear()
     pipeline = make_pipeline(PairStyleFeatures(), Supervised(), histogram(3))
-    model = EarlyStoppingClassifier(pipeline, random_state=0).fit(data.X, data.y)
-    train, _ = model._split(data.X, model.classes_.searchsorted(data.y))
+    EarlyStoppingClassifier(pipeline, random_state=0).fit(data.X, data.y)
+    train, _ = split(data)
     assert [labels.tolist() for labels in Supervised.seen] == [
         data.y[train].tolist(),
         data.y.tolist(),

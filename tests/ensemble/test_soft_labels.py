@@ -480,12 +480,6 @@ def test_soft_labels_are_for_the_teacher_where_there_is_one(data):
     np.testing.assert_allclose(model.soft_labels_, fitted.predict_proba(data.X), rtol=1e-5)
 
 
-def test_negative_weights_are_refused_before_any_fit(data):
-    with pytest.raises(ValueError, match="[Nn]egative"):
-        model = DistillingClassifier(Untouched(), cv=2)
-        model.fit(data.X, data.y, sample_weight=np.r_[-1, np.ones(149)])
-
-
 def test_a_student_that_names_other_classes_is_refused(data):
     class Renaming(Recorder):
         def fit(self, X, y, sample_weight=None):

@@ -20,7 +20,6 @@ from arena_estimators import (
     PromptGroupKFold,
     SwapSymmetricClassifier,
     make_battles,
-    swap,
     swap_inconsistency,
 )
 from arena_estimators.battles import swap_labels
@@ -186,13 +185,6 @@ def test_classes_that_differ_are_refused(data):
 
     with pytest.raises(LabelsError, match="estimator .Other. has the classes .* expected"):
         SwapSymmetricClassifier(Other()).fit(data.X, data.y)
-
-
-def test_swapped_frames_predict_the_swapped_classes(data):
-    model = SwapSymmetricClassifier(by_columns()).fit(data.X, data.y)
-    decided = model.predict(data.X) != "tie"
-    swapped = swap_labels(model.predict(swap(data.X))) if decided.any() else None
-    np.testing.assert_array_equal(swapped, model.predict(data.X))
 
 
 def test_the_seed_draws_the_orders(data):
