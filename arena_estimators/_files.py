@@ -47,7 +47,7 @@ def unfinished(path):
     return list(path.parent.glob(f".{glob.escape(path.name)}.*.tmp"))
 
 
-def writable_folder(folder, parameter):
+def writable_folder(folder, parameter, use="cache"):
     """Make a folder, if it is not there, and give its path; `~` is the home folder.
 
     Parameters
@@ -55,6 +55,8 @@ def writable_folder(folder, parameter):
     folder : str or path-like
     parameter : str
         The name of the parameter that the user set, for the error.
+    use : str, default="cache"
+        What the folder is for, for the error.
 
     Returns
     -------
@@ -65,7 +67,7 @@ def writable_folder(folder, parameter):
     ArenaError
         If the folder cannot be made or written.
     """
-    with explained(folder, parameter):
+    with explained(folder, parameter, use):
         path = pathlib.Path(folder).expanduser()
         path.mkdir(parents=True, exist_ok=True)
         if not os.access(path, os.W_OK):
@@ -74,14 +76,14 @@ def writable_folder(folder, parameter):
 
 
 @contextlib.contextmanager
-def explained(folder, parameter):
+def explained(folder, parameter, use="cache"):
     """Turn errors of the disk into one that names the parameter of the folder."""
     try:
         yield
     except (OSError, RuntimeError) as error:  # the latter where no home is known
         raise ArenaError(
-            f"{parameter}={os.fspath(folder)!r} cannot be used ({error}). Pass a folder that can "
-            "be written, or None."
+            f"{parameter}={os.fspath(folder)!r} cannot be used ({error}). Pass a {use} folder "
+            "that can be written, or None."
         ) from error
 
 

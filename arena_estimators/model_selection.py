@@ -144,7 +144,7 @@ class PromptGroupKFold(_PromptSplitter):
     n_splits : int, default=5
         The number of folds, at least 2.
     shuffle : bool, default=False
-        Whether to deal the prompts out at random. Otherwise folds are balanced by size.
+        Whether to shuffle the prompts. Otherwise folds are balanced by size.
     random_state : int, RandomState instance or None, default=None
         Determines the folds when `shuffle=True`.
 

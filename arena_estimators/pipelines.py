@@ -104,6 +104,9 @@ def make_arena_pipeline(
     Every kind is an ordinary scikit-learn estimator: print it, or call `get_params`, to see all its
     steps and settings, and change any of them with `set_params`.
 
+    Without LightGBM the booster is ``HistGradientBoostingClassifier(l2_regularization=10,
+    learning_rate=0.04, max_features=0.3, max_iter=1000, max_leaf_nodes=15)``.
+
     Examples
     --------
     The composition of `"linear"`, typed by hand:

@@ -82,7 +82,7 @@ class Walk:
         self.order, self.distinct, self.begins = group(keys)
         return self.distinct
 
-    def settle(self, level):
+    def count(self, level):
         """Count the n-grams, find their places in the trie's level, and forget unknown ones."""
         places = np.searchsorted(level, self.distinct).astype(np.int32)
         places[places == len(level)] = 0

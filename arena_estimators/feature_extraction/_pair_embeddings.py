@@ -324,10 +324,10 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
         missing = sorted(set(keys) - set(known))
         step = _STORED_AT_ONCE if cache else max(1, len(missing))
         bar = _run.encoding_bar(len(missing), bool(self.verbose and missing))
-        visit = contextlib.nullcontext()
+        placed = contextlib.nullcontext()
         if missing:  # which is when the weights are read
-            visit = _placement.on_device(found.model, device, computed_in, len(missing))
-        with bar, visit as model:
+            placed = _placement.on_device(found.model, device, computed_in, len(missing))
+        with bar, placed as model:
             for start in range(0, len(missing), step):
                 part = missing[start : start + step]
                 vectors = _run.encode(

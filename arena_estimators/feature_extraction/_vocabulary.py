@@ -54,7 +54,7 @@ class Vocabulary:
         walk = self.start(text)
         for level in self.levels[: self.ngram_range[1]]:
             walk.extend()
-            walk.settle(level)
+            walk.count(level)
         walk.finish()
         return walk
 
@@ -66,7 +66,7 @@ class Vocabulary:
             level = level[np.append(True, level[1:] != level[:-1])[: len(level)]]
             if not len(level):
                 break
-            list(call(lambda walk, level=level: walk.settle(level), walks))
+            list(call(lambda walk, level=level: walk.count(level), walks))
             self.levels.append(level)
         for walk in walks:
             walk.finish()

@@ -270,7 +270,7 @@ class BertPairClassifier(ReadsBattles, ClassifierMixin, BaseEstimator):
         from arena_estimators.neural_network.training._plan import TrainingPlan
 
         if self.checkpoint_dir is not None:
-            writable_folder(self.checkpoint_dir, "checkpoint_dir")
+            writable_folder(self.checkpoint_dir, "checkpoint_dir", "checkpoint")
         options = TrainingOptions() if self.training is None else self.training
         check_parameters(options)
         parameters = self.get_params(deep=False) | options.get_params(deep=False)

@@ -26,8 +26,8 @@ _WORTH_A_PROCESS = 5_000_000  # characters: with fewer, sending them takes longe
 class NLTKCleaner(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     """Tokenise, drop stop words and lemmatise the texts of battles as NLTK does.
 
-    Each text becomes what the usual line of code makes of it, except that punctuation is dropped
-    unless `keep_punctuation=True`::
+    Each text becomes what this line makes of it, except that punctuation is dropped unless
+    `keep_punctuation=True`::
 
         " ".join(lemmatize(word) for word in tokenize(text.lower()) if word not in stop_words)
 
@@ -48,7 +48,7 @@ class NLTKCleaner(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap_outpu
     columns : list or tuple of str, default=("prompt", "response_a", "response_b")
         The columns to clean. All others are passed on untouched.
     lowercase : bool, default=True
-        Lower-case a text before it is tokenised, as the usual line does. Punkt then sees no
+        Lower-case a text before it is tokenised, as the line above does. Punkt then sees no
         capitals, which it would use to find sentence ends.
     tokenizer : {"treebank", "punkt", "tweet"}, default="treebank"
         `"treebank"` is `NLTKWordTokenizer` on the whole text and needs no data. `"punkt"` is
@@ -64,7 +64,7 @@ class NLTKCleaner(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap_outpu
         The part of speech for `WordNetLemmatizer`: noun, verb, adjective or adverb. `"any"` takes
         the shortest of the four lemmas or, of equally short ones, the first in that order.
     keep_punctuation : bool, default=False
-        Whether to keep tokens without any letter or digit. The usual line keeps them.
+        Whether to keep tokens without any letter or digit. The line above keeps them.
     n_jobs : int, default=None
         Number of processes, as in joblib. Each gets five million characters or more, so with fewer
         than ten million, everything is cleaned in this one.

@@ -241,6 +241,9 @@ def test_without_lightgbm_boosting_is_made_all_the_same(monkeypatch):
     )
     booster = make_arena_pipeline("boosting").estimator.estimator[-1]
     assert isinstance(booster, HistGradientBoostingClassifier)
+    typed = str(booster.set_params(random_state=None)).replace("\n", " ")
+    said = make_arena_pipeline.__doc__.split("Without LightGBM the booster is ")[1].split("``")[1]
+    assert " ".join(typed.split()) == " ".join(said.split())
 
 
 class Untouched(TransformerMixin, BaseEstimator):
