@@ -76,8 +76,7 @@ class BertPairClassifier(ReadsBattles, ClassifierMixin, BaseEstimator):
         Tokens of a batch: 16384, or fewer to get 200 optimizer steps an epoch. If memory runs out,
         halve it and double `accumulate` in `training`.
     validation_fraction : float, default=0.1
-        Share of the prompts held out to find the best epoch, the predictors' weights and the
-        temperature. With 0, or too few prompts, nothing is.
+        Share of the prompts held out to find the best epoch, predictors' weights and temperature.
     training : TrainingOptions or None, default=None
         What experts may change. A search reaches it as `training__warmup` and so on.
     precision : {"auto", "fp32", "bf16", "fp16"}, default="auto"
@@ -90,9 +89,9 @@ class BertPairClassifier(ReadsBattles, ClassifierMixin, BaseEstimator):
         "auto" takes a GPU if there is one, or all in a script started by `accelerate launch`.
     checkpoint_dir : str, path-like or None, default=None
         Folder for the state of the training. A fit that was killed continues there when it is
-        started again with the same battles, encoder and parameters.
+        started again with the same lines.
     random_state : int, RandomState instance or None, default=None
-        Determines the new heads, their dropout, the split and the order of battles.
+        Determines the new heads, dropout, split and order of battles.
     verbose : int, default=0
         1 shows progress bars with loss, pairs a second and time left.
 
