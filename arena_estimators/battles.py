@@ -11,15 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-# `like` and `stack` are re-exported for rooms that have not moved to `_frames` yet.
-from arena_estimators._frames import (  # noqa: F401
-    columns_of,
-    is_frame,
-    like,
-    names_of,
-    same_categories,
-    stack,
-)
+from arena_estimators._frames import columns_of, is_frame, names_of, same_categories
 from arena_estimators.exceptions import BattlesError, LabelsError
 
 PROMPT, RESPONSE_A, RESPONSE_B = COLUMNS = ("prompt", "response_a", "response_b")

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils import column_or_1d
 
+from arena_estimators._frames import columns_of, is_frame, names_of
 from arena_estimators._probability import not_probabilities
 from arena_estimators._validation import (
     Interval,
@@ -16,7 +17,7 @@ from arena_estimators._validation import (
     check_no_label_missing,
     validate_params,
 )
-from arena_estimators.battles import columns_of, is_frame, names_of, swap, swap_proba
+from arena_estimators.battles import swap, swap_proba
 from arena_estimators.exceptions import ArenaError, LabelsError
 
 

@@ -8,8 +8,9 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
+from arena_estimators._frames import like, stack
 from arena_estimators._validation import HasMethods, Interval, fit_context
-from arena_estimators.battles import COLUMNS, GROUP, like, stack
+from arena_estimators.battles import COLUMNS, GROUP
 from arena_estimators.ensemble._checks import check_member
 from arena_estimators.ensemble._members import (
     BattleClassifierMixin,

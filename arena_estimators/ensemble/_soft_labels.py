@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import _check_sample_weight
 
+from arena_estimators._frames import stack
 from arena_estimators._probability import tempered
 from arena_estimators._tags import get_battle_tags
 from arena_estimators._validation import (
@@ -22,7 +23,6 @@ from arena_estimators.battles import (
     GROUP,
     check_battles,
     check_labels,
-    stack,
     swap_proba,
     turns_of,
 )

@@ -4,8 +4,9 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
+from arena_estimators._frames import stack
 from arena_estimators._validation import HasMethods, StrOptions, fit_context
-from arena_estimators.battles import stack, swap, swap_labels, swap_proba
+from arena_estimators.battles import swap, swap_labels, swap_proba
 from arena_estimators.ensemble._checks import check_member
 from arena_estimators.ensemble._members import (
     BattleClassifierMixin,

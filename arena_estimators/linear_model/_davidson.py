@@ -14,6 +14,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, check_X_y, validate_data
 from threadpoolctl import threadpool_limits
 
+from arena_estimators._frames import is_frame, names_of
 from arena_estimators._probability import davidson_logits, to_proba
 from arena_estimators._tags import declare_tags
 from arena_estimators._validation import (
@@ -23,7 +24,7 @@ from arena_estimators._validation import (
     check_some_weight,
     fit_context,
 )
-from arena_estimators.battles import CLASSES, COLUMNS, check_labels, is_frame, names_of
+from arena_estimators.battles import CLASSES, COLUMNS, check_labels
 from arena_estimators.exceptions import ArenaError, BattlesError, warn
 
 _VARIANCE = 2.0  # of the strength gap of an average battle, under the prior of alpha="auto"

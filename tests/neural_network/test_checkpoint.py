@@ -36,6 +36,17 @@ class Killed(BaseException):
     """Stands for a kill, which leaves nothing behind but the files."""
 
 
+class Count(Callback):
+    """Count the optimizer steps that a fit makes, and those of its whole training."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.made = 0
+
+    def on_batch_end(self, net, training=None, **kwargs):
+        self.made += bool(training)
+        self.planned = net.n_steps_
+
+
 class Kill(Callback):
     """Stop dead after an optimizer step, counted from the beginning of the training."""
 
@@ -181,15 +192,19 @@ def test_another_fit_begins_anew(tiny, learnable, whole, tmp_path, always_due, c
         ({"n_epochs": 2, "verbose": 1}, 80),
         ({"n_epochs": 2}, 70),
     ]:
-        model = _make(tiny, checkpoint_dir=tmp_path, **parameters)
-        n_steps = len(model.fit(X[:n_battles], y[:n_battles]).loss_curve_)
-        assert n_steps >= model.n_epochs * n_battles / 10
+        count = Count()
+        model = _make(tiny, checkpoint_dir=tmp_path, callbacks=[count], **parameters)
+        model.fit(X[:n_battles], y[:n_battles])
+        assert count.made == count.planned
         assert _files(tmp_path) == files
         assert ("of other fits (1)" in capsys.readouterr().out) == ("verbose" in parameters)
-    grouped = _make(tiny, checkpoint_dir=tmp_path).fit(X.assign(prompt_group=np.arange(80) // 8), y)
-    assert len(grouped.loss_curve_) == len(whole.loss_curve_)
+    count = Count()
+    grouped = _make(tiny, checkpoint_dir=tmp_path, callbacks=[count])
+    grouped.fit(X.assign(prompt_group=np.arange(80) // 8), y)
+    assert count.made == count.planned
     assert _files(tmp_path) == files
-    _assert_same(_make(tiny, checkpoint_dir=tmp_path).fit(X, y), whole)
+    _assert_same(_make(tiny, checkpoint_dir=tmp_path, callbacks=[count]).fit(X, y), whole)
+    assert count.made == count.planned - 2
 
 
 class Halve(Callback):
@@ -315,6 +330,28 @@ def test_a_machine_that_computes_otherwise_is_refused(
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
     with pytest.raises(ArenaError, match=r"computed in torch\.float32, not in torch\.bfloat16"):
         _make(tiny, checkpoint_dir=tmp_path, precision="auto").fit(*learnable)
+
+
+def test_a_fit_may_continue_on_a_gpu_whose_optimizer_is_fused(
+    tiny, learnable, tmp_path, always_due
+):
+    """With float16 only a fused optimizer is given the gradients' scale; a CPU has one, too."""
+    seen = []
+
+    class Plain(Callback):
+        def on_train_begin(self, net, **kwargs):
+            groups = net.optimizer_.param_groups
+            net.optimizer_ = torch.optim.AdamW(groups, fused=False)
+
+    class Look(Callback):
+        def on_batch_end(self, net, **kwargs):
+            seen.extend(group["fused"] for group in net.optimizer_.param_groups)
+
+    settings = {"precision": "fp16", "n_epochs": 1, "checkpoint_dir": tmp_path}
+    with pytest.raises(Killed):
+        _make(tiny, callbacks=[Plain(), Kill(2)], **settings).fit(*learnable)
+    _make(tiny, callbacks=[Look()], **settings).fit(*learnable)
+    assert seen and all(seen)
 
 
 def test_a_fit_continues_with_an_optimizer_of_a_callback(tiny, learnable, tmp_path, always_due):

@@ -1,5 +1,6 @@
 import pickle
 import re
+from contextlib import nullcontext
 from types import SimpleNamespace
 from unittest.mock import Mock
 
@@ -389,6 +390,50 @@ def test_the_late_loss_is_that_of_its_own_battles():
     assert late == pytest.approx((0.5 * 0.8 + 3.5 * 1.2) / 4)
 
 
+def trained(losses, target):
+    """Give what is left of a training of one battle a step, and its battles."""
+    history = [{"batches": [_step(loss, 1, 1.0) for loss in losses]}]
+    loader = SimpleNamespace(epochs=[[[(np.array([i]), 0)] for i in range(len(losses))]])
+    plan = SimpleNamespace(label_smoothing=0.0, learning_rate=1e-4)
+    net = SimpleNamespace(
+        history=history,
+        get_iterator=lambda data, training: loader,
+        run_=SimpleNamespace(plan=plan),
+        module_=SimpleNamespace(heads=SimpleNamespace(style=None)),
+        n_steps_=len(losses),
+    )
+    rows = np.zeros((len(losses), 1))
+    return net, PairData(None, None, rows, rows, rows, np.eye(3)[target], np.ones(len(losses)))
+
+
+def test_the_late_loss_is_compared_with_the_shares_for_its_own_battles():
+    """Half of few battles may have far more or fewer ties than all of them."""
+    net, data = trained([9.0, 9.0, 0.5, 0.5], [0, 1, 2, 2])
+    loss, prior = _outcome._training_loss(net, data, 1)
+    assert loss == 0.5
+    assert prior == pytest.approx(-np.log(0.5))  # the shares of all, on the two ties
+
+
+@pytest.mark.parametrize(("above", "warns"), [(0.0005, False), (0.0015, True)])
+def test_more_than_a_thousandth_above_the_shares_in_training_is_reason_to_warn(above, warns):
+    net, data = trained([-np.log(0.5) + above] * 4, [0, 1, 2, 2])
+    told = pytest.warns(ArenaWarning, match="training log loss") if warns else nullcontext()
+    with told:  # any other warning is an error
+        _outcome._warn_if_no_better(net, data, None, None, 1)
+
+
+def test_a_fit_is_better_than_the_shares_if_one_half_says_so():
+    """The second half of the best epoch, or of the next, which began with its weights."""
+    prior = -np.log(0.5)
+    net, data = trained([prior + 0.1] * 4, [0, 1, 2, 2])
+    net.history += trained([prior - 0.1] * 4, [0, 1, 2, 2])[0].history
+    net.get_iterator(data, training=True).epochs *= 2
+    _outcome._warn_if_no_better(net, data, None, None, 1)  # a warning would be an error here
+    with pytest.warns(ArenaWarning, match="training log loss"):
+        net.history.pop()
+        _outcome._warn_if_no_better(net, data, None, None, 1)
+
+
 def test_the_held_out_loss_that_is_told_is_that_of_the_predictions(small, learnable):
     X, y = learnable
     noise = np.random.default_rng(0).permutation(y)
@@ -671,6 +716,7 @@ class FirstIsBest(Callback):
 
     def on_epoch_end(self, net, **kwargs):
         first = not self.weights_
+        self.n_steps_ = net.n_steps_
         net.history.record("score", 0.0 if first else 1.0)
         net.history.record("score_best", first)
         self.weights_.append([value.clone() for value in net.module_.parameters()])
@@ -693,6 +739,6 @@ def test_callbacks_that_load_weights_do_not_replace_the_best_epoch(
     losses = model.history_["valid_loss"]
     assert len(losses) == len(first.weights_) == 3
     assert losses.argmin() == 2
-    assert len(model.loss_curve_) % 3 == 0
+    assert len(model.loss_curve_) == first.n_steps_
     for now, best in zip(model.network_.module.parameters(), first.weights_[2], strict=True):
         assert torch.equal(now, best)
