@@ -49,7 +49,10 @@ def not_probabilities(values):
 
 
 def normalised(values):
-    """Divide rows of positive sum by it; a sum that is 1 but for rounding counts as 1."""
+    """Divide rows by their sums; a sum that is 1 but for rounding counts as 1.
+
+    Rounding may change when columns are swapped.
+    """
     sums = values.sum(axis=1, keepdims=True)
     return values / np.where(np.abs(sums - 1) <= 1e-15, 1.0, sums)
 

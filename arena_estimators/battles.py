@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from arena_estimators._frames import columns_of, is_frame, names_of, same_categories
+from arena_estimators._probability import normalised, not_probabilities
 from arena_estimators.exceptions import BattlesError, LabelsError
 
 PROMPT, RESPONSE_A, RESPONSE_B = COLUMNS = ("prompt", "response_a", "response_b")
@@ -332,12 +333,10 @@ def _check_soft_labels(values):
         values = values.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise LabelsError(f"Soft labels must be numbers: {error}") from None
-    sums = values.sum(1, keepdims=True)  # not 1 where a number is not finite
-    wrong = ~((values >= 0) & (np.abs(sums - 1) <= 1e-4)).all(1)
+    wrong = not_probabilities(values)
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
         raise LabelsError(
             f"Soft labels must be probabilities that sum to one; row {row} is {values[row]}."
         )
-    # A sum that is 1 but for rounding counts as 1: rounding may change when columns are swapped.
-    return values / np.where(np.abs(sums - 1) <= 1e-15, 1.0, sums)
+    return normalised(values)

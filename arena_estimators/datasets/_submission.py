@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
 from arena_estimators._files import atomic_write
+from arena_estimators._probability import normalised, not_probabilities
 from arena_estimators.battles import CLASSES
 from arena_estimators.exceptions import SubmissionError, warn
 
@@ -191,12 +192,11 @@ def _check_proba(proba, ids):
         proba = np.where(pd.isna(proba), np.nan, proba).astype(np.float64)  # of pd.NA, too
     except (TypeError, ValueError) as error:
         raise SubmissionError(f"Probabilities must be numbers: {error}.") from None
-    with np.errstate(invalid="ignore"):
-        wrong = ~((proba >= 0).all(axis=1) & (np.abs(proba.sum(axis=1) - 1) <= 1e-5))
+    wrong = not_probabilities(proba)
     if wrong.any():
         row = int(np.argmax(wrong))
         raise SubmissionError(
             f"Row {row} (id {ids[row]}) has the probabilities {proba[row].tolist()}. Expected "
             "finite numbers of at least 0 that sum to one."
         )
-    return proba / proba.sum(axis=1, keepdims=True)
+    return normalised(proba)

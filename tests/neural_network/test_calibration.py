@@ -78,14 +78,6 @@ def test_votes_on_one_prompt_count_once():
     assert abs(_calibration.fit_temperature(*thrice) - 1) > abs(found - 1) + 0.1
 
 
-def test_predictors_are_averaged_by_weight():
-    logits = np.random.default_rng(0).normal(size=(3, 2, 5, 3)).astype(np.float32)
-    found = _calibration.pool(logits, np.array([0.2, 0.3, 0.5]))
-    expected = np.einsum("p,prnc->rnc", [0.2, 0.3, 0.5], logits.astype(np.float64))
-    assert found.dtype == np.float64
-    np.testing.assert_allclose(found, expected, rtol=1e-12)
-
-
 def _told_apart(n_battles, noise):
     """Give labels drawn from known logits, and predictors that see these through noise."""
     rng = np.random.default_rng(0)

@@ -31,21 +31,6 @@ def probabilities(logits, temperature=1.0):
     return shares[0] if len(shares) == 1 else (shares[0] + shares[1]) / 2
 
 
-def pool(logits, weights):
-    """Average predictors, one after the other, so that logits that swap exactly still do.
-
-    Parameters
-    ----------
-    logits : ndarray of shape (n_predictors, n_orders, n_battles, n_classes)
-    weights : ndarray of shape (n_predictors,)
-
-    Returns
-    -------
-    ndarray of shape (n_orders, n_battles, n_classes), float64
-    """
-    return weighted_sum(logits, weights)
-
-
 def learnt_share(n_battles):
     """Give how much of what texts tell this many battles can teach, from 0 to 1."""
     return min(1.0, n_battles / _ENOUGH)
@@ -85,7 +70,7 @@ def fit_weights(logits, target, weight, prompts=None, *, share=1.0):
 
     def objective(found):
         *log_ratios, log_temperature = found
-        pooled = pool(logits, _normalised(np.exp(log_ratios)))
+        pooled = weighted_sum(logits, _normalised(np.exp(log_ratios)))
         loss = _log_loss(pooled, np.exp(log_temperature), target, weight)
         penalty = (np.subtract(log_ratios, prior) / _VAGUE) ** 2
         return loss + (penalty.sum() + (log_temperature / _SPREAD) ** 2) / (2 * n_observations)

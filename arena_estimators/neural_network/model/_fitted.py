@@ -10,6 +10,7 @@ import safetensors.torch
 from arena_estimators._encoder._load import T5, load_tokenizer, longest_input
 from arena_estimators._encoder._modes import own_modes
 from arena_estimators._files import temporary_folder
+from arena_estimators._probability import weighted_sum
 from arena_estimators.exceptions import ArenaError
 from arena_estimators.neural_network.model import _calibration
 from arena_estimators.neural_network.model._module import PairModule, build_module
@@ -59,7 +60,7 @@ class FittedPair:
         ndarray of shape (n_battles, n_classes), float64
         """
         data, vectors = self._encode(X, options)
-        pooled = _calibration.pool(logits_of(self.module, vectors, data), self.weights)
+        pooled = weighted_sum(logits_of(self.module, vectors, data), self.weights)
         return _calibration.probabilities(pooled, self.temperature)
 
     def encode(self, X, options):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from arena_estimators._probability import mean_log_loss
+from arena_estimators._probability import mean_log_loss, weighted_sum
 from arena_estimators.exceptions import warn
 from arena_estimators.neural_network.model import _calibration
 from arena_estimators.neural_network.training._loss import smoothed
@@ -35,7 +35,7 @@ def conclude(net, train_data, valid_data):
         logits = best["logits"].numpy()
         truth = valid_data.target, valid_data.weight, valid_data.prompts
         weights = _calibration.fit_weights(logits, *truth, share=net.run_.learnt_share)
-        pooled = _calibration.pool(logits, weights)
+        pooled = weighted_sum(logits, weights)
         if plan.temperature == "fit":
             temperature = _calibration.fit_temperature(pooled, *truth)
         proba = _calibration.probabilities(pooled, temperature)
