@@ -13,13 +13,9 @@ from skorch.utils import TeeGenerator
 
 from arena_estimators._encoder._modes import computing_in
 from arena_estimators._encoder._run import send
-from arena_estimators._probability import mean_log_loss
+from arena_estimators._probability import mean_log_loss, weighted_sum
 from arena_estimators.exceptions import ArenaError
-from arena_estimators.neural_network.model._calibration import (
-    fit_weights,
-    pool,
-    probabilities,
-)
+from arena_estimators.neural_network.model._calibration import fit_weights, probabilities
 from arena_estimators.neural_network.model._workers import Workers
 from arena_estimators.neural_network.training._callbacks import EarlyStop
 from arena_estimators.neural_network.training._checkpoint import check_same_steps
@@ -207,7 +203,7 @@ class PairNet(NeuralNet):
         filled = self.valid_logits_ = self.run_.workers.sum(filled)
         share = self.run_.learnt_share
         weights = fit_weights(filled, target, weight, self.valid_.prompts, share=share)
-        loss = mean_log_loss(target, probabilities(pool(filled, weights)), weight)
+        loss = mean_log_loss(target, probabilities(weighted_sum(filled, weights)), weight)
         return {"loss": torch.tensor(loss), "y_pred": None}
 
     def _compute(self, part):
