@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
+from arena_estimators._probability import weighted_sum
 from arena_estimators.battles import swap_proba
-from arena_estimators.neural_network.model._calibration import pool, probabilities
+from arena_estimators.neural_network.model._calibration import probabilities
 from arena_estimators.neural_network.model._heads import (
     CrossHead,
     PairHeads,
@@ -34,7 +35,7 @@ def test_swapped_vectors_give_swapped_probabilities_bit_for_bit(kind, n_classes,
     assert given.shape[:2] == (3 if n_odd else 1, kind.n_orders)
     assert all(np.ptp(one) > 1 for one in given)
     weights = [0.2, 0.3, 0.5][: len(given)]
-    given, swapped = (pool(logits, weights) for logits in (given, swapped))
+    given, swapped = (weighted_sum(logits, weights) for logits in (given, swapped))
     np.testing.assert_array_equal(
         probabilities(swapped, 1.3), swap_proba(probabilities(given, 1.3))
     )
