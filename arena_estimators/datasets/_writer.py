@@ -1,11 +1,18 @@
 """Prompts and responses from the phrases, and the true features of a response."""
 
+import importlib.resources
+import json
 import math
 import re
 
 from arena_estimators.battles import text_of
-from arena_estimators.datasets._phrases import LANGUAGES, MODELS, SHARES
 
+_DATA = importlib.resources.files(__package__).joinpath("data", "phrases.json")
+_PHRASES = json.loads(_DATA.read_text(encoding="utf-8"))  # `{s}` is the subject asked about
+MODELS = _PHRASES["models"]
+# The first is English, whose texts serve where a language, such as that of code, has none.
+LANGUAGES = [_PHRASES["languages"][0] | language for language in _PHRASES["languages"]]
+_SHARES = [language["share"] for language in LANGUAGES]
 FEATURES = ("log_length", "lists", "headers", "bold", "refusal", "on_topic")
 _COUNTED = (
     re.compile(r"^(?:- |\d+\. )", re.M),
@@ -40,7 +47,7 @@ class Writer:
         rng = self.rng
         if self.asked and rng.random() < _REPEATED:
             return rng.choice(self.asked)
-        language = rng.choices(LANGUAGES, SHARES)[0]
+        language = rng.choices(LANGUAGES, _SHARES)[0]
         subject = rng.choice(language["subjects"])
         turns = [rng.choice(language["prompts"]) + "".join(rng.sample(language["endings"], 2))]
         if rng.random() < _MULTI_TURN:
