@@ -3,11 +3,6 @@
 A worker process that only cleans texts starts without importing pandas and scikit-learn.
 """
 
-from typing import TYPE_CHECKING
+import lazy_loader
 
-from arena_estimators._lazy import attach
-
-if TYPE_CHECKING:
-    from arena_estimators.preprocessing._nltk_cleaner import NLTKCleaner
-else:
-    __getattr__, __dir__, __all__ = attach(__name__, {"NLTKCleaner": "_nltk_cleaner"})
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

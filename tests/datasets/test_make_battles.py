@@ -14,8 +14,7 @@ from scipy.special import log_softmax, softmax
 
 from arena_estimators import check_battles, check_labels, make_battles
 from arena_estimators.battles import CLASSES, text_of
-from arena_estimators.datasets._writer import LANGUAGES
-from arena_estimators.datasets._writer import FEATURES, Writer, features
+from arena_estimators.datasets._writer import FEATURES, LANGUAGES, Writer, features
 
 
 def _logits(data, parameters):

@@ -1,0 +1,55 @@
+"""The public names, and where each comes from."""
+
+from . import battles as battles
+from . import datasets as datasets
+from . import ensemble as ensemble
+from . import exceptions as exceptions
+from . import feature_extraction as feature_extraction
+from . import linear_model as linear_model
+from . import metrics as metrics
+from . import model_selection as model_selection
+from . import neural_network as neural_network
+from . import pipelines as pipelines
+from . import preprocessing as preprocessing
+from . import utils as utils
+from .battles import check_battles as check_battles
+from .battles import check_labels as check_labels
+from .battles import swap as swap
+from .battles import swap_proba as swap_proba
+from .datasets import iter_arena as iter_arena
+from .datasets import load_arena as load_arena
+from .datasets import make_battles as make_battles
+from .datasets import make_submission as make_submission
+from .datasets import write_submission as write_submission
+from .ensemble import AugmentingClassifier as AugmentingClassifier
+from .ensemble import BlendingClassifier as BlendingClassifier
+from .ensemble import DistillingClassifier as DistillingClassifier
+from .ensemble import EarlyStoppingClassifier as EarlyStoppingClassifier
+from .ensemble import SwapSymmetricClassifier as SwapSymmetricClassifier
+from .ensemble import soften_labels as soften_labels
+from .exceptions import ArenaError as ArenaError
+from .exceptions import ArenaWarning as ArenaWarning
+from .exceptions import BattlesError as BattlesError
+from .exceptions import FileFormatError as FileFormatError
+from .exceptions import LabelsError as LabelsError
+from .exceptions import MissingExtraError as MissingExtraError
+from .exceptions import ResourceNotFoundError as ResourceNotFoundError
+from .exceptions import SubmissionError as SubmissionError
+from .feature_extraction import CachedTransformer as CachedTransformer
+from .feature_extraction import PairEmbeddings as PairEmbeddings
+from .feature_extraction import PairStyleFeatures as PairStyleFeatures
+from .feature_extraction import PairTfidfVectorizer as PairTfidfVectorizer
+from .linear_model import DavidsonClassifier as DavidsonClassifier
+from .metrics import expected_calibration_error as expected_calibration_error
+from .metrics import swap_inconsistency as swap_inconsistency
+from .model_selection import PromptGroupKFold as PromptGroupKFold
+from .model_selection import PromptGroupShuffleSplit as PromptGroupShuffleSplit
+from .model_selection import prompt_groups as prompt_groups
+from .neural_network import BertPairClassifier as BertPairClassifier
+from .neural_network import TrainingOptions as TrainingOptions
+from .pipelines import make_arena_pipeline as make_arena_pipeline
+from .preprocessing import NLTKCleaner as NLTKCleaner
+from .utils import declare_tags as declare_tags
+from .utils.estimator_checks import parametrize_with_battle_checks as parametrize_with_battle_checks
+
+__version__: str

@@ -1,0 +1,1 @@
+from ._nltk_cleaner import NLTKCleaner as NLTKCleaner
