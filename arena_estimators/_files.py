@@ -8,6 +8,8 @@ import pathlib
 import secrets
 import tempfile
 
+import joblib
+
 from arena_estimators.exceptions import ArenaError
 
 _FULL = os.strerror(errno.ENOSPC)
@@ -73,6 +75,20 @@ def writable_folder(folder, parameter, use="cache"):
         if not os.access(path, os.W_OK):
             raise PermissionError("no permission to write")
     return path
+
+
+def writable_memory(memory):
+    """Give a joblib.Memory whose folder exists and can be written, or None."""
+    if memory is None:
+        return None
+    if isinstance(memory, str | os.PathLike):
+        with explained(memory, "memory"):
+            memory = joblib.Memory(writable_folder(memory, "memory"), verbose=0)
+    location = getattr(getattr(memory, "store_backend", None), "location", None)
+    if location is None:
+        return None
+    writable_folder(location, "memory")
+    return memory
 
 
 @contextlib.contextmanager

@@ -33,7 +33,7 @@ def make_grid(n_battles):
 def search(train, cache, n_jobs=None):
     """Compare the points of the grid; the features of each fold are made once and kept."""
     linear = make_arena_pipeline("linear")
-    features = CachedTransformer(linear[:-1], memory=cache, bytes_limit="4G")
+    features = CachedTransformer(linear[:-1], memory=cache)
     return GridSearchCV(
         make_pipeline(features, linear[-1]),
         make_grid(len(train.X)),

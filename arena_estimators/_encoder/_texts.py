@@ -10,9 +10,8 @@ from collections import OrderedDict
 import numpy as np
 from tqdm.auto import tqdm
 
-_CACHE: OrderedDict = (
-    OrderedDict()
-)  # (tokenizer's fingerprint, text) -> token ids, least recently used first
+# (tokenizer's fingerprint, text) -> token ids, least recently used first
+_CACHE: OrderedDict = OrderedDict()
 _ROOM = 2**28  # bytes of texts and token ids to remember
 _LOCK = threading.Lock()
 _CHUNK = 2048

@@ -7,11 +7,11 @@ from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
+from arena_estimators._files import writable_memory
 from arena_estimators._tags import get_battle_tags, takes_sample_weight
 from arena_estimators._validation import check_parameters
 from arena_estimators.ensemble._members import BattleClassifierMixin, check_classes
 from arena_estimators.exceptions import ArenaError, LabelsError
-from arena_estimators.feature_extraction._cached import writable_memory
 
 
 def check_member(estimator, name, classes, *, prefit=False, soft=False, weighted=False):

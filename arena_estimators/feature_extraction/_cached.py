@@ -4,8 +4,6 @@ import hashlib
 import json
 import os
 import pickle
-import re
-from numbers import Integral
 
 import joblib
 from sklearn import get_config
@@ -13,7 +11,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils._set_output import _safe_set_output
 from sklearn.utils.validation import check_is_fitted
 
-from arena_estimators._files import explained, writable_folder
+from arena_estimators._files import writable_memory
 from arena_estimators._validation import (
     HasMethods,
     ReadsBattles,
@@ -42,12 +40,8 @@ class CachedTransformer(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap
         The folder to keep the matrices in; `~` is the home folder. It may be shared by processes,
         but only by people who trust each other: it holds pickles, which run code when read (what
         :class:`PairEmbeddings` and :class:`BertPairClassifier` keep in folders does not). With
-        None, nothing is kept. `joblib.Memory(folder, verbose=0).clear()` empties the folder.
-    bytes_limit : int or str, optional
-        The most the folder may hold, in bytes or as `"500K"`, `"20M"` or `"2G"`; beyond that, the
-        least recently used matrices are deleted. None means no limit. Where several processes share
-        a folder that is nearly full, one may delete what another is about to write: joblib then
-        warns that it could not cache, and the matrix is made again when it is asked for.
+        None, nothing is kept. `joblib.Memory(folder, verbose=0).clear()` empties the folder, and
+        `.reduce_size("4G")` deletes what was not used for longest.
 
     Attributes
     ----------
@@ -61,8 +55,7 @@ class CachedTransformer(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap
     Raises
     ------
     ArenaError
-        If the folder cannot be made or written, `bytes_limit` is not valid, or the transformer
-        cannot be pickled.
+        If the folder cannot be made or written, or the transformer cannot be pickled.
     BattlesError, LabelsError
         If `X` or `y` break the data contract.
 
@@ -96,13 +89,11 @@ class CachedTransformer(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap
     _parameter_constraints = {
         "transformer": [HasMethods(["fit", "transform"])],
         "memory": [str, os.PathLike, HasMethods(["cache"]), None],
-        "bytes_limit": [Integral, str, None],
     }
 
-    def __init__(self, transformer, *, memory=None, bytes_limit=None):
+    def __init__(self, transformer, *, memory=None):
         self.transformer = transformer
         self.memory = memory
-        self.bytes_limit = bytes_limit
 
     def fit(self, X, y=None):
         """Fit the transformer.
@@ -201,7 +192,6 @@ class CachedTransformer(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap
         -------
         joblib.Memory or None
         """
-        _check_limit(self.bytes_limit)
         return writable_memory(self.memory)
 
     def __sklearn_is_fitted__(self):
@@ -211,10 +201,7 @@ class CachedTransformer(ReadsBattles, TransformerMixin, BaseEstimator, auto_wrap
         if memory is None:
             return function(*arguments)
         ignored = ["transformer", "X", "y"] if function is _fit_transform else ["transformer", "X"]
-        result = memory.cache(function, ignore=ignored)(*arguments)
-        if self.bytes_limit is not None:
-            memory.reduce_size(bytes_limit=self.bytes_limit)
-        return result
+        return memory.cache(function, ignore=ignored)(*arguments)
 
     def __getstate__(self):
         state = super().__getstate__()
@@ -265,30 +252,3 @@ def _text_key(cells):
     # ASCII stay as they are: escaped, two lone surrogates would equal the character they could be.
     key = json.dumps((cells, tuples), default=lambda cell: {"": str(cell)}, ensure_ascii=False)
     return key.encode("utf-8", "surrogatepass")
-
-
-def _check_limit(limit):
-    """Refuse a wrong limit now: joblib would do so only once the features are made, or never."""
-    if isinstance(limit, str):
-        known = re.fullmatch(r"(?=.*[1-9])\d+(\.\d+)?[KMG]", limit) is not None
-    else:
-        known = limit is None or (not isinstance(limit, bool) and limit > 0)
-    if not known:
-        raise ArenaError(
-            "bytes_limit must be a positive number of bytes, text like '500K', '20M' or '2G', or "
-            f"None; got {limit!r}."
-        )
-
-
-def writable_memory(memory):
-    """Give a joblib.Memory whose folder exists and can be written, or None."""
-    if memory is None:
-        return None
-    if isinstance(memory, str | os.PathLike):
-        with explained(memory, "memory"):
-            memory = joblib.Memory(writable_folder(memory, "memory"), verbose=0)
-    location = getattr(getattr(memory, "store_backend", None), "location", None)
-    if location is None:
-        return None
-    writable_folder(location, "memory")
-    return memory

@@ -206,10 +206,8 @@ class PairEmbeddings(ReadsBattles, TransformerMixin, BaseEstimator):
         self.blocks_, folder = self.check_settings()
         found = _open_encoder(folder)
         self.fingerprint_, self.width_ = found.fingerprint, found.width
-        self._tokenizer, self._own_pooling = (
-            found.tokenizer_fingerprint,
-            found.pooling,
-        )  # a copy may lack files
+        # A copy of the folder may lack these.
+        self._tokenizer, self._own_pooling = found.tokenizer_fingerprint, found.pooling
         self._found, self._found_as = found, self.encoder
         return self
 

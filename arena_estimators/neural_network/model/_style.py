@@ -3,8 +3,9 @@
 import numpy as np
 
 from arena_estimators.feature_extraction import PairStyleFeatures
-from arena_estimators.feature_extraction._pair_style import BLOCKS, ODD
 
+_ODD = ("difference", "ratio", "tanh", "interaction")
+_SYMMETRIC = ("absolute", "sum", "similarity", "prompt")
 _LARGEST = 2.5  # measures of style have long tails
 
 
@@ -17,11 +18,11 @@ class StyleInputs:
 
     def fit_transform(self, X):
         """Learn the scales from battles and give (odd, even), each float32 of len(X) rows."""
-        features = PairStyleFeatures(blocks=BLOCKS)
+        features = PairStyleFeatures(blocks=(*_ODD, *_SYMMETRIC))
         self.features_ = features.set_output(transform="default")  # whatever the global setting
         columns = self.features_.fit_transform(X).astype(np.float64)
         names = self.features_.get_feature_names_out()
-        self.n_odd_ = sum(name.split("__")[0] in ODD for name in names)
+        self.n_odd_ = sum(name.split("__")[0] in _ODD for name in names)
         even = columns[:, self.n_odd_ :]
         self.shift_ = np.r_[np.zeros(self.n_odd_), even.mean(0)]
         spread = np.sqrt(np.mean((columns - self.shift_) ** 2, axis=0))
