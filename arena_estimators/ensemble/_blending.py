@@ -9,12 +9,7 @@ from sklearn.utils._repr_html.estimator import _VisualBlock
 from sklearn.utils.metaestimators import _BaseComposition
 
 from arena_estimators._probability import mean_log_loss
-from arena_estimators._validation import (
-    Interval,
-    StrOptions,
-    check_some_weight,
-    fit_context,
-)
+from arena_estimators._validation import Interval, StrOptions, check_some_weight, fit_context
 from arena_estimators.ensemble._checks import check_member
 from arena_estimators.ensemble._folds import fit_and_predict_out_of_fold, make_splits
 from arena_estimators.ensemble._members import BattleClassifierMixin, proba_of

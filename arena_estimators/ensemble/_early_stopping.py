@@ -9,11 +9,7 @@ from sklearn.pipeline import Pipeline
 
 from arena_estimators._validation import HasMethods, Interval, fit_context
 from arena_estimators.ensemble._checks import check_member, resampling_step
-from arena_estimators.ensemble._members import (
-    BattleClassifierMixin,
-    fit_member,
-    proba_of,
-)
+from arena_estimators.ensemble._members import BattleClassifierMixin, fit_member, proba_of
 from arena_estimators.exceptions import ArenaError, LabelsError
 from arena_estimators.model_selection import PromptGroupShuffleSplit, prompt_groups
 

@@ -4,14 +4,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 
-from arena_estimators._probability import (
-    FLOOR,
-    log,
-    log_pool,
-    normalised,
-    tempered,
-    weighted_sum,
-)
+from arena_estimators._probability import FLOOR, log, log_pool, normalised, tempered, weighted_sum
 
 _COLDEST, _HOTTEST = 0.01, 100.0
 

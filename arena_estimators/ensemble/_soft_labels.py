@@ -12,12 +12,7 @@ from sklearn.utils.validation import _check_sample_weight
 from arena_estimators._frames import stack
 from arena_estimators._probability import tempered
 from arena_estimators._tags import get_battle_tags
-from arena_estimators._validation import (
-    HasMethods,
-    Interval,
-    fit_context,
-    validate_params,
-)
+from arena_estimators._validation import HasMethods, Interval, fit_context, validate_params
 from arena_estimators.battles import (
     COLUMNS,
     GROUP,

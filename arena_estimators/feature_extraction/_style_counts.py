@@ -18,12 +18,7 @@ import numpy as np
 
 from arena_estimators.battles import turns_of
 from arena_estimators.feature_extraction._style_characters import Characters, is_emoji
-from arena_estimators.feature_extraction._style_lexicon import (
-    NOT_ASCII,
-    OFFERS,
-    OPENINGS,
-    PHRASES,
-)
+from arena_estimators.feature_extraction._style_lexicon import NOT_ASCII, OFFERS, OPENINGS, PHRASES
 from arena_estimators.feature_extraction._style_words import Words
 
 MEASURES = (
